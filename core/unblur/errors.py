@@ -1,0 +1,52 @@
+"""Everything that can go wrong and is not a bug of the caller's Python: one root, one class for each kind of remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class UnblurError(Exception):
+    """Root of all errors that a user can act on; the message says what came, what was expected and the fix."""
+
+
+class ImageError(UnblurError, ValueError):
+    """An image, PSF or array that cannot be used as it is."""
+
+
+class FileError(UnblurError, OSError):
+    """A file that cannot be read or written as it is; the message begins with its path."""
+
+    def __init__(self, path: object, problem: str, fix: str = "") -> None:
+        super().__init__(f"{path}: {problem}" + (f". {fix}" if fix else ""))
+
+
+class ParameterError(UnblurError, ValueError):
+    """A parameter outside its declaration: unknown, of the wrong type, or out of bounds."""
+
+
+class CompositionError(UnblurError, ValueError):
+    """Parts of a pipeline that do not fit each other; the message names both and what would fit."""
+
+
+class UnknownNameError(UnblurError, LookupError):
+    """A component, method or plugin that is not registered."""
+
+    def __init__(self, what: str, name: str, choices: Iterable[str], hint: str = "") -> None:
+        listed = ", ".join(sorted(choices)) or "none is registered"
+        super().__init__(f"no {what} named {name!r}; choose one of: {listed}" + (f". {hint}" if hint else ""))
+
+
+class PluginError(UnblurError):
+    """A plugin that could not be loaded, broke a rule of the registry, or failed when called."""
+
+
+class DivergedError(UnblurError, ArithmeticError):
+    """The misfit stayed NaN or infinite after stepping back once with a smaller step."""
+
+
+class ResourceError(UnblurError, MemoryError):
+    """The run would need more memory than there is; the message says what would fit."""
+
+
+class CheckpointError(UnblurError):
+    """A checkpoint that does not belong to this run or cannot be read."""

@@ -1,0 +1,50 @@
+# `make help` lists the targets. Everything is installed into .venv and nothing outside the checkout.
+PYTHON ?= python3
+VENV ?= .venv
+# Where torch comes from: a requirement or the path of a wheel, and extra options of pip for it,
+# e.g. TORCH_INDEX="--index-url URL" with the address of PyTorch's CPU or ROCm wheels.
+TORCH ?= torch
+TORCH_INDEX ?=
+# Options of pytest, e.g. PYTEST_ARGS="-k kernel -x".
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+# Entry points are frozen when the package is installed, so the stamp depends on pyproject.toml.
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help venv test lint docs demo bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 8
+
+venv: $(STAMP) ## build the virtual environment
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt $(TORCH_INDEX) "$(TORCH)"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+test: lint docs ## linters, types, import contracts, documentation, tests
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(STAMP) ## ruff, mypy and the import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(STAMP) ## build the documentation into docs/_build/html
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+demo: $(STAMP) ## deblur small images into demo-output
+	$(BIN)/unblur demo -o demo-output
+
+bench: $(STAMP) ## run the benchmarks
+	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+
+clean: ## remove what was built, except the virtual environment
+	rm -rf build dist demo-output docs/_build docs/generated
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find core plugins tests docs benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Classical deblurring, blind and with a known kernel, without networks."""

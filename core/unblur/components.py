@@ -1,0 +1,325 @@
+"""What each kind of component must do. Arrays are (frames, channels, *spatial), float32; kernels are (count, *spatial).
+
+A class is built with one argument, an instance of its parameter dataclass, and set up by `init` when the shapes are known.
+Randomness comes from the generator handed in; `rng=None` asks for the outcome without randomness.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from unblur.compute import Compute
+    from unblur.problem import Problem
+
+Shape = tuple[int, ...]
+P = TypeVar("P")
+
+
+@dataclass(frozen=True)
+class KernelSpec:
+    """What a forward model wants of a kernel prior: known before any latent shape is asked for.
+
+    Args:
+        shape: spatial shape of each kernel; its origin lies at floor(n / 2).
+        count: how many kernels; 1 for ``single``.
+        kind: one kernel for the image, a grid of them, or a flow field.
+        scale: resolution relative to the image's that the shape is given at.
+    """
+
+    shape: Shape
+    count: int = 1
+    kind: Literal["single", "grid", "flow"] = "single"
+    scale: float = 1.0
+
+    @property
+    def origin(self) -> Shape:
+        return tuple(size // 2 for size in self.shape)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Where the run is. Schedules are functions of `fraction`, so that they fit any budget.
+
+    Args:
+        step: steps done in this stage.
+        steps: planned steps of this stage.
+        stage, stages: number of this stage, from 0, and how many there are.
+        elapsed: seconds since the run began, those before a resume included.
+    """
+
+    step: int
+    steps: int
+    stage: int = 0
+    stages: int = 1
+    elapsed: float = 0.0
+
+    @property
+    def fraction(self) -> float:
+        return self.step / self.steps
+
+
+@dataclass
+class Batch:
+    """Observed frames, which of them they are, which pixels count, and, when fine-tuning, the sharp ones."""
+
+    observed: Tensor
+    frames: Sequence[int] = (0,)
+    valid: Tensor | None = None
+    truth: Tensor | None = None
+
+
+@dataclass
+class Draw:
+    """One latent image from an image prior, with the weights that its misfit must use (masked training)."""
+
+    latent: Tensor
+    weight: Tensor | None = None
+
+
+@dataclass
+class Info:
+    """Diagnostics of one step: the misfit before the update, and what was drawn."""
+
+    misfit: Tensor
+    draw: Draw
+    kernel: Tensor | None = None
+
+
+@dataclass
+class Estimate:
+    """Latent image (frames, channels, *spatial), kernel (count, *spatial), and standard deviation per pixel."""
+
+    image: Tensor
+    kernel: Tensor
+    spread: Tensor | None = None
+
+
+@dataclass
+class Context:
+    """What a part is set up with, besides shapes.
+
+    Args:
+        compute: device, precision, memory format.
+        rng: the problem's generator, on the CPU; everything that is drawn once is drawn from it.
+        psf: known kernel (count, *spatial), if one was given.
+        pixel_size: size of a pixel along each spatial axis in micrometres, if known.
+        photons: photons per unit of intensity of the observed frames, for Poisson statistics.
+        bounded: the intensities end at 1 (a photograph), so that no latent pixel lies above.
+        scale: resolution of the stage relative to the image's.
+        notes: what was assumed, changed or clipped; ends up in the report.
+    """
+
+    compute: Compute
+    rng: Generator
+    psf: Tensor | None = None
+    pixel_size: tuple[float, ...] | None = None
+    photons: float | None = None
+    bounded: bool = True
+    scale: float = 1.0
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Record an assumption for the report, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """How to bring what lives on the grids of the stage before to the grids of this one.
+
+    `latent` maps a tensor on the earlier latent grid (…, *spatial), `kernel` one on the earlier kernel grid.
+    """
+
+    latent: Callable[[Tensor], Tensor]
+    kernel: Callable[[Tensor], Tensor]
+    same_region: bool = True
+
+
+class Component(Generic[P]):
+    """Base of all components: holds the parameters."""
+
+    def __init__(self, params: P) -> None:
+        self.params = params
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that changes during a run, for checkpoints; tensors are not copied."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a state in place, after `init` with the same shapes."""
+
+
+class Prior(Component[P]):
+    """What image and kernel priors share."""
+
+    def parameters(self) -> Sequence[Tensor]:
+        """The tensors an estimator may change, leaves with gradients; empty for what is known."""
+        return []
+
+
+class ImagePrior(Prior[P], ABC):
+    """A parameterisation of the latent image. It owns its output range."""
+
+    @abstractmethod
+    def init(self, shape: Shape, batch: Batch, context: Context) -> None:
+        """Set up for a latent image (frames, channels, *spatial)."""
+
+    def start_from(self, earlier: ImagePrior[Any], latent: Tensor, transfer: Transfer) -> None:
+        """Take over from the stage before, after `init`; `latent` is its image on this stage's grid."""
+
+    @abstractmethod
+    def draw(self, batch: Batch, clock: Clock, rng: Generator | None) -> Draw:
+        """One latent image; the outcome without randomness for `rng=None`."""
+
+
+class KernelPrior(Prior[P], ABC):
+    """A parameterisation of the kernel or kernels: non-negative, each summing to one."""
+
+    @abstractmethod
+    def init(self, spec: KernelSpec, context: Context) -> None:
+        """Set up for kernels of a spec."""
+
+    def start_from(self, earlier: KernelPrior[Any], kernel: Tensor, transfer: Transfer) -> None:
+        """Take over from the stage before, after `init`; `kernel` is its kernel on this stage's grid."""
+
+    @abstractmethod
+    def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
+        """The kernels (count, *spatial); `latent` is there for those that follow from the latent frames."""
+
+
+class ForwardModel(Component[P], ABC):
+    """How a latent image becomes an observed one."""
+
+    @abstractmethod
+    def spec(self, observed: Shape, context: Context) -> KernelSpec:
+        """The kernels it wants, at full resolution, for observed frames (frames, channels, *spatial)."""
+
+    @abstractmethod
+    def latent_shape(self, observed: Shape, spec: KernelSpec) -> Shape:
+        """Shape of the latent image that explains observed frames of this shape."""
+
+    @abstractmethod
+    def predict(self, latent: Tensor, kernel: Tensor) -> Tensor:
+        """The observation that follows from latent image and kernel, differentiable in both."""
+
+    @abstractmethod
+    def adjoint(self, residual: Tensor, kernel: Tensor, shape: Shape) -> Tensor:
+        """Adjoint of `predict` in the latent image, whose shape is given."""
+
+    @abstractmethod
+    def kernel_adjoint(self, residual: Tensor, latent: Tensor, spec: KernelSpec) -> Tensor:
+        """Adjoint of `predict` in the kernel."""
+
+    def target(self, batch: Batch) -> Batch:
+        """The frames that `predict` explains; all of them unless the model says otherwise."""
+        return batch
+
+    @abstractmethod
+    def crop(self, estimate: Estimate, batch: Batch) -> Estimate:
+        """The estimate cut to the observed window, its kernel shifted to match."""
+
+
+class Response(Component[P]):
+    """A modifier of any forward model: how a camera turns light into numbers."""
+
+    def calibrate(self, observed: Tensor, context: Context) -> Tensor:
+        """Undo on the data, before the run, what can be undone exactly (offset and gain)."""
+        return observed
+
+    def restore(self, image: Tensor) -> Tensor:
+        """The inverse of `calibrate`, for the result."""
+        return image
+
+    def spread(self, spread: Tensor) -> Tensor:
+        """`restore` for standard deviations."""
+        return spread
+
+    def init(self, batch: Batch, context: Context) -> None:
+        """Set up with the calibrated, scaled data."""
+
+    def __call__(self, predicted: Tensor) -> Tensor:
+        """Apply to the prediction what cannot be undone on the data (gamma, saturation)."""
+        return predicted
+
+
+class Misfit(Component[P], ABC):
+    """A modifier of any forward model: how far a prediction is from the observation. Its params have `weight: Schedule`."""
+
+    def init(self, batch: Batch, context: Context) -> None:
+        """Set up with the data."""
+
+    @abstractmethod
+    def __call__(self, predicted: Tensor, observed: Tensor, weight: Tensor | None) -> Tensor:
+        """A scalar, zero or small for a perfect prediction; `weight` (as `observed`) says which pixels count."""
+
+
+class Penalty(Component[P], ABC):
+    """A modifier of any image or kernel prior. Its params have `weight: Schedule`."""
+
+    @abstractmethod
+    def __call__(self, value: Tensor) -> Tensor:
+        """A scalar for a latent image or for kernels."""
+
+
+class State(Protocol):
+    """An estimator's state: what changes besides the priors (optimisers, momenta)."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
+
+
+class Estimator(Component[P], ABC):
+    """How the unknowns are found: `init` and `step`. It owns no loop and prints nothing."""
+
+    @abstractmethod
+    def init(self, problem: Problem, earlier: State | None) -> Any:
+        """The state to begin with; `earlier` is that of the stage before."""
+
+    @abstractmethod
+    def step(self, problem: Problem, state: Any, batch: Batch, clock: Clock) -> Info:
+        """One iteration, in place; the driver takes the snapshots."""
+
+    def estimate(self, problem: Problem, state: Any, batch: Batch, clock: Clock, rng: Generator) -> Estimate:
+        """The current result, drawn with a generator of its own, so that looking changes nothing.
+
+        The default is the outcome of both priors without randomness.
+        """
+        draw = problem.draw(batch, clock, None)
+        return Estimate(draw.latent, problem.kernel(draw.latent, clock, None))
+
+    def soften(self, state: Any) -> bool:
+        """Take smaller steps after a divergence; False if it cannot."""
+        return False
+
+
+class StoppingRule(Component[P], ABC):
+    """Says when to stop, and why. `ends` tells whether it ends the stage or the whole run."""
+
+    ends: Literal["stage", "run"] = "stage"
+    budget: float | None = None
+
+    def init(self, problem: Problem) -> None:
+        """Set up at the beginning of each stage."""
+
+    @abstractmethod
+    def update(self, info: Info, clock: Clock) -> str | None:
+        """The reason to stop after this step, or None."""
+
+
+class Selector(Component[P], ABC):
+    """Exactly one per run chooses the iterate that is returned."""
+
+    def init(self, problem: Problem) -> None:
+        """Set up at the beginning of each stage."""
+
+    @abstractmethod
+    def better(self, info: Info, clock: Clock) -> bool:
+        """Whether the iterate after this step is the best so far."""

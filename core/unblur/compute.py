@@ -1,0 +1,137 @@
+"""Where and how numbers are computed: device, precision, memory format, threads; decided once, in one place."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unblur.errors import ParameterError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Device, precision, memory format and threads of a run; make one with `choose`."""
+
+    device: torch.device
+    precision: Literal["float32", "bfloat16"]
+    threads: int
+
+    @classmethod
+    def choose(cls, device: str = "auto", precision: Precision = "auto", threads: int | None = None) -> Compute:
+        """The best this machine has, or what was asked for.
+
+        Raises:
+            ParameterError: the device does not exist, or the precision is unknown.
+        """
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        try:
+            chosen = torch.device(device)
+            torch.empty(1, device=chosen)
+        except (RuntimeError, AssertionError) as error:
+            words = str(error).splitlines()[0]
+            raise ParameterError(f"device {device!r} cannot be used: {words}. Try --device cpu") from error
+        if precision not in ("auto", "float32", "bfloat16"):
+            raise ParameterError(f"precision {precision!r}: choose one of auto, float32, bfloat16")
+        if precision == "auto":
+            precision = "bfloat16" if good_at_bfloat16(chosen) else "float32"
+        return cls(chosen, precision, threads or torch.get_num_threads())
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Threads and determinism for the duration of a run; what was set before comes back."""
+        threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.set_num_threads(self.threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(deterministic)
+
+    def autocast(self) -> Any:
+        """The precision for networks; whatever needs float32 (kernels, misfits, transforms) stays outside."""
+        if self.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def tensor(self, array: Any) -> Tensor:
+        """A float32 tensor on the device."""
+        if isinstance(array, Tensor):
+            return array.to(self.device, torch.float32)
+        return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)).to(self.device)
+
+    def place(self, module: torch.nn.Module, dims: int = 2) -> torch.nn.Module:
+        """A network on the device, in the memory format its convolutions like."""
+        layout = torch.channels_last if dims == 2 else torch.channels_last_3d
+        return module.to(self.device).to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
+
+    def lay(self, tensor: Tensor) -> Tensor:
+        """A network's input in the memory format of `place`."""
+        layout = torch.channels_last if tensor.ndim == 4 else torch.channels_last_3d
+        return tensor.to(self.device).contiguous(memory_format=layout)
+
+    def generator(self, seed: int) -> torch.Generator:
+        """A generator on the device."""
+        return torch.Generator(self.device).manual_seed(seed)
+
+    def free_memory(self) -> int:
+        """Bytes that a run may take."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.mem_get_info(self.device)[0])
+        import psutil
+
+        return int(psutil.virtual_memory().available)
+
+    def describe(self) -> dict[str, Any]:
+        """For the report."""
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)
+        return {"device": name, "precision": self.precision, "threads": self.threads, "torch": torch.__version__}
+
+
+def good_at_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 convolutions are faster than float32 ones there."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+    return False
+
+
+def seed_of(run_seed: int, index: Sequence[int]) -> int:
+    """The seed of one plane from the run's seed and the plane's (t, c, z): no order or worker count changes it."""
+    text = ",".join(map(str, (run_seed, *index)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") % (2**63 - 1)
+
+
+def saved_bytes(step: Any) -> int:
+    """Bytes that autograd keeps for the backward pass of `step()`, each storage counted once."""
+    seen: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        seen[storage.data_ptr()] = max(seen.get(storage.data_ptr(), 0), storage.nbytes())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        step()
+    return sum(seen.values())
+
+
+def human_bytes(count: float) -> str:
+    """Such as ``1.4 GB``."""
+    power = min(4, max(0, int(math.log10(max(count, 1)) // 3)))
+    return f"{count / 1000**power:.3g} {'B kB MB GB TB'.split()[power]}"

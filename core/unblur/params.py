@@ -1,0 +1,233 @@
+"""Parameters: one frozen dataclass per component, resolved once into fields that serve validation, help, docs and forms.
+
+A component declares its parameters so::
+
+    @dataclass(frozen=True)
+    class HuberParams:
+        delta: Annotated[float, Gt(0), Doc("Residual at which the loss turns from squares to absolute values."), Unit("intensity")] = 0.05
+
+Everything else (`--set`, TOML, `unblur describe`, the reference in the docs, the napari form) is made from `fields_of`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import annotated_types as at
+from typing_extensions import Doc
+
+from unblur.errors import ParameterError
+
+__all__ = ["Field", "NoParams", "Schedule", "Unit", "fields_of", "plain", "value_at", "validate"]
+
+Schedule = float | tuple[tuple[float, float], ...]
+"""A number, or steps of it: ((0.0, 0.05), (0.35, 0.001)) is 0.05 at first and 0.001 from 35 % of the planned steps on."""
+
+
+@dataclass(frozen=True)
+class NoParams:
+    """For components without parameters."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Annotation: the unit of a parameter, in words."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Field:
+    """One parameter as help, forms and docs need it."""
+
+    name: str
+    hint: Any
+    default: Any
+    doc: str
+    unit: str
+    optional: bool
+    choices: tuple[Any, ...]
+    lower: float | None
+    upper: float | None
+    lower_open: bool
+    upper_open: bool
+
+    @property
+    def bounds(self) -> str:
+        """The interval in words, such as ``(0, 1]``; empty without bounds."""
+        if self.lower is None and self.upper is None:
+            return ""
+        low = f"{'(' if self.lower_open else '['}{self.lower:g}" if self.lower is not None else "(-inf"
+        high = f"{self.upper:g}{')' if self.upper_open else ']'}" if self.upper is not None else "inf)"
+        return f"{low}, {high}"
+
+    @property
+    def type_name(self) -> str:
+        """The type in words a user knows."""
+        if self.choices:
+            return "one of " + ", ".join(map(str, self.choices))
+        if self.hint == Schedule:
+            return "number or schedule [[fraction, value], …]"
+        origin = typing.get_origin(self.hint)
+        if origin is tuple:
+            inner = typing.get_args(self.hint)[0]
+            return f"list of {_WORDS.get(inner, getattr(inner, '__name__', str(inner)))}"
+        return _WORDS.get(self.hint, getattr(self.hint, "__name__", str(self.hint)))
+
+    def parse(self, value: Any) -> Any:
+        """`value` as the declared type, or `ParameterError` saying what was expected."""
+        if value is None:
+            if self.optional:
+                return None
+            raise ParameterError(f"{self.name} = None: expected {self._expected()}")
+        value = _tuples(value)
+        if self.choices:
+            if value not in self.choices:
+                raise ParameterError(f"{self.name} = {value!r}: expected {self._expected()}")
+            return value
+        try:
+            value = _adapter(self.hint).validate_python(value, strict=True)
+        except ValueError as error:
+            raise ParameterError(f"{self.name} = {value!r}: expected {self._expected()}") from error
+        for number in _numbers(value, schedule=self.hint == Schedule):
+            if not self._inside(number):
+                raise ParameterError(f"{self.name} = {value!r}: expected {self._expected()}")
+        return value
+
+    def _expected(self) -> str:
+        words = self.type_name + (f" in {self.bounds}" if self.bounds else "")
+        return words + (" or nothing" if self.optional else "")
+
+    def _inside(self, number: float) -> bool:
+        if not math.isfinite(number):
+            return False
+        above = self.lower is None or (number > self.lower if self.lower_open else number >= self.lower)
+        below = self.upper is None or (number < self.upper if self.upper_open else number <= self.upper)
+        return above and below
+
+
+_WORDS = {float: "number", int: "whole number", bool: "true or false", str: "text"}
+
+
+@functools.cache
+def fields_of(params: type) -> tuple[Field, ...]:
+    """The fields of a parameter dataclass, in order of declaration.
+
+    Raises:
+        TypeError: the class is not a frozen dataclass, or a field has no default or no `Doc`.
+    """
+    if not (dataclasses.is_dataclass(params) and params.__dataclass_params__.frozen):  # type: ignore[attr-defined]
+        raise TypeError(f"{params.__qualname__} must be a frozen dataclass")
+    hints = typing.get_type_hints(params, include_extras=True)
+    return tuple(_field(params, field, hints[field.name]) for field in dataclasses.fields(params))
+
+
+def _field(owner: type, field: dataclasses.Field[Any], hint: Any) -> Field:
+    extras: tuple[Any, ...] = ()
+    if typing.get_origin(hint) is typing.Annotated:
+        hint, *rest = typing.get_args(hint)
+        extras = tuple(rest)
+    optional, hint = _optional(hint)
+    if field.default is dataclasses.MISSING:
+        raise TypeError(f"{owner.__qualname__}.{field.name} needs a default that is a plain value")
+    doc = next((extra.documentation for extra in extras if isinstance(extra, Doc)), "")
+    if not doc:
+        raise TypeError(f"{owner.__qualname__}.{field.name} needs Doc('…')")
+    lower = upper = None
+    lower_open = upper_open = False
+    for extra in extras:
+        if isinstance(extra, at.Ge):
+            lower = extra.ge
+        elif isinstance(extra, at.Gt):
+            lower, lower_open = extra.gt, True
+        elif isinstance(extra, at.Le):
+            upper = extra.le
+        elif isinstance(extra, at.Lt):
+            upper, upper_open = extra.lt, True
+    return Field(
+        name=field.name,
+        hint=hint,
+        default=field.default,
+        doc=doc,
+        unit=next((extra.name for extra in extras if isinstance(extra, Unit)), ""),
+        optional=optional,
+        choices=typing.get_args(hint) if typing.get_origin(hint) is Literal else (),
+        lower=typing.cast("float | None", lower),
+        upper=typing.cast("float | None", upper),
+        lower_open=lower_open,
+        upper_open=upper_open,
+    )
+
+
+def _optional(hint: Any) -> tuple[bool, Any]:
+    if hint == Schedule or typing.get_origin(hint) not in (typing.Union, types.UnionType):
+        return False, hint
+    inner = [arg for arg in typing.get_args(hint) if arg is not type(None)]
+    if len(inner) == len(typing.get_args(hint)):
+        return False, hint
+    return True, typing.Union[tuple(inner)]  # noqa: UP007  (built from a list at run time)
+
+
+@functools.cache
+def _adapter(hint: Any) -> Any:
+    from pydantic import TypeAdapter  # imported on first use: it costs a third of the start-up time
+
+    return TypeAdapter(hint)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _numbers(value: Any, schedule: bool) -> list[float]:
+    if schedule and isinstance(value, tuple):
+        fractions = [fraction for fraction, _ in value]
+        if not value or fractions[0] != 0 or fractions != sorted(fractions) or fractions[-1] > 1:
+            raise ParameterError(f"schedule {value!r}: fractions must rise from 0 and end by 1")
+        return [number for _, number in value]
+    if isinstance(value, tuple):
+        return [number for item in value for number in _numbers(item, schedule=False)]
+    return [float(value)] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+def validate(params: type, values: Mapping[str, Any], where: str = "") -> Any:
+    """An instance of `params` from plain values, each checked against its declaration.
+
+    Raises:
+        ParameterError: a name is unknown, a value has the wrong type or lies out of bounds.
+    """
+    known = {field.name: field for field in fields_of(params)}
+    prefix = f"{where}." if where else ""
+    parsed = {}
+    for name, value in values.items():
+        if name not in known:
+            choices = ", ".join(known) or "it has none"
+            raise ParameterError(f"{prefix}{name}: no such parameter; choose one of: {choices}")
+        try:
+            parsed[name] = known[name].parse(value)
+        except ParameterError as error:
+            raise ParameterError(f"{prefix}{error}") from None
+    return params(**parsed)
+
+
+def plain(params: Any) -> dict[str, Any]:
+    """The values of a parameter instance as TOML can hold them: tuples as lists, nothing left out but None."""
+    return {field.name: value for field in fields_of(type(params)) if (value := getattr(params, field.name)) is not None}
+
+
+def value_at(schedule: Schedule, fraction: float) -> float:
+    """The value of a schedule at a fraction (0 to 1) of the planned steps."""
+    if not isinstance(schedule, tuple):
+        return schedule
+    current = schedule[0][1]
+    for start, value in schedule:
+        if fraction >= start:
+            current = value
+    return current

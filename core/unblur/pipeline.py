@@ -1,0 +1,452 @@
+"""A pipeline: which part fills which slot, in which stages. Pure data, to and from TOML; checked before any work."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from unblur.errors import CompositionError, FileError, ParameterError, UnblurError
+from unblur.params import plain, validate
+from unblur.records import ROLES, SLOTS, Registered, Role, Slot
+from unblur.registry import Registry, default_registry
+
+USES: Mapping[tuple[Slot, Role], str] = {
+    ("forward_model", "misfit"): "uses-misfit",
+    ("forward_model", "response"): "uses-response",
+    ("image_prior", "penalty"): "uses-image-penalty",
+    ("kernel_prior", "penalty"): "uses-kernel-penalty",
+}
+"""The trait an estimator must have for a modifier to count: without it, the modifier would be ignored in silence."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A component by name, with the parameters that differ from its defaults."""
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The only structural change in a run.
+
+    Args:
+        steps: planned steps; a budget in seconds may reduce them.
+        scale: resolution relative to the image's, in (0, 1].
+        support: ``"shrink"`` cuts the kernel of the stage before to what carries weight.
+        frames: indices of the frames used; all if None.
+        crop: (start, stop) per spatial axis of the region used; all if None.
+        set: parameters that differ in this stage, by ``slot.part.parameter``.
+    """
+
+    steps: int
+    scale: float = 1.0
+    support: Literal["keep", "shrink"] = "keep"
+    frames: tuple[int, ...] | None = None
+    crop: tuple[tuple[int, int], ...] | None = None
+    set: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.steps, int) and not isinstance(self.steps, bool) and self.steps >= 1):
+            raise ParameterError(f"stage.steps = {self.steps!r}: expected a whole number, at least 1")
+        if not (isinstance(self.scale, int | float) and 0 < self.scale <= 1):
+            raise ParameterError(f"stage.scale = {self.scale!r}: expected a number in (0, 1]")
+        if self.support not in ("keep", "shrink"):
+            raise ParameterError(f"stage.support = {self.support!r}: expected keep or shrink")
+
+
+PartLike = str | tuple[str, Mapping[str, Any]] | Part
+SlotLike = PartLike | Sequence[PartLike]
+
+
+def _part(value: Any) -> Part:
+    if isinstance(value, Part):
+        return value
+    if isinstance(value, str):
+        return Part(value)
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], Mapping):
+        return Part(value[0], dict(value[1]))
+    raise ParameterError(f"{value!r} is no part; expected a name or (name, {{parameter: value}})")
+
+
+def _parts(value: Any) -> tuple[Part, ...]:
+    if isinstance(value, str | Part) or (
+        isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Mapping)
+    ):
+        return (_part(value),)
+    return tuple(_part(item) for item in value)
+
+
+class Pipeline:
+    """A composition of the five kinds of component.
+
+    Args:
+        forward_model, image_prior, kernel_prior, estimator: a part, or a list of a base part and its modifiers. A part is a
+            name or ``(name, {parameter: value})``.
+        stopping: any number of stopping rules and one selector (``last`` where none is named).
+        stages: what happens one after the other; the last one should have scale 1.
+        then: another pipeline that receives the kernel, such as a non-blind method after a blind one.
+
+    Building one checks nothing but its form; `check` and `resolve` hold it against the registered components.
+    """
+
+    def __init__(
+        self,
+        forward_model: SlotLike,
+        image_prior: SlotLike,
+        kernel_prior: SlotLike,
+        estimator: SlotLike,
+        stopping: SlotLike = (),
+        stages: Iterable[Stage] = (Stage(steps=100),),
+        then: Pipeline | None = None,
+    ) -> None:
+        self.slots: dict[Slot, tuple[Part, ...]] = {
+            "forward_model": _parts(forward_model),
+            "image_prior": _parts(image_prior),
+            "kernel_prior": _parts(kernel_prior),
+            "estimator": _parts(estimator),
+            "stopping": _parts(stopping),
+        }
+        self.stages = tuple(stages)
+        self.then = then
+        if not self.stages:
+            raise ParameterError("a pipeline needs at least one stage")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pipeline) and self.to_dict() == other.to_dict()
+
+    def __repr__(self) -> str:
+        slots = ", ".join(f"{slot}={[part.name for part in parts]}" for slot, parts in self.slots.items())
+        return f"Pipeline({slots}, stages={len(self.stages)}{', then=' + repr(self.then) if self.then else ''})"
+
+    def segments(self) -> Iterator[Pipeline]:
+        """This pipeline and those that follow it through `then`."""
+        pipeline: Pipeline | None = self
+        while pipeline is not None:
+            yield pipeline
+            pipeline = pipeline.then
+
+    def replace(self, **changes: Any) -> Pipeline:
+        """A copy with other slots, `stages` or `then`."""
+        values: dict[str, Any] = {**self.slots, "stages": self.stages, "then": self.then, **changes}
+        return Pipeline(**values)
+
+    def with_steps(self, steps: Sequence[int]) -> Pipeline:
+        """A copy that runs exactly these steps, one number for each stage, those of `then` included (a plan)."""
+        counts = list(steps)
+        wanted = sum(len(segment.stages) for segment in self.segments())
+        if len(counts) != wanted:
+            raise ParameterError(f"a plan of {len(counts)} numbers: the pipeline has {wanted} stages")
+        mine, rest = counts[: len(self.stages)], counts[len(self.stages) :]
+        stages = tuple(dataclasses.replace(stage, steps=count) for stage, count in zip(self.stages, mine, strict=True))
+        return self.replace(stages=stages, then=self.then.with_steps(rest) if self.then else None)
+
+    def set(self, settings: Mapping[str, Any]) -> Pipeline:
+        """A copy with other settings.
+
+        Args:
+            settings: ``"slot.parameter"`` (of the base) or ``"slot.part.parameter"`` to a value; ``"slot"`` to a name or a
+                list of names (base first) to fill the slot anew; ``"stages.N.steps"``; ``"then.…"`` for what follows.
+
+        Raises:
+            ParameterError: the address names nothing in this pipeline.
+        """
+        pipeline = self
+        for address, value in settings.items():
+            pipeline = pipeline._set(address, value)
+        return pipeline
+
+    def _set(self, address: str, value: Any) -> Pipeline:
+        slot, _, rest = address.partition(".")
+        if slot == "then":
+            if self.then is None:
+                raise ParameterError(f"{address}: this pipeline has no `then`")
+            return self.replace(then=self.then._set(rest, value))
+        if slot == "stages":
+            return self._set_stage(address, rest, value)
+        if slot not in SLOTS:
+            raise ParameterError(f"{address}: no such slot; choose one of: {', '.join((*SLOTS, 'stages', 'then'))}")
+        if not rest:
+            return self.replace(**{slot: _parts(value)})
+        return self.replace(**{slot: _with_parameter(self.slots[slot], slot, rest, value)})
+
+    def _set_stage(self, address: str, rest: str, value: Any) -> Pipeline:
+        number, _, name = rest.partition(".")
+        names = [field.name for field in dataclasses.fields(Stage)]
+        if not number.isdigit() or int(number) >= len(self.stages) or name not in names:
+            raise ParameterError(f"{address}: expected stages.N.{'|'.join(names)} with N below {len(self.stages)}")
+        stages = list(self.stages)
+        stages[int(number)] = dataclasses.replace(stages[int(number)], **{name: _frozen(value)})
+        return self.replace(stages=stages)
+
+    def in_stage(self, stage: Stage) -> Pipeline:
+        """This pipeline with the parameters that differ in one of its stages."""
+        return self.set(stage.set) if stage.set else self
+
+    def check(self, registry: Registry | None = None) -> None:
+        """Hold every part, parameter and combination against the registered components.
+
+        Raises:
+            UnknownNameError: a part is not registered.
+            ParameterError: a parameter is unknown or out of bounds.
+            CompositionError: two parts do not fit; the message names both and what would fit.
+        """
+        registry = registry or default_registry()
+        for segment in self.segments():
+            for stage in segment.stages:
+                check_fit(resolve(segment.in_stage(stage), registry), registry)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as in TOML."""
+        content: dict[str, Any] = {}
+        for slot, parts in self.slots.items():
+            tables = [{"name": part.name, "params": _plain(part.params)} for part in parts]
+            if slot == "stopping":
+                content[slot] = tables
+            else:
+                content[slot] = tables[0] | ({"modifiers": tables[1:]} if tables[1:] else {})
+        content["stages"] = [
+            {name: _plain(value) for name, value in dataclasses.asdict(stage).items() if value not in (None, {})}
+            for stage in self.stages
+        ]
+        if self.then is not None:
+            content["then"] = self.then.to_dict()
+        return content
+
+    def to_toml(self) -> str:
+        """The pipeline as the text of a TOML file."""
+        import tomli_w
+
+        return tomli_w.dumps(self.to_dict())
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Pipeline:
+        """The inverse of `to_dict`.
+
+        Raises:
+            ParameterError: a key is unknown or missing, or a value has the wrong form.
+        """
+        return _read_pipeline(content, "pipeline", depth=0)
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Pipeline:
+        """Read a pipeline file.
+
+        Raises:
+            FileError: the file cannot be read, is no TOML, or holds what a pipeline does not have.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+            if len(text) > 1_000_000:
+                raise FileError(path, f"{len(text)} characters; a pipeline file has at most a million")
+            return cls.from_dict(tomllib.loads(text))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+            if isinstance(error, FileError):
+                raise
+            raise FileError(path, f"no readable pipeline file: {error}") from error
+        except UnblurError as error:
+            raise FileError(path, str(error)) from error
+
+
+def _with_parameter(parts: tuple[Part, ...], slot: str, rest: str, value: Any) -> tuple[Part, ...]:
+    name, _, parameter = rest.rpartition(".")
+    index = next((i for i, part in enumerate(parts) if part.name == name), None) if name else 0
+    if index is None:
+        raise ParameterError(f"{slot}.{rest}: no part {name!r}; the slot holds {', '.join(p.name for p in parts)}")
+    if not parts:
+        raise ParameterError(f"{slot}.{rest}: the slot is empty")
+    if not name and slot == "stopping":
+        raise ParameterError(f"{slot}.{rest}: expected stopping.PART.parameter")
+    changed = Part(parts[index].name, {**parts[index].params, parameter: value})
+    return (*parts[:index], changed, *parts[index + 1 :])
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ParameterError(f"{value} cannot stand in a pipeline")
+    return value
+
+
+_MAX_DEPTH = 8
+
+
+def _keys(table: Any, where: str, known: Iterable[str], needed: Iterable[str] = ()) -> Mapping[str, Any]:
+    if not isinstance(table, Mapping):
+        raise ParameterError(f"{where}: {table!r}; expected a table")
+    for key in table:
+        if key not in known:
+            raise ParameterError(f"{where}.{key}: no such key; choose one of: {', '.join(known)}")
+    for key in needed:
+        if key not in table:
+            raise ParameterError(f"{where}: key {key!r} is missing")
+    return table
+
+
+def _read_part(table: Any, where: str) -> Part:
+    table = _keys(table, where, ("name", "params", "modifiers"), ("name",))
+    if not isinstance(table["name"], str):
+        raise ParameterError(f"{where}.name = {table['name']!r}: expected text")
+    params = table.get("params", {})
+    if not isinstance(params, Mapping):
+        raise ParameterError(f"{where}.params = {params!r}: expected a table")
+    return Part(table["name"], {key: _frozen(value) for key, value in params.items()})
+
+
+def _read_list(table: Any, where: str) -> list[Any]:
+    if not isinstance(table, list):
+        raise ParameterError(f"{where}: {table!r}; expected a list of tables")
+    return table
+
+
+def _read_pipeline(content: Any, where: str, depth: int) -> Pipeline:
+    if depth > _MAX_DEPTH:
+        raise ParameterError(f"{where}: more than {_MAX_DEPTH} pipelines one after the other")
+    content = _keys(content, where, (*SLOTS, "stages", "then"), [slot for slot in SLOTS if slot != "stopping"])
+    slots: dict[str, Any] = {}
+    for slot in SLOTS:
+        if slot == "stopping":
+            rules = _read_list(content.get(slot, []), f"{where}.{slot}")
+            slots[slot] = [_read_part(rule, f"{where}.{slot}") for rule in rules]
+            continue
+        base = _read_part(content[slot], f"{where}.{slot}")
+        modifiers = _read_list(content[slot].get("modifiers", []), f"{where}.{slot}.modifiers")
+        slots[slot] = [base, *(_read_part(item, f"{where}.{slot}.modifiers") for item in modifiers)]
+    names = [stage_field.name for stage_field in dataclasses.fields(Stage)]
+    if "stages" in content:
+        tables = _read_list(content["stages"], f"{where}.stages")
+        slots["stages"] = [
+            Stage(**{key: _frozen(value) for key, value in _keys(table, f"{where}.stages", names, ["steps"]).items()})
+            for table in tables
+        ]
+    if "then" in content:
+        slots["then"] = _read_pipeline(content["then"], f"{where}.then", depth + 1)
+    return Pipeline(**slots)
+
+
+@dataclass(frozen=True)
+class ResolvedPart:
+    """A registered component with its validated parameters."""
+
+    registered: Registered
+    params: Any
+
+    @property
+    def name(self) -> str:
+        return self.registered.name
+
+    def build(self) -> Any:
+        """A fresh instance of the component's class."""
+        return self.registered.load()(self.params)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A pipeline (one segment) whose names and parameters were found good."""
+
+    slots: Mapping[Slot, tuple[ResolvedPart, ...]]
+
+    def base(self, slot: Slot) -> ResolvedPart:
+        return self.slots[slot][0]
+
+    def having(self, slot: Slot, role: Role) -> tuple[ResolvedPart, ...]:
+        """The parts of a slot with a role, in order."""
+        return tuple(part for part in self.slots[slot] if part.registered.role == role)
+
+    def parts(self) -> Iterator[tuple[Slot, ResolvedPart]]:
+        for slot, parts in self.slots.items():
+            for part in parts:
+                yield slot, part
+
+    def full(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """All parameters, defaults included, as slot → part → parameter (for the report)."""
+        return {slot: {part.name: plain(part.params) for part in parts} for slot, parts in self.slots.items()}
+
+
+def resolve(pipeline: Pipeline, registry: Registry) -> Resolved:
+    """Look every part of one segment up and validate its parameters; `last` selects where nothing else does."""
+    slots: dict[Slot, tuple[ResolvedPart, ...]] = {}
+    for slot, parts in pipeline.slots.items():
+        found = []
+        for part in parts:
+            registered = registry.component(slot, part.name)
+            where = slot if registered.role == "base" else f"{slot}.{part.name}"
+            found.append(ResolvedPart(registered, validate(registered.component.params, part.params, where)))
+        slots[slot] = tuple(found)
+    if not any(part.registered.role == "selector" for part in slots["stopping"]):
+        last = registry.component("stopping", "last")
+        slots["stopping"] = (*slots["stopping"], ResolvedPart(last, last.component.params()))
+    return Resolved(slots)
+
+
+def check_fit(resolved: Resolved, registry: Registry) -> None:
+    """Hold the parts against each other.
+
+    Raises:
+        CompositionError: roles out of place, or a trait that is required is missing; names both parts and what would fit.
+    """
+    for slot, parts in resolved.slots.items():
+        _check_roles(slot, parts)
+    for slot, part in resolved.parts():
+        for need in sorted(part.registered.component.requires):
+            _check_need(resolved, registry, part, need)
+        uses = USES.get((slot, part.registered.role))
+        if uses:
+            _check_need(resolved, registry, part, f"estimator:{uses}")
+    if "learns" in provided(resolved, "kernel_prior"):
+        _check_need(resolved, registry, resolved.base("kernel_prior"), "estimator:learns-kernel")
+
+
+def _check_roles(slot: Slot, parts: tuple[ResolvedPart, ...]) -> None:
+    names = [part.name for part in parts]
+    if len(set(names)) < len(names):
+        raise CompositionError(f"{slot}: the same part twice in {', '.join(names)}")
+    if slot == "stopping":
+        selectors = [part.name for part in parts if part.registered.role == "selector"]
+        if len(selectors) > 1:
+            raise CompositionError(f"stopping: exactly one selector, but {' and '.join(selectors)} are selectors")
+        return
+    bases = [part.name for part in parts if part.registered.role == "base"]
+    if len(bases) != 1 or parts[0].registered.role != "base":
+        modifiers = ", ".join(f"{part.name} ({part.registered.role})" for part in parts[1:]) or "none"
+        raise CompositionError(f"{slot}: expected one base first, then modifiers; got {parts[0].name}, then {modifiers}")
+
+
+def provided(resolved: Resolved, slot: Slot) -> frozenset[str]:
+    """The traits of a slot: those of its base, the roles of its modifiers, less what responses take away."""
+    traits = set(resolved.base(slot).registered.component.provides) if slot != "stopping" else set()
+    for part in resolved.slots[slot]:
+        traits.add(part.registered.role)
+        if part.registered.role == "response" and "linear" not in part.registered.component.provides:
+            traits -= {"linear", "stationary"}
+    return frozenset(traits)
+
+
+def _check_need(resolved: Resolved, registry: Registry, part: ResolvedPart, need: str) -> None:
+    target, _, trait = need.partition(":")
+    slot = cast(Slot, target)
+    if trait in provided(resolved, slot):
+        return
+    fitting = [
+        name
+        for name, other in registry.components(slot).items()
+        if trait in other.component.provides or other.role == trait
+    ]
+    there = " + ".join(other.name for other in resolved.slots[slot]) or "nothing"
+    raise CompositionError(
+        f"{part.registered.slot} {part.name!r} (plugin {part.registered.provenance.plugin}) does not fit {slot} "
+        f"{there!r}: it needs {trait!r} there; what would fit: {', '.join(fitting) or 'nothing that is registered'}"
+    )

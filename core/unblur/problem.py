@@ -1,0 +1,293 @@
+"""A problem: the parts of one stage, set up for the data. Estimators work on it; the driver builds and saves it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from unblur.components import (
+    Batch,
+    Clock,
+    Context,
+    Draw,
+    Estimate,
+    Estimator,
+    ForwardModel,
+    ImagePrior,
+    KernelPrior,
+    KernelSpec,
+    Misfit,
+    Penalty,
+    Response,
+    Shape,
+)
+from unblur.compute import Compute
+from unblur.errors import CompositionError, ImageError
+from unblur.operators.resample import resample_kernel, resize
+from unblur.params import value_at
+from unblur.pipeline import Resolved, ResolvedPart, Stage
+
+
+@dataclass
+class Observation:
+    """What was observed, in the input's own units.
+
+    Args:
+        pixels: (frames, channels, *spatial), float32.
+        valid: the same shape, 1 where a pixel counts; all count if None.
+        psf: known kernel (count, *spatial), origin at floor(n / 2), sum 1.
+        white_level: the largest value that the format can hold, for photographs; None for science data.
+        pixel_size: micrometres along each spatial axis, if known.
+    """
+
+    pixels: Tensor
+    valid: Tensor | None = None
+    psf: Tensor | None = None
+    white_level: float | None = None
+    pixel_size: tuple[float, ...] | None = None
+
+
+@dataclass
+class Intensity:
+    """The affine map between the calibrated data's units and the problem's, in which the observation ends near 1."""
+
+    offset: float
+    peak: float
+    responses: Sequence[Response[Any]] = ()
+
+    def restore(self, image: Tensor) -> Tensor:
+        """A latent image in the input's units."""
+        image = image * self.peak + self.offset
+        for response in reversed(self.responses):
+            image = response.restore(image)
+        return image
+
+    def restore_spread(self, spread: Tensor) -> Tensor:
+        """A standard deviation in the input's units."""
+        spread = spread * self.peak
+        for response in reversed(self.responses):
+            spread = response.spread(spread)
+        return spread
+
+
+@dataclass
+class Problem:
+    """One stage's parts, set up.
+
+    Attributes:
+        batch: the observed frames in the problem's units, at the stage's resolution.
+        spec: what the forward model wants of the kernels.
+        latent_shape: (frames, channels, *spatial) of the latent image.
+    """
+
+    batch: Batch
+    forward: ForwardModel[Any]
+    responses: Sequence[Response[Any]]
+    misfits: Sequence[Misfit[Any]]
+    image: ImagePrior[Any]
+    image_penalties: Sequence[Penalty[Any]]
+    kernels: KernelPrior[Any]
+    kernel_penalties: Sequence[Penalty[Any]]
+    estimator: Estimator[Any]
+    spec: KernelSpec
+    latent_shape: Shape
+    intensity: Intensity
+    context: Context
+    stage: Stage
+    rng: Generator = field(repr=False)
+
+    def draw(self, batch: Batch, clock: Clock, rng: Generator | None) -> Draw:
+        """One latent image from the image prior, in float32 whatever the network's precision."""
+        with self.context.compute.autocast():
+            draw = self.image.draw(batch, clock, rng)
+        draw.latent = draw.latent.float()
+        return draw
+
+    def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
+        """The kernels (count, *spatial) from the kernel prior."""
+        return self.kernels.kernel(latent, clock, rng)
+
+    def predict(self, latent: Tensor, kernel: Tensor) -> Tensor:
+        """The observation that follows, through the camera's response."""
+        predicted = self.forward.predict(latent, kernel)
+        for response in self.responses:
+            predicted = response(predicted)
+        return predicted
+
+    def misfit(self, draw: Draw, kernel: Tensor, batch: Batch, clock: Clock) -> Tensor:
+        """The weighted sum of the misfits: a scalar.
+
+        Where `draw` or `batch` say which pixels count, only those do.
+        """
+        target = self.forward.target(batch)
+        weight = target.valid if draw.weight is None else draw.weight
+        if draw.weight is not None and target.valid is not None:
+            weight = draw.weight * target.valid
+        predicted = self.predict(draw.latent, kernel)
+        terms = [
+            factor * misfit(predicted, target.observed, weight)
+            for misfit in self.misfits
+            if (factor := value_at(misfit.params.weight, clock.fraction))
+        ]
+        return torch.stack(terms).sum() if terms else predicted.new_zeros(())
+
+    def penalty(self, latent: Tensor, kernel: Tensor, clock: Clock) -> Tensor:
+        """The weighted sum of the penalties on image and kernel: a scalar."""
+        terms = [
+            factor * penalty(value)
+            for penalties, value in ((self.image_penalties, latent), (self.kernel_penalties, kernel))
+            for penalty in penalties
+            if (factor := value_at(penalty.params.weight, clock.fraction))
+        ]
+        return torch.stack(terms).sum() if terms else latent.new_zeros(())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"image": self.image.state_dict(), "kernels": self.kernels.state_dict(), "rng": self.rng.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.image.load_state_dict(state["image"])
+        self.kernels.load_state_dict(state["kernels"])
+        self.rng.set_state(state["rng"])
+
+    def finish(self, estimate: Estimate, full: Shape) -> Estimate:
+        """The estimate in the observed window, at full resolution (spatial shape `full`) and in the input's units."""
+        estimate = self.forward.crop(estimate, self.batch)
+        if estimate.image.shape[2:] != full:
+            estimate.image = resize(estimate.image, full)
+            if estimate.spread is not None:
+                estimate.spread = resize(estimate.spread, full)
+        if self.stage.scale != 1:
+            shape = tuple(math.ceil(size / self.stage.scale) | 1 for size in self.spec.shape)
+            estimate.kernel = resample_kernel(estimate.kernel, 1 / self.stage.scale, shape)
+        estimate.image = self.intensity.restore(estimate.image)
+        if estimate.spread is not None:
+            estimate.spread = self.intensity.restore_spread(estimate.spread)
+        return estimate
+
+
+def build(
+    resolved: Resolved,
+    stage: Stage,
+    observation: Observation,
+    compute: Compute,
+    seed: int,
+    notes: list[str],
+    shape: Shape | None = None,
+) -> Problem:
+    """Set up the parts of one stage.
+
+    Args:
+        shape: spatial shape of the kernels, where an earlier stage has fixed it; else the forward model says.
+
+    Raises:
+        CompositionError: a part does not work in this number of dimensions.
+        ImageError: the image is smaller than what the parts need.
+    """
+    dims = observation.pixels.ndim - 2
+    for slot, part in resolved.parts():
+        if dims not in part.registered.component.dims:
+            works = " and ".join(f"{n}-D" for n in sorted(part.registered.component.dims))
+            raise CompositionError(f"{slot} {part.name!r} works in {works}; the image has {dims} spatial dimensions")
+    rng = compute.generator(seed)
+    setup = torch.Generator().manual_seed(seed)
+    context = Context(compute, setup, pixel_size=observation.pixel_size, scale=stage.scale, notes=notes)
+    responses = [part.build() for part in resolved.having("forward_model", "response")]
+    batch, intensity = _prepare(observation, stage, responses, context)
+    forward: ForwardModel[Any] = resolved.base("forward_model").build()
+    context.psf = compute.tensor(observation.psf) if observation.psf is not None else None
+    spec = forward.spec(_full_shape(observation, stage), context)
+    if stage.scale != 1:
+        scaled = tuple(math.ceil(size * stage.scale) | 1 for size in spec.shape)
+        spec = KernelSpec(scaled, spec.count, spec.kind, stage.scale)
+        if context.psf is not None:
+            context.psf = resample_kernel(context.psf, stage.scale, scaled)
+    if shape is not None:
+        spec = KernelSpec(tuple(map(min, shape, spec.shape)), spec.count, spec.kind, stage.scale)
+    latent_shape = forward.latent_shape(tuple(batch.observed.shape), spec)
+    if min(batch.observed.shape[2:]) < 3 or any(b < k for b, k in zip(latent_shape[2:], spec.shape, strict=True)):
+        raise ImageError(
+            f"the image is {_words(batch.observed.shape[2:])} pixels at this resolution, smaller than the kernel "
+            f"{_words(spec.shape)} allows; give a smaller --kernel-size or a larger image"
+        )
+    image: ImagePrior[Any] = resolved.base("image_prior").build()
+    kernels: KernelPrior[Any] = resolved.base("kernel_prior").build()
+    image.init(latent_shape, batch, context)
+    kernels.init(spec, context)
+    misfits = [part.build() for part in resolved.having("forward_model", "misfit")]
+    for term in (*misfits, *responses):
+        term.init(batch, context)
+    return Problem(
+        batch=batch,
+        forward=forward,
+        responses=responses,
+        misfits=misfits,
+        image=image,
+        image_penalties=_built(resolved.having("image_prior", "penalty")),
+        kernels=kernels,
+        kernel_penalties=_built(resolved.having("kernel_prior", "penalty")),
+        estimator=resolved.base("estimator").build(),
+        spec=spec,
+        latent_shape=latent_shape,
+        intensity=intensity,
+        context=context,
+        stage=stage,
+        rng=rng,
+    )
+
+
+def _built(parts: Sequence[ResolvedPart]) -> list[Any]:
+    return [part.build() for part in parts]
+
+
+def _words(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _full_shape(observation: Observation, stage: Stage) -> Shape:
+    frames, channels, *spatial = observation.pixels.shape
+    if stage.crop is not None:
+        spatial = [stop - start for start, stop in stage.crop]
+    return (len(stage.frames) if stage.frames is not None else frames, channels, *spatial)
+
+
+def _chosen(tensor: Tensor, stage: Stage) -> Tensor:
+    if stage.frames is not None:
+        tensor = tensor[list(stage.frames)]
+    if stage.crop is not None:
+        tensor = tensor[(..., *(slice(start, stop) for start, stop in stage.crop))]
+    return tensor
+
+
+def _prepare(
+    observation: Observation, stage: Stage, responses: Sequence[Response[Any]], context: Context
+) -> tuple[Batch, Intensity]:
+    pixels = context.compute.tensor(observation.pixels)
+    for response in responses:
+        pixels = response.calibrate(pixels, context)
+    counted = pixels if observation.valid is None else pixels[observation.valid.to(pixels.device) > 0]
+    offset = min(0.0, float(counted.min()))
+    if offset < 0:
+        context.note(f"intensities below zero: {-offset:g} was added before and subtracted after")
+    context.bounded = observation.white_level is not None and offset == 0
+    if observation.white_level is not None and context.bounded:
+        levels = pixels.new_tensor([0.0, observation.white_level])
+        for response in responses:
+            levels = response.calibrate(levels, context)
+        peak = float(levels[1])
+    else:
+        peak = float(counted.max()) - offset
+    context.photons = peak = peak if peak > 0 else 1.0
+    intensity = Intensity(offset, peak, responses)
+    pixels = _chosen((pixels - offset) / peak, stage)
+    valid = None if observation.valid is None else _chosen(context.compute.tensor(observation.valid), stage)
+    if stage.scale != 1:
+        shape = tuple(max(1, round(size * stage.scale)) for size in pixels.shape[2:])
+        pixels = resize(pixels, shape)
+        valid = None if valid is None else (resize(valid, shape) > 0.999).float()
+    frames = stage.frames or tuple(range(pixels.shape[0]))
+    return Batch(pixels, frames, valid), intensity

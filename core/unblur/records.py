@@ -1,0 +1,122 @@
+"""What a plugin hands over: frozen records that name their target, which is imported only when it is used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from unblur.errors import PluginError
+from unblur.params import NoParams
+
+if TYPE_CHECKING:
+    from unblur.pipeline import Pipeline
+
+Slot = Literal["forward_model", "image_prior", "kernel_prior", "estimator", "stopping"]
+SLOTS: tuple[Slot, ...] = ("forward_model", "image_prior", "kernel_prior", "estimator", "stopping")
+
+Role = Literal["base", "misfit", "response", "penalty", "rule", "selector"]
+ROLES: Mapping[Slot, tuple[Role, ...]] = {
+    "forward_model": ("base", "response", "misfit"),
+    "image_prior": ("base", "penalty"),
+    "kernel_prior": ("base", "penalty"),
+    "estimator": ("base",),
+    "stopping": ("rule", "selector"),
+}
+"""The roles of a slot, the first one being the default."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """One component of a plugin.
+
+    Args:
+        name: what users write, lower case with hyphens; unique within its slot.
+        target: ``"package.module:Class"``; the class takes one argument, an instance of `params`.
+        summary: one sentence for lists and tooltips.
+        params: frozen dataclass of its parameters (`unblur.params`).
+        role: what it does in its slot; empty for the slot's default (see `ROLES`).
+        provides: traits that it has (docs: concepts, "Traits").
+        requires: traits that it needs of the parts in other slots, written ``"slot:trait"``.
+        dims: numbers of spatial dimensions that it works in.
+        source: paper and equation.
+    """
+
+    name: str
+    target: str
+    summary: str
+    params: type = NoParams
+    role: Role | None = None
+    provides: frozenset[str] = frozenset()
+    requires: frozenset[str] = frozenset()
+    dims: frozenset[int] = frozenset({2, 3})
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A named composition, with one pipeline for each preset.
+
+    Args:
+        name: what users write after ``--method``.
+        summary: one sentence.
+        good_for: what images it is for, and when another one is better.
+        presets: pipelines by the names ``fast``, ``balanced`` (the default) and ``paper``; ``balanced`` must be there.
+        reference: the paper.
+        needs_psf: the method restores with a known PSF.
+        blind: the method estimates the kernel.
+    """
+
+    name: str
+    summary: str
+    good_for: str
+    presets: Mapping[str, Pipeline]
+    reference: str = ""
+    needs_psf: bool = False
+    blind: bool = False
+
+    def pipeline(self, preset: str = "balanced") -> Pipeline:
+        """The pipeline of a preset; a method with only one gives that for every preset."""
+        return self.presets.get(preset, self.presets["balanced"])
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a record comes from."""
+
+    plugin: str
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A component with its slot and where it comes from."""
+
+    component: Component
+    slot: Slot
+    provenance: Provenance
+    role: Role = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "role", self.component.role or ROLES[self.slot][0])
+
+    @property
+    def name(self) -> str:
+        return self.component.name
+
+    def load(self) -> Any:
+        """Import the target class.
+
+        Raises:
+            PluginError: the target cannot be imported; the message names plugin and cause.
+        """
+        module, _, attribute = self.component.target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except Exception as error:
+            raise PluginError(
+                f"component {self.name!r} of plugin {self.provenance.plugin!r} ({self.provenance.distribution}): "
+                f"cannot import {self.component.target}: {type(error).__name__}: {error}"
+            ) from error

@@ -7,6 +7,8 @@ TORCH ?= torch
 TORCH_INDEX ?=
 # Options of pytest, e.g. PYTEST_ARGS="-k kernel -x".
 PYTEST_ARGS ?=
+# Options of every benchmark, e.g. BENCH_ARGS="--data FOLDER".
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 # Entry points are frozen when the package is installed, so the stamp depends on pyproject.toml.
@@ -41,8 +43,8 @@ docs: $(STAMP) ## build the documentation into docs/_build/html
 demo: $(STAMP) ## deblur small images into demo-output
 	$(BIN)/unblur demo -o demo-output
 
-bench: $(STAMP) ## run the benchmarks
-	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+bench: $(STAMP) ## run every script in benchmarks/
+	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" $(BENCH_ARGS); done
 
 clean: ## remove what was built, except the virtual environment
 	rm -rf build dist demo-output docs/_build docs/generated

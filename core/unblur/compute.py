@@ -105,7 +105,7 @@ class Compute:
 def good_at_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 convolutions are faster than float32 ones there."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
     return False

@@ -140,17 +140,18 @@ def _field(owner: type, field: dataclasses.Field[Any], hint: Any) -> Field:
     doc = next((extra.documentation for extra in extras if isinstance(extra, Doc)), "")
     if not doc:
         raise TypeError(f"{owner.__qualname__}.{field.name} needs Doc('…')")
-    lower = upper = None
+    lower: float | None = None
+    upper: float | None = None
     lower_open = upper_open = False
     for extra in extras:
         if isinstance(extra, at.Ge):
-            lower = extra.ge
+            lower = typing.cast(float, extra.ge)
         elif isinstance(extra, at.Gt):
-            lower, lower_open = extra.gt, True
+            lower, lower_open = typing.cast(float, extra.gt), True
         elif isinstance(extra, at.Le):
-            upper = extra.le
+            upper = typing.cast(float, extra.le)
         elif isinstance(extra, at.Lt):
-            upper, upper_open = extra.lt, True
+            upper, upper_open = typing.cast(float, extra.lt), True
     return Field(
         name=field.name,
         hint=hint,
@@ -159,8 +160,8 @@ def _field(owner: type, field: dataclasses.Field[Any], hint: Any) -> Field:
         unit=next((extra.name for extra in extras if isinstance(extra, Unit)), ""),
         optional=optional,
         choices=typing.get_args(hint) if typing.get_origin(hint) is Literal else (),
-        lower=typing.cast("float | None", lower),
-        upper=typing.cast("float | None", upper),
+        lower=lower,
+        upper=upper,
         lower_open=lower_open,
         upper_open=upper_open,
     )
@@ -219,7 +220,7 @@ def validate(params: type, values: Mapping[str, Any], where: str = "") -> Any:
 
 def plain(params: Any) -> dict[str, Any]:
     """The values of a parameter instance as TOML can hold them: tuples as lists, nothing left out but None."""
-    return {field.name: value for field in fields_of(type(params)) if (value := getattr(params, field.name)) is not None}
+    return {field.name: value for field in fields_of(params.__class__) if (value := getattr(params, field.name)) is not None}
 
 
 def value_at(schedule: Schedule, fraction: float) -> float:

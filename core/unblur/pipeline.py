@@ -134,7 +134,8 @@ class Pipeline:
 
     def replace(self, **changes: Any) -> Pipeline:
         """A copy with other slots, `stages` or `then`."""
-        values: dict[str, Any] = {**self.slots, "stages": self.stages, "then": self.then, **changes}
+        slots: dict[str, Any] = {str(slot): parts for slot, parts in self.slots.items()}
+        values = {**slots, "stages": self.stages, "then": self.then, **changes}
         return Pipeline(**values)
 
     def with_steps(self, steps: Sequence[int]) -> Pipeline:

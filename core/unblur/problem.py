@@ -259,7 +259,8 @@ def _chosen(tensor: Tensor, stage: Stage) -> Tensor:
     if stage.frames is not None:
         tensor = tensor[list(stage.frames)]
     if stage.crop is not None:
-        tensor = tensor[(..., *(slice(start, stop) for start, stop in stage.crop))]
+        region = tuple(slice(start, stop) for start, stop in stage.crop)
+        tensor = tensor[(slice(None), slice(None), *region)]
     return tensor
 
 

@@ -55,10 +55,8 @@ def transfer(earlier: Problem, later: Problem, centre: tuple[float, ...]) -> Tra
 
     def latent(tensor: Tensor) -> Tensor:
         for axis, size in enumerate(later.latent_shape[2:]):
-            margin_new = _margin(later, axis)
-            margin_old = _margin(earlier, axis)
-            positions = torch.arange(size, dtype=torch.float64) - margin_new
-            places = (positions + 0.5) / ratio - 0.5 - centre[axis] + margin_old
+            positions = torch.arange(size, dtype=torch.float64) - _margin(later, axis)
+            places = (positions + 0.5) / ratio - 0.5 - centre[axis] + _margin(earlier, axis)
             tensor = _sample(tensor, places, axis - len(new))
         return tensor
 
@@ -76,9 +74,9 @@ def transfer(earlier: Problem, later: Problem, centre: tuple[float, ...]) -> Tra
 
 
 def _margin(problem: Problem, axis: int) -> int:
-    """Index of the latent pixel that lies on observed pixel 0: nothing where the latent image is not larger."""
-    extra = problem.latent_shape[2 + axis] - problem.batch.observed.shape[2 + axis]
-    return extra - extra // 2 if problem.spec.shape[axis] % 2 else (problem.spec.shape[axis] - 1) // 2 if extra else 0
+    """Index of the latent pixel that lies on observed pixel 0; 0 where the latent image is not larger."""
+    larger = problem.latent_shape[2 + axis] > problem.batch.observed.shape[2 + axis]
+    return (problem.spec.shape[axis] - 1) // 2 if larger else 0
 
 
 def _sample(tensor: Tensor, places: Tensor, axis: int, outside: float | None = None) -> Tensor:
@@ -96,7 +94,7 @@ def _sample(tensor: Tensor, places: Tensor, axis: int, outside: float | None = N
     return values if outside is None else torch.where(inside.view(shape), values, values.new_tensor(outside))
 
 
-def hand_over(earlier: Problem, state: Any, later: Problem, centre: tuple[float, ...], estimate: Estimate) -> None:
+def hand_over(earlier: Problem, later: Problem, centre: tuple[float, ...], estimate: Estimate) -> None:
     """Let the later problem's priors begin with what the earlier stage found."""
     moved = transfer(earlier, later, centre)
     later.kernels.start_from(earlier.kernels, moved.kernel(estimate.kernel), moved)

@@ -1,0 +1,59 @@
+"""Checkpoints: everything a killed run needs to go on with the same bits."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unblur.errors import CheckpointError
+from unblur.io.atomic import atomic_path
+
+
+@dataclass
+class Checkpoint:
+    """A run between two steps: where it was, and the state of all its parts."""
+
+    fingerprint: str
+    stage: int
+    shape: tuple[int, ...]
+    psf: Tensor | None
+    snapshot: dict[str, Any]
+    safe: dict[str, Any] | None
+    plan: list[int]
+    executed: list[int]
+    pace: list[float]
+    elapsed: float
+    rewinds: int
+    notes: list[str]
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint; the one before stays until the new one is complete."""
+    content = {field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)}
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load(path: Path, fingerprint: str) -> Checkpoint | None:
+    """Read a checkpoint; None if there is none.
+
+    Raises:
+        CheckpointError: it cannot be read, or was made with another input, other settings or versions.
+    """
+    if not path.exists():
+        return None
+    try:
+        checkpoint = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError, TypeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path}: not a readable checkpoint ({error}). Delete it to start anew") from error
+    if checkpoint.fingerprint != fingerprint:
+        raise CheckpointError(
+            f"{path}: made with another input, other settings or versions. Start without --resume, or --force to go on"
+        )
+    return checkpoint

@@ -1,0 +1,370 @@
+"""The one loop. Command line, Python and napari consume its events; estimators own no loop of their own."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unblur.checkpoint import Checkpoint, load, save
+from unblur.components import Clock, Estimate, Info, Selector, Shape, StoppingRule
+from unblur.compute import Compute
+from unblur.errors import DivergedError
+from unblur.pipeline import Pipeline, Resolved, Stage, resolve
+from unblur.problem import Observation, Problem, build
+from unblur.registry import Registry
+from unblur.stages import current, hand_over, next_shape
+
+SAFETY_INTERVAL = 100
+"""Steps between the snapshots that a divergence goes back to."""
+
+
+class CancelToken:
+    """Asks a run to stop after the step in progress; the run keeps its selected result."""
+
+    def __init__(self) -> None:
+        self.reason: str | None = None
+
+    def cancel(self, reason: str = "cancelled") -> None:
+        self.reason = self.reason or reason
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened in one step.
+
+    Attributes:
+        step, planned: steps done and planned, over all stages.
+        stage, stages: number of the stage, from 0, and how many there are.
+        misfit: of this step, before its update.
+        elapsed, remaining: seconds; `remaining` follows from the pace of each stage.
+    """
+
+    step: int
+    planned: int
+    stage: int
+    stages: int
+    misfit: float
+    elapsed: float
+    remaining: float
+    _run: Run = field(repr=False)
+
+    def preview(self) -> Estimate:
+        """The current estimate in the observed window and the input's units; looking changes nothing."""
+        return self._run.preview()
+
+
+@dataclass
+class Outcome:
+    """What a run gives back.
+
+    Attributes:
+        estimate: selected iterate, in the input's units, (frames, channels, *spatial).
+        reason: why it stopped.
+        plan, executed: steps per stage, planned and done.
+        misfits: the misfit of every executed step of the last stage.
+        residual: standard deviation of observed minus predicted in the problem's units: consistency with the model.
+    """
+
+    estimate: Estimate
+    reason: str
+    plan: list[int]
+    executed: list[int]
+    misfit: float
+    residual: float
+    peak: float
+    selected_step: int
+    seconds: float
+    rewinds: int
+    notes: list[str]
+
+
+@dataclass
+class _Segment:
+    resolved: Resolved
+    stage: Stage
+    first: bool
+
+
+class Run:
+    """One problem from its first to its last step.
+
+    Args:
+        pipeline: checked against `registry`; its stages' steps are the plan.
+        seed: of this plane.
+        checkpoint: file for checkpoints, none if None; `interval` seconds apart.
+        fingerprint: what a checkpoint must have been made with to be resumed.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        observation: Observation,
+        registry: Registry,
+        compute: Compute,
+        seed: int = 0,
+        cancel: CancelToken | None = None,
+        checkpoint: Path | None = None,
+        interval: float = 30.0,
+        fingerprint: str = "",
+    ) -> None:
+        self.observation = observation
+        self.compute = compute
+        self.seed = seed
+        self.cancel = cancel or CancelToken()
+        self.notes: list[str] = []
+        self._checkpoint, self._interval, self._fingerprint = checkpoint, interval, fingerprint
+        self._segments = [
+            _Segment(resolve(part.in_stage(stage), registry), stage, first=index == 0)
+            for part in pipeline.segments()
+            for index, stage in enumerate(part.stages)
+        ]
+        self.plan = [segment.stage.steps for segment in self._segments]
+        self.executed = [0] * len(self.plan)
+        self._pace = [0.0] * len(self.plan)
+        self._problem: Problem
+        self._state: Any
+        self._elapsed = 0.0
+        self._misfit = math.nan
+        self._rewinds = 0
+        self._selected: tuple[int, dict[str, Any]] | None = None
+        self._safe: dict[str, Any] | None = None
+
+    def events(self, resume: bool = False) -> Generator[Event, None, Outcome]:
+        """Run to the end, one event a step; the generator's return value is the `Outcome`.
+
+        Raises:
+            DivergedError: the misfit stayed NaN or infinite after one return with a smaller step.
+            CheckpointError: the checkpoint to resume belongs to another run.
+        """
+        self._begin = time.perf_counter()
+        saved = load(self._checkpoint, self._fingerprint) if resume and self._checkpoint else None
+        with self.compute.running():
+            return (yield from self._stages(saved))
+
+    def preview(self) -> Estimate:
+        """The current estimate, in the observed window and the input's units."""
+        estimate = current(self._problem, self._state, self._clock(self._step))
+        return self._problem.finish(estimate, tuple(self.observation.pixels.shape[2:]))
+
+    def _stages(self, saved: Checkpoint | None) -> Generator[Event, None, Outcome]:
+        reason = "planned steps done"
+        for index in range(saved.stage if saved else 0, len(self._segments)):
+            self._index = index
+            self._enter(saved)
+            saved = None
+            ended = yield from self._steps()
+            if ended is not None:
+                reason, ends_run = ended
+                if ends_run:
+                    break
+            else:
+                reason = "planned steps done"
+        return self._outcome(reason)
+
+    def _enter(self, saved: Checkpoint | None) -> None:
+        """Set up a stage: from a checkpoint, from the stage before, or from nothing."""
+        segment = self._segments[self._index]
+        stage = segment.stage
+        shape: Shape | None = None
+        centre: tuple[float, ...] = ()
+        estimate: Estimate | None = None
+        earlier: Problem | None = None
+        observation = self.observation
+        if saved is not None:
+            shape, observation = saved.shape, dataclasses.replace(observation, psf=saved.psf)
+        elif self._index > 0:
+            earlier, estimate = self._problem, self._selected_estimate()
+            if segment.first:
+                finished = self._problem.finish(copy.copy(estimate), tuple(observation.pixels.shape[2:]))
+                observation = dataclasses.replace(observation, psf=finished.kernel)
+                self.notes.append("the kernel of the blind stages is taken as known in what follows")
+            else:
+                shape, centre = next_shape(earlier, estimate, stage)
+        self.observation = observation
+        problem = build(segment.resolved, stage, observation, self.compute, self._stage_seed(), self.notes, shape)
+        if earlier is not None and estimate is not None and not segment.first:
+            with torch.no_grad():
+                hand_over(earlier, problem, centre, estimate)
+        state = problem.estimator.init(problem, None if earlier is None or segment.first else self._state)
+        self._problem, self._state = problem, state
+        self._rules: list[StoppingRule[Any]] = [p.build() for p in segment.resolved.having("stopping", "rule")]
+        self._selector: Selector[Any] = segment.resolved.having("stopping", "selector")[0].build()
+        for part in (*self._rules, self._selector):
+            part.init(problem)
+        self._step, self._selected, self._safe = 0, None, None
+        if saved is not None:
+            self._restore(saved)
+
+    def _stage_seed(self) -> int:
+        return self.seed + 7919 * self._index
+
+    def _clock(self, step: int) -> Clock:
+        now = self._elapsed + time.perf_counter() - self._begin
+        return Clock(step, self.plan[self._index], self._index, len(self.plan), now)
+
+    def _steps(self) -> Generator[Event, None, tuple[str, bool] | None]:
+        """The steps of one stage; the reason why it ended early and whether that ends the run."""
+        problem, began, last_save = self._problem, time.perf_counter(), time.perf_counter()
+        done = self._step
+        while self._step < self.plan[self._index]:
+            if self._step % SAFETY_INTERVAL == 0:
+                self._safe = copy.deepcopy(self._snapshot())
+            info = problem.estimator.step(problem, self._state, problem.batch, self._clock(self._step))
+            self._misfit = float(info.misfit)
+            self._step += 1
+            self.executed[self._index] = self._step
+            if not math.isfinite(self._misfit):
+                self._step_back()
+                continue
+            self._pace[self._index] = (time.perf_counter() - began) / max(1, self._step - done)
+            ended = self._judge(info)
+            yield self._event()
+            if self.cancel.reason is not None:
+                self._save()
+                return self.cancel.reason, True
+            if ended is not None:
+                return ended
+            if time.perf_counter() - last_save >= self._interval:
+                self._save()
+                last_save = time.perf_counter()
+        return None
+
+    def _judge(self, info: Info) -> tuple[str, bool] | None:
+        clock = self._clock(self._step)
+        if self._selector.better(info, clock):
+            self._selected = (self._step, copy.deepcopy(self._problem.state_dict()))
+        for rule in self._rules:
+            reason = rule.update(info, clock)
+            if reason is not None:
+                return reason, rule.ends == "run"
+        return None
+
+    def _event(self) -> Event:
+        remaining = 0.0
+        for index, steps in enumerate(self.plan[self._index :], self._index):
+            left = steps - (self._step if index == self._index else 0)
+            remaining += left * (self._pace[index] or self._pace[self._index])
+        return Event(
+            step=sum(self.executed),
+            planned=sum(self.executed[: self._index]) + sum(self.plan[self._index :]),
+            stage=self._index,
+            stages=len(self.plan),
+            misfit=self._misfit,
+            elapsed=self._clock(self._step).elapsed,
+            remaining=remaining,
+            _run=self,
+        )
+
+    def _snapshot(self) -> dict[str, Any]:
+        return {
+            "problem": self._problem.state_dict(),
+            "estimator": self._state.state_dict(),
+            "rules": [rule.state_dict() for rule in self._rules],
+            "selector": self._selector.state_dict(),
+            "selected": self._selected,
+            "step": self._step,
+        }
+
+    def _load_snapshot(self, snapshot: dict[str, Any]) -> None:
+        self._problem.load_state_dict(snapshot["problem"])
+        self._state.load_state_dict(snapshot["estimator"])
+        for rule, state in zip(self._rules, snapshot["rules"], strict=True):
+            rule.load_state_dict(state)
+        self._selector.load_state_dict(snapshot["selector"])
+        self._selected = snapshot["selected"]
+        self._step = snapshot["step"]
+
+    def _step_back(self) -> None:
+        """Back to the last safe state, once, with smaller steps."""
+        at, self._rewinds = self._step, self._rewinds + 1
+        softened = False
+        if self._rewinds == 1 and self._safe is not None:
+            self._load_snapshot(copy.deepcopy(self._safe))
+            softened = self._problem.estimator.soften(self._state)
+        if not softened:
+            estimator = self._segments[self._index].resolved.base("estimator").name
+            raise DivergedError(
+                f"estimator {estimator!r}: the misfit is {self._misfit} in step {at} of stage {self._index + 1}, "
+                f"after {self._rewinds - 1} return with smaller steps; try a smaller learning rate or another misfit"
+            )
+        self.notes.append(f"misfit not finite in step {at}: went back to step {self._step} with smaller steps")
+
+    def _save(self) -> None:
+        if self._checkpoint is None:
+            return
+        save(
+            self._checkpoint,
+            Checkpoint(
+                fingerprint=self._fingerprint,
+                stage=self._index,
+                shape=self._problem.spec.shape,
+                psf=self.observation.psf,
+                snapshot=self._snapshot(),
+                safe=self._safe,
+                plan=self.plan,
+                executed=self.executed,
+                pace=self._pace,
+                elapsed=self._clock(self._step).elapsed,
+                rewinds=self._rewinds,
+                notes=self.notes,
+            ),
+        )
+
+    def _restore(self, saved: Checkpoint) -> None:
+        self._load_snapshot(saved.snapshot)
+        self._safe, self._rewinds = saved.safe, saved.rewinds
+        self.plan, self.executed, self._pace = list(saved.plan), list(saved.executed), list(saved.pace)
+        self._elapsed, self.notes[:] = saved.elapsed, saved.notes
+        self._begin = time.perf_counter()
+
+    def _selected_estimate(self) -> Estimate:
+        """The estimate of the selected iterate; the problem's parts end in that state."""
+        step = self._step
+        if self._selected is not None:
+            step, state = self._selected
+            self._problem.load_state_dict(state)
+        self._selected_step = step
+        return current(self._problem, self._state, self._clock(step))
+
+    def _outcome(self, reason: str) -> Outcome:
+        estimate = self._selected_estimate()
+        problem = self._problem
+        with torch.no_grad():
+            target = problem.forward.target(problem.batch)
+            error = target.observed - problem.predict(estimate.image, estimate.kernel)
+            residual = float(error.std() if target.valid is None else error[target.valid > 0].std())
+        if problem.stage.scale != 1:
+            self.notes.append(f"stopped at {problem.stage.scale:g} of the resolution: the image was enlarged from there")
+        finished = problem.finish(estimate, tuple(self.observation.pixels.shape[2:]))
+        if not bool(torch.isfinite(finished.image).all()):
+            raise DivergedError("the restored image has pixels that are not finite; nothing of it is kept")
+        return Outcome(
+            estimate=finished,
+            reason=reason,
+            plan=self.plan,
+            executed=self.executed,
+            misfit=self._misfit,
+            residual=residual,
+            peak=problem.intensity.peak,
+            selected_step=self._selected_step,
+            seconds=self._clock(self._step).elapsed,
+            rewinds=self._rewinds,
+            notes=list(dict.fromkeys(self.notes)),
+        )
+
+
+def finish(events: Generator[Event, None, Outcome]) -> Outcome:
+    """Exhaust a run's events for its outcome."""
+    while True:
+        try:
+            next(events)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]

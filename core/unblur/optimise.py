@@ -1,0 +1,48 @@
+"""Gradient steps for estimators: Adam on the image's and the kernel's parameters, each with a rate that follows a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unblur.params import Schedule, value_at
+
+
+class AdamGroups:
+    """One Adam optimiser with a group of parameters for each name; the state of gradient estimators.
+
+    Args:
+        groups: name → parameters; a group without parameters (a known kernel) is left out.
+        rates: name → learning rate, a number or a schedule.
+    """
+
+    def __init__(
+        self, groups: Mapping[str, Sequence[Tensor]], rates: Mapping[str, Schedule], betas: tuple[float, float] = (0.9, 0.999)
+    ) -> None:
+        self.rates = dict(rates)
+        self.softness = 1.0
+        filled = [{"params": list(parameters), "name": name} for name, parameters in groups.items() if len(parameters)]
+        self.optimiser = torch.optim.Adam(filled, lr=1e-3, betas=betas, fused=True)
+
+    def step(self, loss: Tensor, fraction: float) -> None:
+        """Descend on a scalar at the rates of this fraction of the planned steps."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.softness * value_at(self.rates[group["name"]], fraction)
+        self.optimiser.step()
+
+    def soften(self) -> bool:
+        """A tenth of the rates from now on."""
+        self.softness *= 0.1
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"adam": self.optimiser.state_dict(), "softness": self.softness}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.optimiser.load_state_dict(state["adam"])
+        self.softness = state["softness"]

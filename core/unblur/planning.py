@@ -1,0 +1,130 @@
+"""What a run will cost, measured before it starts, and the plan of steps that a budget in seconds allows."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from unblur.components import Clock, Shape
+from unblur.compute import Compute, human_bytes, saved_bytes
+from unblur.errors import ResourceError
+from unblur.pipeline import Pipeline, Resolved, Stage, resolve
+from unblur.problem import Observation, Problem, build
+from unblur.registry import Registry
+
+_TIMED_STEPS = 2
+_RESERVE = 0.93
+"""Part of a budget that is planned; the rest is for what lies between the steps."""
+
+_PROBE = 96
+"""Side of the region on which memory is measured; it grows linearly with the latent image from there."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The estimate for one plane.
+
+    Attributes:
+        steps: planned steps per stage.
+        seconds_per_step: measured per stage.
+        memory: bytes at the most.
+        spent: seconds that measuring took.
+    """
+
+    steps: tuple[int, ...]
+    seconds_per_step: tuple[float, ...]
+    memory: int
+    spent: float
+
+    @property
+    def seconds(self) -> float:
+        return sum(steps * pace for steps, pace in zip(self.steps, self.seconds_per_step, strict=True))
+
+    def within(self, budget: float | None) -> Cost:
+        """The same with fewer steps, in proportion, where the budget in seconds does not allow all."""
+        if budget is None or self.seconds <= _RESERVE * (budget - self.spent):
+            return self
+        factor = max(0.0, _RESERVE * (budget - self.spent)) / self.seconds
+        return dataclasses.replace(self, steps=tuple(max(1, math.floor(steps * factor)) for steps in self.steps))
+
+
+def measure(pipeline: Pipeline, observation: Observation, registry: Registry, compute: Compute) -> Cost:
+    """Time a few steps of every stage, on parts that are thrown away, and count the memory of the largest.
+
+    Raises:
+        ResourceError: the run would need more memory than there is; the message says what would fit.
+    """
+    began = time.perf_counter()
+    paces, memory = [], 0
+    psf = observation.psf
+    with compute.running():
+        for index, segment in enumerate(pipeline.segments()):
+            if index and psf is not None:
+                observation = dataclasses.replace(observation, psf=psf)
+            for stage in segment.stages:
+                resolved = resolve(segment.in_stage(stage), registry)
+                need = _memory(resolved, stage, observation, compute)
+                _refuse(need, compute, observation)
+                memory = max(memory, need)
+                problem = build(resolved, stage, observation, compute, 0, [])
+                paces.append(_pace(problem))
+                psf = torch.full((problem.spec.count, *problem.spec.shape), 1 / math.prod(problem.spec.shape))
+    steps = tuple(stage.steps for segment in pipeline.segments() for stage in segment.stages)
+    return Cost(steps, tuple(paces), memory, time.perf_counter() - began)
+
+
+def _pace(problem: Problem) -> float:
+    state = problem.estimator.init(problem, None)
+    best = math.inf
+    for step in range(1 + _TIMED_STEPS):
+        start = time.perf_counter()
+        info = problem.estimator.step(problem, state, problem.batch, Clock(step, 1 + _TIMED_STEPS))
+        float(info.misfit)
+        if step or not _learns(problem):
+            best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _learns(problem: Problem) -> bool:
+    return bool(problem.image.parameters() or problem.kernels.parameters())
+
+
+def _memory(resolved: Resolved, stage: Stage, observation: Observation, compute: Compute) -> int:
+    full: Shape = tuple(observation.pixels.shape[2:])
+    if stage.crop is not None:
+        full = tuple(stop - start for start, stop in stage.crop)
+    notes: list[str] = []
+    whole = Stage(steps=1, frames=stage.frames, crop=None)
+    region = tuple(slice(0, min(size, _PROBE)) for size in full)
+    cut = dataclasses.replace(observation, pixels=observation.pixels[(slice(None), slice(None), *region)], valid=None)
+    probe = build(resolved, whole, cut, compute, 0, notes)
+    state = probe.estimator.init(probe, None)
+    kept = saved_bytes(lambda: probe.estimator.step(probe, state, probe.batch, Clock(0, 1)))
+    fixed = 4 * sum(_bytes(tensor) for tensor in (*probe.image.parameters(), *probe.kernels.parameters()))
+    frames, channels = observation.pixels.shape[:2]
+    latent = probe.forward.latent_shape((frames, channels, *(math.ceil(n * stage.scale) for n in full)), probe.spec)
+    growth = math.prod(latent) / math.prod(probe.latent_shape)
+    work = 24 * 4 * math.prod(latent)
+    return int(fixed + 1.2 * kept * growth + work)
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.element_size() * tensor.nelement()
+
+
+def _refuse(need: int, compute: Compute, observation: Observation) -> None:
+    free = compute.free_memory()
+    if need <= free:
+        return
+    spatial: Sequence[int] = observation.pixels.shape[2:]
+    fits = tuple(math.floor(size * math.sqrt(free / need)) for size in spatial)
+    raise ResourceError(
+        f"{'x'.join(map(str, spatial))} pixels would need {human_bytes(need)} of memory, {human_bytes(free)} are free on "
+        f"{compute.device}; about {'x'.join(map(str, fits))} would fit, or fewer channels in the network (--preset fast)"
+    )

@@ -194,6 +194,27 @@ class KernelPrior(Prior[P], ABC):
         """The kernels (count, *spatial); `latent` is there for those that follow from the latent frames."""
 
 
+class Operator(Protocol):
+    """A linear forward model with its kernel fixed: `forward` (the prediction) and its `adjoint`, in the latent image."""
+
+    def forward(self, latent: Tensor) -> Tensor: ...
+
+    def adjoint(self, residual: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class _Fixed:
+    model: ForwardModel[Any]
+    kernel: Tensor
+    shape: Shape
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.model.predict(latent, self.kernel)
+
+    def adjoint(self, residual: Tensor) -> Tensor:
+        return self.model.adjoint(residual, self.kernel, self.shape)
+
+
 class ForwardModel(Component[P], ABC):
     """How a latent image becomes an observed one."""
 
@@ -216,6 +237,14 @@ class ForwardModel(Component[P], ABC):
     @abstractmethod
     def kernel_adjoint(self, residual: Tensor, latent: Tensor, spec: KernelSpec) -> Tensor:
         """Adjoint of `predict` in the kernel."""
+
+    def prepared(self, kernel: Tensor, shape: Shape) -> Operator:
+        """`predict` and `adjoint` for one kernel and latent shape (frames, channels, *spatial), to be used many times.
+
+        Override where work on the kernel can be done once. A model with the trait ``stationary`` gives an
+        `unblur.operators.convolution.Convolution`.
+        """
+        return _Fixed(self, kernel, shape)
 
     def target(self, batch: Batch) -> Batch:
         """The frames that `predict` explains; all of them unless the model says otherwise."""

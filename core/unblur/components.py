@@ -195,7 +195,7 @@ class KernelPrior(Prior[P], ABC):
 
 
 class Operator(Protocol):
-    """A linear forward model with its kernel fixed: `forward` (the prediction) and its `adjoint`, in the latent image."""
+    """A linear forward model with its kernel fixed: `forward` (the prediction) and its `adjoint` in the latent image."""
 
     def forward(self, latent: Tensor) -> Tensor: ...
 

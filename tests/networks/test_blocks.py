@@ -1,0 +1,93 @@
+"""Layers against their plain definitions."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from unblur.errors import ParameterError
+from unblur.networks.blocks import Convolution, Head, Norm, UpsampledConvolution, Upsampling, pad
+
+
+def plain_upsampled_convolution(layer: UpsampledConvolution, x: Tensor, skip: Tensor | None, mode: str) -> Tensor:
+    dims = x.ndim - 2
+    convolution = F.conv2d if dims == 2 else F.conv3d
+    up = F.interpolate(x, scale_factor=2, mode=mode)
+    result = convolution(F.pad(up, [1] * 2 * dims, mode="replicate"), layer.weight)
+    if skip is not None and layer.skip_weight is not None:
+        result = result + convolution(F.pad(skip, [1] * 2 * dims, mode="reflect"), layer.skip_weight)
+    return result
+
+
+@pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
+@pytest.mark.parametrize(("dims", "size"), [(2, (5, 7)), (3, (3, 4, 5))])
+@pytest.mark.parametrize("skips", [0, 3])
+def test_upsampled_convolution_is_upsampling_concatenation_and_convolution(
+    rng: Generator, upsampling: Upsampling, dims: int, size: tuple[int, ...], skips: int
+) -> None:
+    layer = UpsampledConvolution(4, skips, 6, rng, dims, upsampling)
+    x = torch.randn(2, 4, *size, generator=rng, requires_grad=True)
+    skip = torch.randn(2, skips, *(2 * n for n in size), generator=rng, requires_grad=True) if skips else None
+    mode = upsampling if dims == 2 or upsampling == "nearest" else "trilinear"
+    fast, plain = layer(x, skip), plain_upsampled_convolution(layer, x, skip, mode)
+    torch.testing.assert_close(fast, plain, rtol=1e-5, atol=1e-6)
+    probe = torch.randn(plain.shape, generator=rng)
+    leaves = [x, layer.weight] + ([] if skip is None else [skip, layer.skip_weight])
+    expected = torch.autograd.grad((plain * probe).sum(), leaves)
+    for one, other in zip(torch.autograd.grad((fast * probe).sum(), leaves), expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
+def test_a_row_more_than_counts_serves_as_the_border(rng: Generator, upsampling: Upsampling) -> None:
+    layer = UpsampledConvolution(2, 0, 3, rng, 2, upsampling)
+    x = torch.randn(1, 2, 6, 5, generator=rng)
+    torch.testing.assert_close(layer(x, None, (5, 5))[..., :9, :], layer(x)[..., :9, :])
+
+
+def test_a_skip_of_odd_size_is_extended(rng: Generator) -> None:
+    layer = UpsampledConvolution(2, 3, 4, rng)
+    x, skip = torch.randn(1, 2, 4, 4, generator=rng), torch.randn(1, 3, 7, 8, generator=rng)
+    extended = torch.cat([skip, skip[:, :, -2:-1]], 2)
+    torch.testing.assert_close(layer(x, skip)[..., :6, :], layer(x, extended)[..., :6, :])
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+def test_short_axes_are_padded_by_the_border_value(size: int) -> None:
+    x = torch.arange(float(size)).view(1, 1, size, 1).expand(1, 1, size, 4)
+    padded = pad(x, (1, 1), (2, 2))[0, 0, :, 1]
+    expected = {1: [0, 0, 0, 0], 2: [0, 0, 1, 1, 1], 3: [1, 0, 1, 2, 1, 0], 8: [1, *range(8), 6, 5]}[size]
+    assert padded.tolist() == expected
+
+
+@pytest.mark.parametrize(("stride", "expected"), [(1, (7, 10)), (2, (4, 5))])
+def test_sizes_of_convolutions(rng: Generator, stride: int, expected: tuple[int, int]) -> None:
+    assert Convolution(2, 3, rng, stride=stride)(torch.zeros(1, 2, 7, 10)).shape == (1, 3, *expected)
+
+
+def test_norm_has_zero_mean_and_unit_variance(rng: Generator) -> None:
+    out = Norm(4)(3 + 5 * torch.randn(1, 4, 20, 20, generator=rng))
+    torch.testing.assert_close(out.mean((0, 2, 3)), torch.zeros(4), rtol=0, atol=1e-5)
+    torch.testing.assert_close(out.var((0, 2, 3), correction=0), torch.ones(4), rtol=0, atol=1e-4)
+
+
+def test_norm_of_a_single_pixel_keeps_its_value() -> None:
+    pixel = torch.tensor([1.0, -2.0]).view(1, 2, 1, 1)
+    assert Norm(2, 0.5)(pixel).flatten().tolist() == [1.0, -1.0]
+
+
+def test_head_stays_float32_under_autocast(rng: Generator) -> None:
+    features = torch.randn(1, 16, 5, 5, generator=rng)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = Head(16, 2, rng)(features.bfloat16())
+    assert out.dtype == torch.float32
+    assert out.shape == (1, 2, 5, 5)
+
+
+def test_unknown_names_are_refused(rng: Generator) -> None:
+    with pytest.raises(ParameterError, match="head 'tanh': choose one of sigmoid"):
+        Head(4, 1, rng, "tanh")
+    with pytest.raises(ParameterError, match="upsampling 'cubic': choose one of bilinear"):
+        UpsampledConvolution(4, 0, 4, rng, 2, "cubic")  # type: ignore[arg-type]

@@ -1,0 +1,236 @@
+"""An image with what its numbers mean: axes, pixel size, units, and how each of these facts is known."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from unblur.errors import ImageError
+
+Status = Literal["read", "given", "assumed", "missing"]
+PixelSize = float | Sequence[float] | Mapping[str, float]
+Index = dict[str, int]
+
+AXES = "TCZYXS"
+MEASURED = "TZYX"  # the axes that have a pixel size, or for T an interval
+VOLUME, PLANE = "ZYX", "YX"
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """Pixels in their original dtype, with the facts that must survive a run.
+
+    ``data`` has one dimension per letter of ``axes``: T time, C channel, Z depth, Y, X, and S for the three samples of
+    RGB. ``pixel_size`` and ``units`` are given per axis (T, Z, Y, X); ``status`` says for ``"axes"`` and for each of
+    those axes whether the fact was read, given, assumed, or is missing. ``alpha`` has the shape of ``data`` without S
+    and takes no part in a restoration. ``bit_depth`` is the number of bits the camera or the format used, if known.
+    ``notes`` are sentences for the report: what was assumed, changed or lost.
+
+    Raises ImageError if axes and data do not fit each other.
+    """
+
+    data: np.ndarray
+    axes: str
+    pixel_size: Mapping[str, float] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    status: Mapping[str, Status] = field(default_factory=dict)
+    source: str | None = None
+    alpha: np.ndarray | None = None
+    bit_depth: int | None = None
+    notes: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_axes(self.axes, self.data.shape)
+        if "S" in self.axes and self.data.shape[self.axes.index("S")] != 3:
+            raise ImageError(
+                f"axis S holds the 3 samples of RGB, but has {self.data.shape[self.axes.index('S')]} in shape "
+                f"{self.data.shape}; use C for other channels"
+            )
+        if self.alpha is not None and self.alpha.shape != self._shape_without_samples():
+            raise ImageError(f"alpha has shape {self.alpha.shape}, expected {self._shape_without_samples()}")
+        present = [axis for axis in MEASURED if axis in self.axes]
+        defaults: dict[str, Status] = {axis: "given" if axis in self.pixel_size else "missing" for axis in present}
+        object.__setattr__(self, "status", {"axes": "given", **defaults, **self.status})
+
+    @classmethod
+    def from_array(
+        cls,
+        array: np.ndarray,
+        axes: str | None = None,
+        pixel_size: PixelSize | None = None,
+        unit: str | None = None,
+    ) -> Image:
+        """An image from a bare array.
+
+        A 2-D array is taken for YX. Others need ``axes``, because (13, 512, 512) may be time, depth or channels.
+        ``pixel_size`` is one number for Y and X, one per spatial axis in their order, or a mapping by axis letter;
+        ``unit`` holds for the spatial axes and is taken as µm if left out; T is in seconds. With four samples (axes
+        ending in S) the fourth becomes alpha.
+
+        Raises ImageError for missing or wrong axes, masked arrays, and sizes that are not positive.
+        """
+        if isinstance(array, np.ma.MaskedArray):
+            raise ImageError("a masked array would lose its mask; pass array.filled(numpy.nan) and ask for a mask")
+        array = np.asarray(array)
+        if axes is None and array.ndim != 2:
+            raise ImageError(
+                f"an array of shape {array.shape} needs axes, one letter of {AXES} per dimension, "
+                "such as axes='ZYX', 'TYX' or 'YXS'"
+            )
+        named = PLANE if axes is None else axes.upper()
+        check_axes(named, array.shape)
+        array, named, alpha = split_alpha(array, named)
+        status: dict[str, Status] = {"axes": "assumed" if axes is None else "given"}
+        return cls(array, named, alpha=alpha, status=status).with_pixel_size(pixel_size, unit)
+
+    def with_pixel_size(self, pixel_size: PixelSize | None, unit: str | None = None) -> Image:
+        """The same image with sizes that the user gave, as described for :meth:`from_array`."""
+        if pixel_size is None:
+            return self
+        sizes = sizes_by_axis(pixel_size, self.axes)
+        units = {axis: "s" if axis == "T" else unit or self.units.get(axis, "µm") for axis in sizes}
+        assumed = unit is None and any(axis in VOLUME and axis not in self.units for axis in sizes)
+        return replace(
+            self,
+            pixel_size={**self.pixel_size, **sizes},
+            units={**self.units, **units},
+            status={**self.status, **dict.fromkeys(sizes, "given")},
+            notes=(*self.notes, "the pixel size was given without a unit: µm is assumed") if assumed else self.notes,
+        )
+
+    def with_data(self, data: np.ndarray, notes: Iterable[str] = ()) -> Image:
+        """The same image with other pixels of the same shape and scale, such as the restored ones."""
+        if data.shape != self.data.shape:
+            raise ImageError(f"the new pixels have shape {data.shape}, the image has {self.data.shape}")
+        white = self.white_level
+        depth = self.bit_depth if white is None else int(white + 1).bit_length() - 1
+        return replace(self, data=data, bit_depth=depth, notes=(*self.notes, *notes))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.data.shape
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The number of elements along each axis."""
+        return dict(zip(self.axes, self.data.shape, strict=True))
+
+    @property
+    def is_rgb(self) -> bool:
+        return "S" in self.axes
+
+    @property
+    def white_level(self) -> float | None:
+        """The value at which the sensor or the format saturates; None if unknown (float, or a uint16 micrograph)."""
+        if self.bit_depth is not None:
+            return float(2**self.bit_depth - 1)
+        if self.data.dtype == np.uint8 or (self.data.dtype == np.uint16 and self.is_rgb):
+            return float(np.iinfo(self.data.dtype).max)
+        return None
+
+    def indices(self, spatial: str = PLANE) -> Iterator[Index]:
+        """Where the independent planes are: every combination of T, C and (for spatial "YX") Z, in axis order."""
+        outer = self._outer(spatial)
+        for position in itertools.product(*(range(self.sizes[axis]) for axis in outer)):
+            yield dict(zip(outer, position, strict=True))
+
+    def plane(self, index: Mapping[str, int], spatial: str = PLANE) -> np.ndarray:
+        """One plane or volume as a float32 copy (channels, *spatial); channels is 3 for RGB, else 1."""
+        self._outer(spatial)
+        view = self.data[tuple(index.get(axis, slice(None)) for axis in self.axes)]
+        left = [axis for axis in self.axes if axis not in index]
+        if "S" not in left:
+            view, left = view[np.newaxis], ["S", *left]
+        ordered = view.transpose([left.index(axis) for axis in "S" + spatial])
+        with np.errstate(over="ignore"):
+            return np.array(ordered, dtype=np.float32, order="C")
+
+    def planes(self, spatial: str = PLANE) -> Iterator[tuple[Index, np.ndarray]]:
+        """Independent planes ("YX") or volumes ("ZYX") over T, C and Z, with the samples of RGB kept together.
+
+        Yields the index by axis letter, such as ``{"T": 0, "C": 1}``, and a float32 array (channels, *spatial).
+        """
+        for index in self.indices(spatial):
+            yield index, self.plane(index, spatial)
+
+    def assemble(self, planes: Iterable[tuple[Mapping[str, int], np.ndarray]], spatial: str = PLANE) -> np.ndarray:
+        """The inverse of :meth:`planes`: float32 of this image's shape; planes that are left out are NaN.
+
+        Raises ImageError if a plane does not have the shape that :meth:`planes` gave.
+        """
+        outer = self._outer(spatial)
+        result = np.full(self.data.shape, np.nan, dtype=np.float32)
+        expected = (3 if self.is_rgb else 1, *(self.sizes[axis] for axis in spatial))
+        for index, plane in planes:
+            if plane.shape != expected:
+                raise ImageError(f"the plane at {dict(index)} has shape {plane.shape}, expected {expected}")
+            if sorted(index) != sorted(outer):
+                raise ImageError(f"the plane at {dict(index)} should name its place along {', '.join(outer) or 'none'}")
+            named = "S" + spatial if self.is_rgb else spatial
+            values = plane if self.is_rgb else plane[0]
+            order = [named.index(axis) for axis in self.axes if axis in named]
+            result[tuple(index.get(axis, slice(None)) for axis in self.axes)] = values.transpose(order)
+        return result
+
+    def _outer(self, spatial: str) -> str:
+        if spatial not in (PLANE, VOLUME) or not set(spatial) <= set(self.axes):
+            raise ImageError(f"planes of axes {spatial!r} cannot be taken from an image with axes {self.axes!r}")
+        return "".join(axis for axis in self.axes if axis not in spatial + "S")
+
+    def _shape_without_samples(self) -> tuple[int, ...]:
+        return tuple(size for axis, size in self.sizes.items() if axis != "S")
+
+
+def check_axes(axes: str, shape: tuple[int, ...]) -> None:
+    """Raises ImageError unless ``axes`` names every dimension once, with letters of TCZYXS, Y and X among them."""
+    wrong = sorted(set(axes) - set(AXES))
+    if wrong or len(set(axes)) != len(axes) or not set(PLANE) <= set(axes):
+        raise ImageError(f"axes {axes!r}: use each letter of {AXES} at most once, Y and X always")
+    if len(axes) != len(shape):
+        raise ImageError(f"axes {axes!r} name {len(axes)} dimensions, but the array has shape {shape}")
+
+
+def split_alpha(array: np.ndarray, axes: str) -> tuple[np.ndarray, str, np.ndarray | None]:
+    """Colour and alpha apart: RGBA becomes RGB, grey with alpha becomes grey without S."""
+    if "S" not in axes or (count := array.shape[axes.index("S")]) not in (1, 2, 4):
+        return array, axes, None
+    last = np.moveaxis(array, axes.index("S"), -1)
+    if count == 4:
+        colour = np.moveaxis(last[..., :3], -1, axes.index("S"))
+        return np.ascontiguousarray(colour), axes, last[..., 3].copy()
+    alpha = last[..., 1].copy() if count == 2 else None
+    return np.ascontiguousarray(last[..., 0]), axes.replace("S", ""), alpha
+
+
+def sizes_by_axis(pixel_size: PixelSize, axes: str) -> dict[str, float]:
+    """Pixel sizes by axis letter; raises ImageError for axes the image lacks and for sizes that are not positive."""
+    spatial = [axis for axis in axes if axis in VOLUME]
+    if isinstance(pixel_size, Mapping):
+        sizes = {axis.upper(): float(size) for axis, size in pixel_size.items()}
+    elif isinstance(pixel_size, Sequence):
+        if len(pixel_size) != len(spatial):
+            raise ImageError(f"{len(pixel_size)} pixel sizes for the spatial axes {', '.join(spatial)}; give one each")
+        sizes = {axis: float(size) for axis, size in zip(spatial, pixel_size, strict=True)}
+    else:
+        sizes = {axis: float(pixel_size) for axis in PLANE}
+    for axis, size in sizes.items():
+        if axis not in axes or axis not in MEASURED:
+            raise ImageError(f"a pixel size for axis {axis!r}, but the image has axes {axes!r}")
+        if not (math.isfinite(size) and size > 0):
+            raise ImageError(f"the pixel size along {axis} is {size}; it must be a positive number")
+    return sizes
+
+
+def fingerprint(image: Image) -> str:
+    """SHA-256, in hexadecimal, of shape, dtype and pixels (little-endian, C order): the same image, the same text."""
+    data = image.data.astype(image.data.dtype.newbyteorder("<"), copy=False)
+    digest = hashlib.sha256(f"{data.shape} {data.dtype.name} ".encode())
+    digest.update(np.ascontiguousarray(data).data.cast("B") if data.size else b"")
+    return digest.hexdigest()

@@ -1,0 +1,21 @@
+"""Images and PSFs from and to files."""
+
+from unblur.io.atomic import atomic_path, write_json
+from unblur.io.lock import output_lock
+from unblur.io.psf import Psf, prepare_psf, read_psf
+from unblur.io.reading import expand, read
+from unblur.io.writing import check_writable, report_path, write
+
+__all__ = [
+    "Psf",
+    "atomic_path",
+    "check_writable",
+    "expand",
+    "output_lock",
+    "prepare_psf",
+    "read",
+    "read_psf",
+    "report_path",
+    "write",
+    "write_json",
+]

@@ -1,0 +1,88 @@
+"""Files that are either complete or not there: a temporary file in the same folder, flushed, synced and renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unblur.errors import FileError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` to write to, which takes its place when the block ends without an exception.
+
+    A link is followed, so that its target is replaced. Raises FileError if the file cannot be written; whatever stood
+    under ``path`` before is then still there.
+    """
+    final = Path(os.path.realpath(path))
+    check_writable(path)
+    temporary = final.with_name(f".unblur-{secrets.token_hex(8)}.part{final.suffix}")
+    try:
+        temporary.open("xb").close()
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, final)
+        _sync(final.parent)
+    except OSError as error:
+        if isinstance(error, FileError):
+            raise
+        raise FileError(path, f"cannot be written: {error.strerror or error}", "The output is unchanged") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise FileError, before any work, if ``path`` is no place for a file: no folder, no permission, not a file."""
+    final = Path(os.path.realpath(path))
+    if final.exists() and not final.is_file():
+        raise FileError(path, "is not a regular file", "Choose another output")
+    if not final.parent.is_dir():
+        raise FileError(path, f"its folder {final.parent} does not exist", "Create the folder first")
+    if not os.access(final.parent, os.W_OK | os.X_OK):
+        raise FileError(path, f"its folder {final.parent} is not writable", "Choose another output")
+    if final.exists() and not os.access(final, os.W_OK):
+        raise FileError(path, "is write-protected", "Choose another output")
+
+
+def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
+    """Write a report as JSON, atomically; NaN and infinities become the texts "NaN", "Infinity" and "-Infinity"."""
+    text = to_json(content)
+    with atomic_path(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def to_json(content: Mapping[str, Any]) -> str:
+    """Strict JSON of a report, as in :func:`write_json`."""
+    return json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def _sync(path: Path) -> None:
+    """Flush a file or, where the system allows opening one, a folder to the disk."""
+    if path.is_dir() and os.name == "nt":
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

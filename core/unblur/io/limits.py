@@ -1,0 +1,32 @@
+"""What a header may claim before anything is read."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import psutil
+
+from unblur.errors import FileError, ResourceError
+
+# Restoring needs several float32 copies anyway; an image that takes more than this share of the free memory cannot run.
+SHARE_OF_FREE_MEMORY = 0.5
+
+
+def check_claim(path: Path, shape: tuple[int, ...], itemsize: int, stored: int, most_compressed: float) -> None:
+    """Refuse a header whose pixels cannot be in the file or do not fit in memory.
+
+    ``stored`` is the number of bytes that hold the pixels, ``most_compressed`` the best ratio the compression can reach
+    (1 for none, infinity if unknown). Raises FileError for a claim that cannot be true, ResourceError for a true one
+    that is too large.
+    """
+    claimed = math.prod(shape) * itemsize
+    text = f"an image of {' x '.join(map(str, shape))} ({claimed / 1e9:.3g} GB)"
+    if claimed > stored * most_compressed:
+        raise FileError(path, f"claims {text}, but holds only {stored} bytes of pixels", "The file is cut or damaged")
+    limit = psutil.virtual_memory().available * SHARE_OF_FREE_MEMORY
+    if claimed > limit:
+        raise ResourceError(
+            f"{path}: holds {text}; at most {limit / 1e9:.3g} GB can be read with the memory that is free. "
+            "Crop or downsample it first"
+        )

@@ -1,0 +1,164 @@
+"""Point spread functions in: checked, normalised, and left alone where nothing is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from unblur.errors import FileError, ImageError
+from unblur.image import check_axes
+from unblur.io.reading import read
+
+NORMALISED = 1e-6  # the sum of a kernel that was normalised in float32 is this close to one
+TOLERATED_NEGATIVE = 0.05  # of the flux; more is not noise
+TOLERATED_LOSS = 0.01  # of the flux, when a PSF is cropped to the image
+
+
+class Psf(NamedTuple):
+    """A kernel ready for use: float32 (count, *spatial), each summing to one, with its origin at floor(n / 2).
+
+    ``flux`` holds the sums before normalisation; ``notes`` say what was changed or looks wrong.
+    """
+
+    kernel: np.ndarray
+    flux: tuple[float, ...]
+    notes: tuple[str, ...]
+
+
+def read_psf(
+    path: str | Path, *, axes: str | None = None, image_shape: Sequence[int] | None = None, centre: bool = False
+) -> Psf:
+    """Read a PSF from any image file that :func:`unblur.io.read` reads, and prepare it as :func:`prepare_psf` does.
+
+    A kernel that was written by :func:`unblur.io.write` comes back bit by bit. RGB is accepted if its samples agree.
+    Raises FileError if the file cannot be read or holds no usable PSF.
+    """
+    image = read(path, axes=axes)
+    data, named = image.data, image.axes
+    if image.is_rgb:
+        samples = np.moveaxis(data, named.index("S"), 0)
+        if not (samples == samples[0]).all():
+            raise FileError(path, "is a PSF in colour", "Save it in grey, or one PSF per channel with axes CYX")
+        data, named = samples[0], named.replace("S", "")
+    try:
+        return prepare_psf(data, named, image_shape=image_shape, centre=centre)
+    except ImageError as error:
+        raise FileError(path, str(error)) from None
+
+
+def prepare_psf(
+    array: np.ndarray, axes: str | None = None, *, image_shape: Sequence[int] | None = None, centre: bool = False
+) -> Psf:
+    """Check a PSF and normalise it to a kernel.
+
+    ``array`` is YX, or with ``axes`` ZYX for a volume, and CYX, TYX, CZYX or TZYX for several PSFs. The origin is at
+    floor(n / 2) on every axis, for even sizes too. ``centre=True`` moves the centroid there by whole pixels, without
+    losing any; otherwise an off-centre PSF is kept and noted, since the result is then shifted. ``image_shape`` is the
+    spatial shape of the image: a PSF that is larger is cropped if that loses at most 1 % of its flux.
+
+    Raises ImageError for NaN, Inf, no flux, much negative flux, a PSF larger than the image, or missing axes.
+    """
+    kernels, spatial = _stack(np.asarray(array), axes)
+    notes: list[str] = []
+    if not np.isfinite(kernels).all():
+        raise ImageError(f"the PSF has {np.count_nonzero(~np.isfinite(kernels))} NaN or Inf; remove them first")
+    kernels = _without_negative(kernels, notes)
+    if image_shape is not None:
+        kernels = _cropped(kernels, tuple(image_shape), notes)
+    if centre:
+        kernels = _centred(kernels, notes)
+    flux = kernels.reshape(len(kernels), -1).sum(axis=1, dtype=np.float64)
+    if (flux <= 0).any():
+        raise ImageError(f"PSF {int(np.argmin(flux))} sums to {flux.min():g}; a PSF needs light in it")
+    for number, (kernel, total) in enumerate(zip(kernels, flux, strict=True)):
+        offset = _centroid(kernel) - np.array(kernel.shape) // 2
+        if np.abs(offset).max() > 1:
+            which = f"PSF {number}" if len(kernels) > 1 else "the PSF"
+            shift = ", ".join(f"{axis} {value:+.1f}" for axis, value in zip(spatial, offset, strict=True))
+            notes.append(f"{which} is off centre by {shift} pixels: the result is shifted by as much")
+        if abs(total - 1) > NORMALISED:
+            notes.append(f"the PSF summed to {total:.6g}: divided by it")
+    normal = np.abs(flux - 1) <= NORMALISED
+    divisor = np.where(normal, 1.0, flux).reshape(-1, *(1 for _ in spatial))
+    kernel = kernels.astype(np.float32) if normal.all() else (kernels.astype(np.float64) / divisor).astype(np.float32)
+    return Psf(kernel, tuple(map(float, flux)), tuple(notes))
+
+
+def _stack(array: np.ndarray, axes: str | None) -> tuple[np.ndarray, str]:
+    """The PSFs as (count, *spatial), and the letters of the spatial axes."""
+    if array.dtype.kind not in "iuf" or array.size == 0:
+        raise ImageError(f"a PSF of shape {array.shape} and dtype {array.dtype}; real numbers are expected")
+    if axes is None:
+        if array.ndim != 2:
+            raise ImageError(f"a PSF of shape {array.shape} needs axes: ZYX for a volume, CYX for one PSF per channel")
+        axes = "YX"
+    axes = axes.upper()
+    check_axes(axes, array.shape)
+    spatial = "ZYX" if "Z" in axes else "YX"
+    if axes.removesuffix(spatial) not in ("", "C", "T") or not axes.endswith(spatial):
+        raise ImageError(f"a PSF with axes {axes!r}; expected YX, ZYX, or with C or T before them for several PSFs")
+    kernels = array if axes != spatial else array[np.newaxis]
+    return kernels if kernels.dtype.kind == "f" else kernels.astype(np.float64), spatial
+
+
+def _without_negative(kernels: np.ndarray, notes: list[str]) -> np.ndarray:
+    negative = float(-kernels[kernels < 0].sum(dtype=np.float64))
+    if negative == 0:
+        return kernels
+    positive = float(kernels[kernels > 0].sum(dtype=np.float64))
+    if negative > TOLERATED_NEGATIVE * positive:
+        raise ImageError(
+            f"the PSF is negative in {np.count_nonzero(kernels < 0)} pixels, {negative / max(positive, 1e-300):.1%} "
+            "of its flux; subtract its background or clip it first"
+        )
+    notes.append(f"{np.count_nonzero(kernels < 0)} negative pixels of the PSF ({negative / positive:.2%}) set to 0")
+    clipped: np.ndarray = np.maximum(kernels, 0)
+    return clipped
+
+
+def _cropped(kernels: np.ndarray, image_shape: tuple[int, ...], notes: list[str]) -> np.ndarray:
+    shape = kernels.shape[1:]
+    if len(image_shape) != len(shape):
+        raise ImageError(f"a PSF of shape {shape} for an image of shape {image_shape}; both need the same dimensions")
+    target = tuple(min(size, most) for size, most in zip(shape, image_shape, strict=True))
+    if target == shape:
+        return kernels
+    window = tuple(
+        slice(size // 2 - new // 2, size // 2 - new // 2 + new) for size, new in zip(shape, target, strict=True)
+    )
+    kept = kernels[(slice(None), *window)]
+    sizes = " x ".join(map(str, shape)), " x ".join(map(str, image_shape))
+    loss = 1 - float(kept.sum(dtype=np.float64)) / max(float(kernels.sum(dtype=np.float64)), 1e-300)
+    if loss > TOLERATED_LOSS:
+        raise ImageError(
+            f"the PSF of {sizes[0]} is larger than the image of {sizes[1]}, "
+            f"and {loss:.1%} of it would be cut off; use a smaller PSF or a larger image"
+        )
+    notes.append(f"the PSF was cropped from {shape} to {target}, which loses {loss:.2%} of its flux")
+    return kept
+
+
+def _centred(kernels: np.ndarray, notes: list[str]) -> np.ndarray:
+    """Moved by whole pixels within a frame that grows by twice the move, so that nothing is cut off or wraps round."""
+    moves = [np.rint(np.array(one.shape) // 2 - _centroid(one)).astype(int) for one in kernels]
+    margin = np.abs(moves).max(axis=0)
+    if not margin.any():
+        return kernels
+    padded = np.pad(kernels, [(0, 0), *((int(size), int(size)) for size in margin)])
+    dimensions = tuple(range(kernels.ndim - 1))
+    moved = np.stack([np.roll(one, tuple(move), dimensions) for one, move in zip(padded, moves, strict=True)])
+    notes.append(f"the PSF was centred by a move of {', '.join(str(tuple(map(int, move))) for move in moves)} pixels")
+    return moved
+
+
+def _centroid(kernel: np.ndarray) -> np.ndarray:
+    total = max(float(kernel.sum(dtype=np.float64)), 1e-300)
+    places = [np.arange(size) for size in kernel.shape]
+    marginals = [
+        kernel.sum(axis=tuple(other for other in range(kernel.ndim) if other != axis), dtype=np.float64)
+        for axis in range(kernel.ndim)
+    ]
+    return np.array([float(place @ marginal) / total for place, marginal in zip(places, marginals, strict=True)])

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unblur.errors import FileError, ImageError
+from unblur.image import Image
+from unblur.io import prepare_psf, read_psf, write
+
+
+def gaussian(shape: tuple[int, ...], centre: tuple[float, ...] | None = None, sigma: float = 1.0) -> np.ndarray:
+    """A PSF with its peak at ``centre``, by default the origin floor(n / 2)."""
+    centre = centre or tuple(size // 2 for size in shape)
+    grid = np.meshgrid(*(np.arange(size) - place for size, place in zip(shape, centre, strict=True)), indexing="ij")
+    return np.exp(-sum(axis**2 for axis in grid) / (2 * sigma**2)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["k.tif", "k.ome.tif"])
+@pytest.mark.parametrize(("shape", "axes"), [((31, 30), "YX"), ((5, 9, 8), "ZYX")])
+def test_a_written_kernel_comes_back_bit_by_bit(tmp_path: Path, name: str, shape: tuple[int, ...], axes: str) -> None:
+    first = prepare_psf(np.random.default_rng(0).random(shape), axes)
+    write(tmp_path / name, Image.from_array(first.kernel[0], axes))
+    again = read_psf(tmp_path / name)
+    assert again.kernel.dtype == np.float32
+    assert again.kernel.tobytes() == first.kernel.tobytes()
+    assert again.flux[0] == pytest.approx(1, abs=1e-6)
+
+
+def test_several_kernels_come_back_bit_by_bit(tmp_path: Path) -> None:
+    first = prepare_psf(np.random.default_rng(0).random((4, 9, 9)), "CYX")
+    assert first.kernel.shape == (4, 9, 9)
+    assert len(first.flux) == 4
+    np.testing.assert_allclose(first.kernel.sum(axis=(1, 2)), 1, rtol=1e-6)
+    write(tmp_path / "k.tif", Image.from_array(first.kernel, "CYX"))
+    np.testing.assert_array_equal(read_psf(tmp_path / "k.tif").kernel, first.kernel)
+
+
+@pytest.mark.parametrize("shape", [(9, 9), (8, 8), (9, 8)])
+def test_a_good_psf_is_only_normalised(shape: tuple[int, int]) -> None:
+    psf = gaussian(shape)
+    kernel, flux, notes = prepare_psf(psf * 7)
+    assert flux[0] == pytest.approx(7 * psf.sum(), rel=1e-6)
+    np.testing.assert_allclose(kernel[0], psf / psf.sum(), rtol=1e-5)
+    assert np.unravel_index(kernel[0].argmax(), shape) == (shape[0] // 2, shape[1] // 2)
+    assert len(notes) == 1
+    assert "divided" in notes[0]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32", "float64"])
+def test_numbers_of_any_real_kind(dtype: str) -> None:
+    kernel = prepare_psf((gaussian((9, 9)) * 200).astype(dtype)).kernel
+    assert kernel.dtype == np.float32
+    assert kernel.sum(dtype=np.float64) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("psf", "message"),
+    [
+        (np.full((5, 5), np.nan), "25 NaN or Inf"),
+        (np.array([[0, np.inf], [1, 2]]), "1 NaN or Inf"),
+        (np.zeros((5, 5)), "needs light"),
+        (gaussian((9, 9)) - 0.2, "subtract its background"),
+        (-gaussian((9, 9)), "negative in 81 pixels"),
+        (np.ones((5, 5), complex), "real numbers"),
+        (np.ones((5, 5), bool), "real numbers"),
+        (np.ones((0, 5)), "real numbers"),
+        (np.ones((3, 5, 5)), "needs axes: ZYX for a volume"),
+    ],
+)
+def test_what_is_no_psf(psf: np.ndarray, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        prepare_psf(psf)
+
+
+def test_one_dark_psf_among_several() -> None:
+    with pytest.raises(ImageError, match="PSF 1 sums to 0"):
+        prepare_psf(np.stack([gaussian((9, 9)), np.zeros((9, 9))]), "CYX")
+
+
+def test_axes_that_are_not_a_psf() -> None:
+    with pytest.raises(ImageError, match="expected YX, ZYX"):
+        prepare_psf(np.ones((2, 2, 5, 5)), "TCYX")
+    with pytest.raises(ImageError, match="expected YX, ZYX"):
+        prepare_psf(np.ones((5, 5, 2)), "YXC")
+
+
+def test_slightly_negative_is_noise() -> None:
+    psf = gaussian((15, 15))
+    psf[0, 0] = -1e-3
+    kernel, _, notes = prepare_psf(psf)
+    assert kernel.min() == 0
+    assert "1 negative pixels" in notes[0]
+
+
+def test_off_centre_is_said_and_moved_only_on_request() -> None:
+    psf = gaussian((15, 16), (4, 11))
+    kept = prepare_psf(psf)
+    assert np.unravel_index(kept.kernel[0].argmax(), (15, 16)) == (4, 11)
+    assert "off centre by Y -3.0, X +3.0 pixels" in kept.notes[0]
+    moved = prepare_psf(psf, centre=True)
+    place = np.unravel_index(moved.kernel[0].argmax(), moved.kernel.shape[1:])
+    assert place == tuple(size // 2 for size in moved.kernel.shape[1:])
+    assert moved.flux == pytest.approx(kept.flux)
+    assert "centred by a move of (3, -3)" in moved.notes[0]
+    assert not any("off centre" in note for note in moved.notes)
+
+
+def test_larger_than_the_image() -> None:
+    wide = gaussian((33, 33))
+    cropped = prepare_psf(wide, image_shape=(16, 64))
+    assert cropped.kernel.shape == (1, 16, 33)
+    assert np.unravel_index(cropped.kernel[0].argmax(), (16, 33)) == (8, 16)
+    assert "cropped" in cropped.notes[0]
+    with pytest.raises(ImageError, match="larger than the image of 16 x 64"):
+        prepare_psf(np.ones((33, 33)), image_shape=(16, 64))
+    with pytest.raises(ImageError, match="same dimensions"):
+        prepare_psf(wide, image_shape=(3, 16, 64))
+
+
+def test_psf_from_a_colour_picture(tmp_path: Path) -> None:
+    grey = (gaussian((9, 9)) * 255).astype(np.uint8)
+    write(tmp_path / "grey.png", Image.from_array(np.stack([grey] * 3, -1), "YXS"))
+    assert read_psf(tmp_path / "grey.png").kernel.shape == (1, 9, 9)
+    write(tmp_path / "colour.png", Image.from_array(np.stack([grey, grey, grey.T * 0], -1), "YXS"))
+    with pytest.raises(FileError, match="in colour"):
+        read_psf(tmp_path / "colour.png")
+
+
+def test_errors_name_the_file(tmp_path: Path) -> None:
+    write(tmp_path / "dark.tif", Image.from_array(np.zeros((9, 9), np.float32)))
+    with pytest.raises(FileError, match=r"dark\.tif: PSF 0 sums to 0"):
+        read_psf(tmp_path / "dark.tif")

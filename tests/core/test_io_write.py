@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from unblur.errors import FileError
+from unblur.image import Image
+from unblur.io import read, report_path, write
+from unblur.io.casting import cast
+
+
+def numbers(shape: tuple[int, ...], dtype: str = "uint16", most: int = 200) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, most, shape).astype(dtype)
+
+
+@st.composite
+def images(draw: st.DrawFn) -> Image:
+    """Images with axes in any usual order, sizes on some axes, and any dtype."""
+    outer = "".join(draw(st.permutations(draw(st.lists(st.sampled_from("TCZ"), unique=True, max_size=3)))))
+    axes = outer + "YX" + draw(st.sampled_from(["", "S"]))
+    shape = tuple(3 if axis == "S" else draw(st.integers(2, 4)) for axis in axes)
+    dtype = draw(st.sampled_from(["uint8", "uint16", "int16", "float32", "float64"]))
+    measured = [axis for axis in draw(st.lists(st.sampled_from("TZYX"), unique=True)) if axis in axes]
+    sizes = {axis: draw(st.floats(1e-3, 1e3)) for axis in measured}
+    units = {axis: "s" if axis == "T" else draw(st.sampled_from(["µm", "nm", "mm"])) for axis in measured}
+    depth = draw(st.sampled_from([None, 12])) if dtype == "uint16" else None
+    return Image(numbers(shape, dtype), axes, pixel_size=sizes, units=units, bit_depth=depth)
+
+
+@pytest.mark.parametrize("name", ["a.ome.tif", "a.tif"])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(image=images())
+def test_everything_comes_back(tmp_path: Path, name: str, image: Image) -> None:
+    write(tmp_path / name, image)
+    again = read(tmp_path / name)
+    assert again.axes == image.axes
+    assert again.data.dtype == image.data.dtype
+    np.testing.assert_array_equal(again.data, image.data)
+    assert again.units == image.units
+    assert again.pixel_size == pytest.approx(image.pixel_size, rel=1e-6)
+    assert again.white_level == image.white_level
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "int32", "float16", "float32", "float64"])
+def test_tiff_keeps_every_dtype(tmp_path: Path, dtype: str) -> None:
+    image = Image.from_array(numbers((9, 10), dtype))
+    assert write(tmp_path / "a.tif", image) == ()
+    again = read(tmp_path / "a.tif").data
+    assert again.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(again, image.data)
+
+
+def test_float_results_come_back_bit_by_bit(tmp_path: Path) -> None:
+    data = np.random.default_rng(0).normal(size=(3, 9, 10)).astype(np.float32)
+    data[1] = np.nan
+    for name in ("a.tif", "a.ome.tif"):
+        write(tmp_path / name, Image.from_array(data, "ZYX"))
+        assert read(tmp_path / name).data.tobytes() == data.tobytes()
+
+
+def test_imagej_reads_what_it_can_hold(tmp_path: Path) -> None:
+    image = Image.from_array(numbers((2, 3, 9, 10), "float32"), "TZYX", {"T": 2.0, "Z": 0.5, "Y": 0.1, "X": 0.1}, "µm")
+    assert write(tmp_path / "a.tif", image) == ()
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        meta = tif.imagej_metadata
+    assert meta is not None
+    assert (meta["frames"], meta["slices"], meta["unit"], meta["spacing"], meta["finterval"]) == (
+        2,
+        3,
+        "micron",
+        0.5,
+        2.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (Image.from_array(numbers((3, 9, 10), "float64"), "ZYX"), "no float64"),
+        (Image.from_array(numbers((3, 2, 9, 10)), "CZYX"), "TZCYXS"),
+        (Image(numbers((3, 9, 9)), "ZYX", {"Z": 1, "Y": 1, "X": 1}, {"Z": "µm", "Y": "nm", "X": "nm"}), "one unit"),
+    ],
+)
+def test_what_imagej_cannot_hold_is_kept_and_said(tmp_path: Path, image: Image, reason: str) -> None:
+    (note,) = write(tmp_path / "a.tif", image)
+    assert reason in note
+    assert read(tmp_path / "a.tif").axes == image.axes
+
+
+def test_bigtiff_above_four_gigabytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unblur.io.tiff_out.BIG", 1000)
+    for name in ("a.tif", "a.ome.tif"):
+        write(tmp_path / name, Image.from_array(numbers((30, 30))))
+        with tifffile.TiffFile(tmp_path / name) as tif:
+            assert tif.is_bigtiff
+        assert read(tmp_path / name).shape == (30, 30)
+
+
+def test_axes_that_ome_does_not_know_are_said(tmp_path: Path) -> None:
+    image = Image.from_array(numbers((9, 10, 4)), "YXC")
+    (note,) = write(tmp_path / "a.ome.tif", image)
+    assert "YXC are written as CYX" in note
+    np.testing.assert_array_equal(read(tmp_path / "a.ome.tif").data, image.data.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif", "a.png"])
+@pytest.mark.parametrize("samples", [2, 4])
+def test_alpha_is_put_back(tmp_path: Path, name: str, samples: int) -> None:
+    data = numbers((9, 10, samples), "uint8")
+    write(tmp_path / name, Image.from_array(data, "YXS"))
+    again = read(tmp_path / name)
+    assert again.alpha is not None
+    np.testing.assert_array_equal(again.alpha, data[..., -1])
+    np.testing.assert_array_equal(again.data, data[..., :-1].squeeze())
+
+
+def test_channel_names_come_back(tmp_path: Path) -> None:
+    image = Image(numbers((2, 9, 9)), "CYX", metadata={"channels": ("DAPI", "GFP")})
+    write(tmp_path / "a.ome.tif", image)
+    assert read(tmp_path / "a.ome.tif").metadata["channels"] == ("DAPI", "GFP")
+
+
+def test_the_report_lies_beside_and_inside(tmp_path: Path) -> None:
+    report = {"method": "méthode", "misfit": float("nan")}
+    image = Image.from_array(numbers((9, 9), "float32"), pixel_size=1, unit="µm")
+    for name in ("a.tif", "a.ome.tif", "b.tif"):
+        write(tmp_path / name, image if name != "b.tif" else Image.from_array(numbers((9, 9), "int16")), report=report)
+        assert report_path(tmp_path / name) == tmp_path / f"{name}.json"
+        content = json.loads(report_path(tmp_path / name).read_text(encoding="utf-8"))
+        assert content == {"method": "méthode", "misfit": "NaN"}
+        with tifffile.TiffFile(tmp_path / name) as tif:
+            inside = {**(tif.imagej_metadata or {}), "description": tif.pages.first.description}
+        assert any("thode" in str(value) for value in inside.values())
+
+
+def test_a_cast_is_counted(tmp_path: Path) -> None:
+    data = np.array([[-3.0, 0.4, 0.6, 255.4], [300.0, 2.5, 3.5, 7.0]], np.float32)
+    notes = write(tmp_path / "a.tif", Image.from_array(data), dtype="uint8")
+    assert notes == ("2 values (25.00%) were clipped to 0…255 by the cast to uint8",)
+    np.testing.assert_array_equal(read(tmp_path / "a.tif").data, [[0, 0, 1, 255], [255, 2, 4, 7]])
+
+
+@given(
+    values=st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=20),
+    dtype=st.sampled_from(["uint8", "uint16", "uint32", "int8", "int16", "int32", "float16", "float64"]),
+)
+def test_a_cast_never_wraps_round(values: list[float], dtype: str) -> None:
+    data = np.array(values, np.float32)
+    result, notes = cast(data, dtype)
+    limits: Any = np.iinfo(dtype) if np.dtype(dtype).kind in "iu" else np.finfo(dtype)
+    expected = (data if np.dtype(dtype).kind == "f" else np.rint(data)).astype(np.float64)
+    inside = (expected >= limits.min) & (expected <= limits.max)
+    np.testing.assert_allclose(result[inside], expected[inside], rtol=1e-3 if dtype == "float16" else 0, atol=1e-7)
+    assert (result[(data > 0) & ~inside] == limits.max).all()
+    assert (result[(data < 0) & ~inside] == limits.min).all()
+    assert bool(notes) == (not inside.all())
+
+
+def test_pixels_without_a_result(tmp_path: Path) -> None:
+    data = np.full((2, 4), 7, np.float32)
+    data[0, :3] = np.nan
+    notes = write(tmp_path / "a.png", Image.from_array(data), dtype="uint8")
+    assert notes == ("3 pixels without a result (NaN) are written as 0",)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "bool", "int64", "nonsense"])
+def test_dtypes_that_files_do_not_hold(tmp_path: Path, dtype: str) -> None:
+    with pytest.raises(FileError, match="choose one of uint8"):
+        write(tmp_path / "a.tif", Image.from_array(numbers((9, 9))), dtype=dtype)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("dtype", "depth"), [("uint8", 8), ("uint16", 16)])
+def test_a_photograph_goes_round_through_float(tmp_path: Path, dtype: str, depth: int) -> None:
+    data = numbers((9, 10, 3), dtype, 2**depth)
+    write(tmp_path / "a.png", Image.from_array(data, "YXS"))
+    image = read(tmp_path / "a.png")
+    notes = write(tmp_path / "b.png", image.with_data(image.data.astype(np.float32)))
+    assert notes == ()
+    again = read(tmp_path / "b.png")
+    assert again.data.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(again.data, data)
+    ome = image.with_data(image.data.astype(np.float32))
+    write(tmp_path / "c.ome.tif", ome)
+    np.testing.assert_array_equal(read(tmp_path / "c.ome.tif").data, data.astype(np.float32))
+
+
+def test_white_stays_white_in_another_depth(tmp_path: Path) -> None:
+    data = np.array([[0, 128, 255]], np.uint8)
+    alpha = np.array([[255, 0, 128]], np.uint8)
+    (note,) = write(tmp_path / "a.png", Image(data, "YX", alpha=alpha), dtype="uint16")
+    assert "scaled by 257" in note
+    again = read(tmp_path / "a.png")
+    np.testing.assert_array_equal(again.data, data.astype(int) * 257)
+    np.testing.assert_array_equal(again.alpha, alpha.astype(int) * 257)
+    (note,) = write(tmp_path / "b.png", again, dtype="uint8")
+    np.testing.assert_array_equal(read(tmp_path / "b.png").data, data)
+
+
+@pytest.mark.parametrize(
+    ("image", "dtype", "message"),
+    [
+        (Image.from_array(numbers((3, 9, 9)), "ZYX"), None, "one plane"),
+        (Image.from_array(numbers((9, 9), "float32")), None, "ask for a dtype"),
+        (Image.from_array(numbers((9, 9), "int16")), None, "ask for a dtype"),
+        (Image.from_array(numbers((9, 9))), "float32", "uint8 or uint16"),
+        (Image.from_array(numbers((9, 9), "float32") / 255), "uint8", "would be black"),
+    ],
+)
+def test_what_png_cannot_hold(tmp_path: Path, image: Image, dtype: str | None, message: str) -> None:
+    with pytest.raises(FileError, match=message):
+        write(tmp_path / "a.png", image, dtype=dtype)
+    assert not list(tmp_path.iterdir())
+
+
+def test_png_keeps_profile_and_resolution_and_says_what_it_loses(tmp_path: Path) -> None:
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    PIL.Image.new("RGB", (16, 16), (1, 2, 3)).save(tmp_path / "a.jpg", icc_profile=profile, dpi=(300, 300))
+    image = read(tmp_path / "a.jpg", pixel_size=1)
+    assert write(tmp_path / "b.png", image) == ("PNG does not keep the pixel size",)
+    with PIL.Image.open(tmp_path / "b.png") as opened:
+        opened.load()
+        assert opened.info["icc_profile"] == profile
+        assert opened.info["dpi"] == pytest.approx((300, 300), rel=1e-3)
+    write(tmp_path / "c.tif", read(tmp_path / "a.jpg"))
+    with tifffile.TiffFile(tmp_path / "c.tif") as tif:
+        assert not tif.is_imagej
+    assert read(tmp_path / "c.tif").metadata["dpi"] == pytest.approx((300, 300))
+
+
+def test_an_image_can_replace_itself(tmp_path: Path) -> None:
+    write(tmp_path / "a.tif", Image.from_array(numbers((9, 9))))
+    image = read(tmp_path / "a.tif")
+    write(tmp_path / "a.tif", image.with_data(image.data + 1))
+    np.testing.assert_array_equal(read(tmp_path / "a.tif").data, image.data + 1)

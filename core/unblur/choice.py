@@ -1,0 +1,186 @@
+"""Which pipeline a job runs: a method by name or by a documented rule, a preset, settings, a kernel size, a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from unblur.errors import CompositionError, ParameterError
+from unblur.image import Image
+from unblur.params import fields_of
+from unblur.pipeline import Part, Pipeline, resolve
+from unblur.registry import Registry
+
+PRESETS = ("fast", "balanced", "paper")
+KernelSize = int | Sequence[int] | str | None
+BUDGET_RULE = "max-seconds"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The pipeline of a job, the method that it came from (None for a pipeline of the user's), and what was assumed."""
+
+    pipeline: Pipeline
+    method: str | None
+    assumptions: tuple[str, ...]
+
+
+def is_photograph(image: Image, white_level: float | None) -> bool:
+    """Whether an image is treated as a photograph: its white is known, it has no further axes and no pixel size.
+
+    Everything else (floating point, camera counts without a known white, stacks, channels) is science data.
+    """
+    return white_level is not None and not set(image.axes) & set("TCZ") and not image.pixel_size
+
+
+def choose_method(photograph: bool, volume: bool, psf: bool, kernel_size: KernelSize) -> tuple[str, str]:
+    """The method for a run that names none, and the reason in words.
+
+    With a PSF: ``hyper-laplacian`` for a photograph, ``richardson-lucy`` for science data and every volume. Without
+    one: ``selfdeblur`` if the kernel size is given, ``practical-bid`` if it is unknown.
+    """
+    if psf and photograph and not volume:
+        return "hyper-laplacian", "a PSF was given and the image is a photograph"
+    if psf:
+        return "richardson-lucy", "a PSF was given and the image is science data (Poisson noise, no known white level)"
+    if kernel_size is None:
+        return "practical-bid", "neither a PSF nor a kernel size was given"
+    return "selfdeblur", "a kernel size was given, but no PSF"
+
+
+def compose(
+    *,
+    image: Image,
+    white_level: float | None,
+    volume: bool,
+    psf: bool,
+    method: str | None,
+    pipeline: Pipeline | str | Path | None,
+    preset: str,
+    settings: Mapping[str, Any] | None,
+    kernel_size: KernelSize,
+    max_seconds: float | None,
+    offset: float | None,
+    gain: float | None,
+    registry: Registry,
+) -> Choice:
+    """The pipeline that these wishes make, checked against the registered components.
+
+    Raises:
+        ParameterError: wishes that exclude each other, an unknown preset, a setting that names nothing.
+        UnknownNameError: a method or part that is not registered.
+        CompositionError: parts that do not fit, or a method without the PSF that it needs.
+    """
+    kernel_size = None if kernel_size == "auto" else kernel_size
+    if method is not None and pipeline is not None:
+        raise ParameterError("both a method and a pipeline were given; give one of the two")
+    if preset not in PRESETS:
+        raise ParameterError(f"preset {preset!r}: choose one of {', '.join(PRESETS)}")
+    said: list[str] = []
+    if pipeline is not None:
+        built = pipeline if isinstance(pipeline, Pipeline) else Pipeline.from_toml(pipeline)
+    else:
+        if method is None:
+            method, reason = choose_method(is_photograph(image, white_level), volume, psf, kernel_size)
+            said.append(f"method {method} was chosen: {reason}")
+        built = _of_method(method, preset, psf, registry, said)
+    if kernel_size is not None:
+        if psf:
+            raise ParameterError(f"a kernel size ({kernel_size}) and a PSF were given; give one of the two")
+        built = _with_kernel_size(built, kernel_size, 3 if volume else 2, registry)
+    if offset is not None or gain is not None:
+        built = _with_camera(built, offset, gain)
+    if settings:
+        built = built.set(settings)
+    if max_seconds is not None:
+        built = _with_budget(built, max_seconds)
+    built.check(registry)
+    return Choice(built, method, tuple(said))
+
+
+def _of_method(name: str, preset: str, psf: bool, registry: Registry, said: list[str]) -> Pipeline:
+    method = registry.method(name)
+    if method.needs_psf and not psf:
+        blind = ", ".join(other for other, record in registry.methods().items() if record.blind) or "none is registered"
+        raise CompositionError(f"method {name!r} needs a PSF (--psf FILE); methods that estimate the kernel: {blind}")
+    if psf and method.blind and not method.needs_psf:
+        said.append(f"method {name} estimates the kernel; the PSF only serves where its parts make use of one")
+    if preset not in method.presets:
+        said.append(f"method {name} has no preset {preset!r}: 'balanced' is used")
+    return method.pipeline(preset)
+
+
+def _with_kernel_size(pipeline: Pipeline, size: KernelSize, dims: int, registry: Registry) -> Pipeline:
+    """The forward model's `kernel_size`, for every segment that estimates a kernel."""
+    numbers = (size,) if isinstance(size, int) else size
+    if (
+        isinstance(numbers, str)
+        or numbers is None
+        or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in numbers)
+    ):
+        raise ParameterError(f"kernel size {size!r}: expected a whole number, one per spatial axis, or auto")
+    wanted = tuple(numbers) * dims if len(numbers) == 1 else tuple(numbers)
+    if len(wanted) != dims:
+        raise ParameterError(f"kernel size {size!r}: {len(wanted)} numbers for {dims} spatial axes")
+    base = pipeline.slots["forward_model"][0]
+    known = fields_of(registry.component("forward_model", base.name).component.params)
+    if not any(field.name == "kernel_size" for field in known):
+        raise ParameterError(f"forward model {base.name!r} takes no kernel size; leave --kernel-size out")
+    return pipeline.set({"forward_model.kernel_size": wanted})
+
+
+def _with_camera(pipeline: Pipeline, offset: float | None, gain: float | None) -> Pipeline:
+    values = {name: value for name, value in (("offset", offset), ("gain", gain)) if value is not None}
+    changed = []
+    for segment in pipeline.segments():
+        parts = segment.slots["forward_model"]
+        earlier = next((part for part in parts if part.name == CAMERA), None)
+        if earlier is None:
+            parts = (parts[0], Part(CAMERA, values), *parts[1:])
+        else:
+            merged = Part(CAMERA, {**earlier.params, **values})
+            parts = tuple(merged if part is earlier else part for part in parts)
+        changed.append(segment.replace(forward_model=parts))
+    return _chain(changed)
+
+
+CAMERA = "camera"
+"""The camera response with offset and gain."""
+
+
+def _with_budget(pipeline: Pipeline, seconds: float) -> Pipeline:
+    if not (isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < float("inf")):
+        raise ParameterError(f"max_seconds = {seconds!r}: expected a positive number of seconds")
+    rule = Part(BUDGET_RULE, {"seconds": float(seconds)})
+    changed = []
+    for segment in pipeline.segments():
+        others = [part for part in segment.slots["stopping"] if part.name != BUDGET_RULE]
+        changed.append(segment.replace(stopping=[*others, rule]))
+    return _chain(changed)
+
+
+def _chain(segments: Sequence[Pipeline]) -> Pipeline:
+    whole: Pipeline | None = None
+    for segment in reversed(segments):
+        whole = segment.replace(then=whole)
+    assert whole is not None
+    return whole
+
+
+def budget_of(pipeline: Pipeline, registry: Registry) -> float | None:
+    """The seconds that a pipeline's stopping rules allow, the least of all; None without such a rule."""
+    parts = [part for segment in pipeline.segments() for part in resolve(segment, registry).having("stopping", "rule")]
+    rules = [part.build() for part in parts]
+    return min((rule.budget for rule in rules if rule.budget is not None), default=None)
+
+
+def without_clock(pipeline: Pipeline, registry: Registry) -> Pipeline:
+    """A pipeline without the rules that look at the clock: what repeats a plan must not depend on the time."""
+    changed = []
+    for segment in pipeline.segments():
+        resolved = resolve(segment, registry)
+        timed = {part.name for part in resolved.having("stopping", "rule") if part.build().budget is not None}
+        changed.append(segment.replace(stopping=[p for p in segment.slots["stopping"] if p.name not in timed]))
+    return _chain(changed)

@@ -1,0 +1,89 @@
+"""What a job will cost, and the plan of steps for each of its tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from unblur.errors import ParameterError, UnblurError
+from unblur.pipeline import Pipeline
+from unblur.planes import Task
+
+if TYPE_CHECKING:
+    from unblur.planning import Cost
+
+_HEADROOM = 1.1
+"""Planes that share a kernel are given this much more than their measured time."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a job will cost.
+
+    Attributes:
+        seconds: for all planes, without what measuring took (`spent`).
+        memory: bytes at the most.
+        steps: planned steps per stage, for each kind of task.
+    """
+
+    seconds: float
+    memory: int
+    steps: Mapping[str, tuple[int, ...]]
+    spent: float
+
+
+def forecast(costs: Mapping[str, Cost], counts: Mapping[str, int], budget: float | None, spent: float) -> Forecast:
+    """Time and memory for `counts` tasks of each kind, within the budget in seconds if there is one."""
+    steps = within_budget(costs, counts, budget, spent)
+    seconds = sum(
+        counts[kind] * count * pace
+        for kind, cost in costs.items()
+        for count, pace in zip(steps[kind], cost.seconds_per_step, strict=True)
+    )
+    return Forecast(seconds, max((cost.memory for cost in costs.values()), default=0), steps, spent)
+
+
+def within_budget(
+    costs: Mapping[str, Cost], counts: Mapping[str, int], budget: float | None, spent: float
+) -> dict[str, tuple[int, ...]]:
+    """Steps per stage for each kind of task; the budget is split evenly over the tasks of a kind.
+
+    Where planes share a kernel, restoring them may take up to half of it, and the kernel gets what is left.
+    """
+    if budget is None:
+        return {kind: cost.steps for kind, cost in costs.items()}
+    left = max(0.0, budget - spent)
+    shares = dict.fromkeys(costs, left)
+    if "kernel" in costs and "plane" in costs:
+        shares["plane"] = min(counts["plane"] * costs["plane"].seconds * _HEADROOM, left / 2)
+        shares["kernel"] = left - shares["plane"]
+    return {
+        kind: dataclasses.replace(cost, spent=0.0).within(shares[kind] / counts[kind]).steps
+        for kind, cost in costs.items()
+    }
+
+
+def all_steps(pipeline: Pipeline) -> list[int]:
+    return [stage.steps for segment in pipeline.segments() for stage in segment.stages]
+
+
+def given_plan(plan: Any, tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """The plan of a report (a row for each task), or steps per stage for every task."""
+    try:
+        rows = list(plan)
+        if rows and not isinstance(rows[0], Mapping):
+            return [{"steps": [int(steps) for steps in rows]} for _ in tasks]
+        if len(rows) != len(tasks):
+            raise ParameterError(f"a plan for {len(rows)} planes, the image has {len(tasks)}")
+        return [_row(row) for row in rows]
+    except (TypeError, KeyError, ValueError) as error:
+        if isinstance(error, UnblurError):
+            raise
+        raise ParameterError(f"plan {plan!r:.80}: expected report['plan'] or a list of steps per stage") from error
+
+
+def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+    executed = list(map(int, row.get("executed") or ()))
+    return {"steps": list(map(int, row["steps"])), **({"executed": executed} if executed else {})}

@@ -1,0 +1,482 @@
+"""A job: one image, split into planes, each a run of the driver; what command line, Python and napari share."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from unblur import report as reports
+from unblur.choice import KernelSize, budget_of, compose, without_clock
+from unblur.errors import CheckpointError, DivergedError, ParameterError, PluginError, ResourceError, UnblurError
+from unblur.forecast import Forecast, all_steps, forecast, given_plan, within_budget
+from unblur.image import PLANE, VOLUME, Image, Index, PixelSize, fingerprint
+from unblur.io.psf import Psf
+from unblur.pipeline import Pipeline
+from unblur.planes import Planes, Task, choose_mode, micrometres, psf_for, split
+from unblur.psfs import take_psf
+from unblur.registry import Registry, default_registry
+from unblur.results import Result, stack_kernels
+from unblur.savepoint import Piece, Savepoint
+from unblur.validation import check
+
+if TYPE_CHECKING:
+    from unblur.compute import Compute, Precision
+    from unblur.driver import CancelToken, Event, Outcome
+    from unblur.planning import Cost
+    from unblur.problem import Observation
+
+NON_BLIND = "hyper-laplacian"
+"""What restores the planes that share a kernel, where the pipeline has no `then`."""
+
+
+@dataclass(frozen=True)
+class JobEvent:
+    """One step of one task.
+
+    Attributes:
+        plane, planes: number of the task, from 0, and how many there are.
+        index: its place along T, C, Z; `kind` is ``kernel`` while a shared kernel is estimated.
+        event: of the driver: step, planned, misfit, elapsed, remaining, preview().
+        remaining: seconds to the end of the job, from the pace so far.
+    """
+
+    plane: int
+    planes: int
+    index: Index
+    kind: str
+    event: Event
+    remaining: float
+
+
+class Job:
+    """One image and everything that is to be done with it.
+
+    Building one checks image, PSF, pipeline and settings and loads no torch; `estimate` measures; `events` runs, after
+    which `result` is there.
+
+    Args:
+        image, method, pipeline, preset, settings, psf, kernel_size, axes, pixel_size, planes, max_seconds, plan, seed,
+            device, precision, threads, checkpoint, force, cancel, registry: as `unblur.deblur` has them.
+        anchors: positions (in the order of T, then Z) of the planes that a shared kernel is estimated from.
+        psf_axes: axes of the PSF, where its file does not say; `centre_psf` moves its centroid to the origin.
+        white_level: the value that is white, for photographs in floating point; else the image says.
+        offset, gain: of the camera, for Poisson noise (a response in front of the forward model).
+        nan: ``refuse`` or ``mask`` pixels that are NaN or infinite.
+        checkpoint_seconds: between checkpoints.
+
+    Raises:
+        UnblurError: whatever a user can act on.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray | Image,
+        *,
+        method: str | None = None,
+        pipeline: Pipeline | str | Path | None = None,
+        preset: str = "balanced",
+        settings: Mapping[str, Any] | None = None,
+        psf: Any = None,
+        kernel_size: KernelSize = None,
+        axes: str | None = None,
+        pixel_size: PixelSize | None = None,
+        planes: Planes = "auto",
+        anchors: Sequence[int] | None = None,
+        max_seconds: float | None = None,
+        plan: Any = None,
+        seed: int = 0,
+        device: str = "auto",
+        precision: Precision = "auto",
+        threads: int | None = None,
+        checkpoint: str | Path | None = None,
+        checkpoint_seconds: float = 30.0,
+        force: bool = False,
+        cancel: CancelToken | None = None,
+        registry: Registry | None = None,
+        psf_axes: str | None = None,
+        centre_psf: bool = False,
+        white_level: float | None = None,
+        offset: float | None = None,
+        gain: float | None = None,
+        nan: Literal["refuse", "mask"] = "refuse",
+    ) -> None:
+        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+            raise ParameterError(f"seed = {seed!r}: expected a whole number, at least 0")
+        self.image = _as_image(image, axes, pixel_size)
+        self.registry = registry or default_registry()
+        self.white_level = self.image.white_level if white_level is None else float(white_level)
+        self.psf: Psf | None = take_psf(psf, self.image, planes, psf_axes, centre_psf) if psf is not None else None
+        self.mode, said = choose_mode(planes, self.image, None if self.psf is None else self.psf.kernel.ndim - 1)
+        self.spatial = VOLUME if self.mode == "volume" else PLANE
+        self.findings = check(self.image, nan=nan, spatial=self.spatial)
+        choice = compose(
+            image=self.image,
+            white_level=self.white_level,
+            volume=self.mode == "volume",
+            psf=self.psf is not None,
+            method=method,
+            pipeline=pipeline,
+            preset=preset,
+            settings=settings,
+            kernel_size=kernel_size,
+            max_seconds=max_seconds,
+            offset=offset,
+            gain=gain,
+            registry=self.registry,
+        )
+        self.method, self.preset, self.pipeline = choice.method, preset, choice.pipeline
+        self.tasks = split(self.image, self.mode, anchors, self.psf is not None)
+        if self.psf is not None:
+            for task in self.tasks:
+                psf_for(self.psf, task, self.image)
+        self.assumptions = (*choice.assumptions, *said, *self._facts_assumed(), *(self.psf.notes if self.psf else ()))
+        self.seed, self.budget, self._given_plan = seed, budget_of(self.pipeline, self.registry), plan
+        self._device, self._precision, self._threads = device, precision, threads
+        self.force, self.cancel = force, cancel
+        self._savepoint_path = Path(checkpoint) if checkpoint is not None else None
+        self._interval = checkpoint_seconds
+        self._measured: tuple[dict[str, Cost], float] | None = None
+        self.resumed = False
+        self._pieces: list[Piece] = []
+        self._result: Result | None = None
+
+    @functools.cached_property
+    def compute(self) -> Compute:
+        """Device, precision and threads of this job."""
+        from unblur.compute import Compute
+
+        return Compute.choose(self._device, self._precision, self._threads)
+
+    @functools.cached_property
+    def input_hash(self) -> str:
+        return fingerprint(self.image)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that the result follows from: input, PSF, pipeline, seed, versions, device, planes."""
+        return reports.fingerprint_of(
+            {
+                "input": self.input_hash,
+                "facts": [self.image.axes, self.white_level, micrometres(self.image, self.spatial)],
+                "psf": None if self.psf is None else reports.array_hash(self.psf.kernel),
+                "pipelines": {kind: one.to_dict() for kind, one in self.pipelines.items()},
+                "parameters": {kind: reports.parameters(one, self.registry) for kind, one in self.pipelines.items()},
+                "tasks": [[task.kind, task.index, task.frames] for task in self.tasks],
+                "mode": self.mode,
+                "seed": self.seed,
+                "plan": self._given_plan,
+                "plugins": reports.plugins(list(self.pipelines.values()), self.registry),
+                "environment": reports.environment(self.compute),
+            }
+        )
+
+    @functools.cached_property
+    def pipelines(self) -> dict[str, Pipeline]:
+        """The pipeline of each kind of task."""
+        whole = self.pipeline if self._given_plan is None else without_clock(self.pipeline, self.registry)
+        if not any(task.kind == "kernel" for task in self.tasks):
+            return {"plane": whole}
+        after = whole.then or self.registry.method(NON_BLIND).pipeline(self.preset)
+        after.check(self.registry)
+        return {"kernel": whole.replace(then=None), "plane": after}
+
+    def estimate(self) -> Forecast:
+        """Time and memory for the job, from a few timed steps on its first plane, within the budget if there is one.
+
+        Raises:
+            ResourceError: the run would need more memory than there is.
+        """
+        costs, spent = self._costs()
+        return forecast(costs, self._counts(), self.budget, spent)
+
+    def events(self, resume: bool = False) -> Generator[JobEvent, None, None]:
+        """Run the job, one event a step; afterwards `result` is there.
+
+        Raises:
+            UnblurError: the run cannot begin, or every plane failed.
+        """
+        from unblur.driver import CancelToken
+
+        self.cancel = self.cancel or CancelToken()
+        began = time.perf_counter()
+        savepoint = Savepoint(self._savepoint_path, self.fingerprint) if self._savepoint_path else None
+        self.resumed = bool(resume and savepoint and savepoint.exists())
+        plans = savepoint.resume(self.force) if savepoint and self.resumed else self._plans()
+        if savepoint and not self.resumed:
+            savepoint.begin(plans)
+        self._pieces = []
+        errors: list[UnblurError] = []
+        pace: list[float] = []
+        for number, task in enumerate(self.tasks):
+            piece = savepoint.kept(number) if savepoint and self.resumed else None
+            if piece is None and self.cancel.reason is not None:
+                piece = Piece(self._record(task, "not run"))
+            elif piece is None and self._constant(task):
+                piece = self._unchanged(task)
+            elif piece is None:
+                start = time.perf_counter()
+                piece = yield from self._run(number, task, plans[number], savepoint, pace, errors)
+                pace.append(time.perf_counter() - start)
+            self._pieces.append(piece)
+        failed = [piece for piece in self._pieces if piece.record["status"] == "failed"]
+        if errors and len(failed) == len(self._pieces):
+            raise errors[0]
+        self._result = self._assemble(plans, time.perf_counter() - began)
+
+    @property
+    def result(self) -> Result:
+        """What the run gave.
+
+        Raises:
+            ParameterError: the events have not been exhausted.
+        """
+        if self._result is None:
+            raise ParameterError("the job has not run to its end: exhaust its events first")
+        return self._result
+
+    def forget_checkpoint(self) -> None:
+        """Remove the checkpoint, once the result is safe."""
+        if self._savepoint_path is not None:
+            Savepoint(self._savepoint_path, "").remove()
+
+    def _facts_assumed(self) -> Iterator[str]:
+        yield from self.image.notes
+        yield from self.findings.notes
+        missing = [axis for axis in self.spatial if axis not in self.image.pixel_size]
+        if self.white_level is None and self.image.data.dtype.kind in "iu":
+            yield f"no white level is known for {self.image.data.dtype.name}: nothing bounds the intensities above"
+        if missing and len(self.spatial) == 3:
+            yield "the voxel size is not known"
+
+    def _costs(self) -> tuple[dict[str, Cost], float]:
+        if self._measured is None:
+            from unblur.planning import measure
+
+            began = time.perf_counter()
+            costs: dict[str, Cost] = {}
+            for task in self.tasks:
+                if task.kind not in costs and not self._constant(task):
+                    observation = self._observation(task, None)
+                    if task.kernel_from is not None:
+                        observation.psf = _flat_kernel(self.spatial)
+                    costs[task.kind] = measure(self.pipelines[task.kind], observation, self.registry, self.compute)
+            self._measured = costs, time.perf_counter() - began
+        return self._measured
+
+    def _plans(self) -> list[dict[str, Any]]:
+        """For each task the planned steps, and where a repeated run ends."""
+        if self._given_plan is not None:
+            return given_plan(self._given_plan, self.tasks)
+        if self.budget is None:
+            return [{"steps": all_steps(self.pipelines[task.kind])} for task in self.tasks]
+        costs, spent = self._costs()
+        steps = within_budget(costs, self._counts(), self.budget, spent)
+        share = (self.budget - spent) / max(1, sum(self._counts().values()))
+        limit = {} if "kernel" in costs else {"seconds": share}
+        return [{"steps": list(steps.get(task.kind, ())), **limit} for task in self.tasks]
+
+    def _counts(self) -> dict[str, int]:
+        """How many tasks of each kind there is work for."""
+        kinds = [task.kind for task in self.tasks if not self._constant(task)]
+        return {kind: kinds.count(kind) for kind in kinds}
+
+    def _constant(self, task: Task) -> bool:
+        return task.frames[0] in self.findings.constant
+
+    def _observation(self, task: Task, kernel: np.ndarray | None) -> Observation:
+        import torch
+
+        from unblur.problem import Observation
+
+        planes = np.stack([self.image.plane(index, self.spatial) for index in task.frames])
+        valid = None
+        if self.findings.valid is not None:
+            mask = self.image.with_data(self.findings.valid)
+            valid = np.stack([mask.plane(index, self.spatial) for index in task.frames])
+            planes = np.where(valid > 0, planes, planes[valid > 0].mean(dtype=np.float64)).astype(np.float32)
+        if self.psf is not None:
+            kernel = psf_for(self.psf, task, self.image)
+        return Observation(
+            pixels=torch.from_numpy(planes),
+            valid=None if valid is None else torch.from_numpy(valid),
+            psf=None if kernel is None else torch.from_numpy(np.ascontiguousarray(kernel)),
+            white_level=self.white_level,
+            pixel_size=micrometres(self.image, self.spatial),
+        )
+
+    def _run(
+        self,
+        number: int,
+        task: Task,
+        plan: Mapping[str, Any],
+        savepoint: Savepoint | None,
+        pace: Sequence[float],
+        errors: list[UnblurError],
+    ) -> Generator[JobEvent, None, Piece]:
+        """One task; an error that concerns only this plane becomes its row of the report."""
+        from unblur.driver import CancelToken, Run
+
+        kernel = self._pieces[task.kernel_from].kernel if task.kernel_from is not None else None
+        if task.kernel_from is not None and kernel is None:
+            return Piece(self._record(task, "failed") | {"error": "the kernel that it shares could not be estimated"})
+        token, running = CancelToken(), savepoint.running(number) if savepoint else None
+        again = bool(self.resumed and running and running.exists())
+        try:
+            run = Run(
+                self.pipelines[task.kind].with_steps(plan["steps"]),
+                self._observation(task, kernel),
+                self.registry,
+                self.compute,
+                seed=self._seed(task),
+                cancel=token,
+                checkpoint=running,
+                interval=self._interval,
+                fingerprint=savepoint.stored if savepoint else "",
+            )
+            outcome = yield from self._follow(run.events(again), number, task, plan, token, pace)
+            piece = self._piece(task, outcome)
+        except CheckpointError:
+            raise
+        except UnblurError as error:
+            piece = self._failed(task, error, errors)
+        except Exception as error:
+            if again and self.force:
+                raise CheckpointError(f"{running}: does not fit this run even by force ({error})") from error
+            piece = self._failed(task, _typed(error), errors)
+        if savepoint and piece.record["status"] in ("done", "failed"):
+            savepoint.keep(number, piece)
+        return piece
+
+    def _follow(
+        self,
+        events: Generator[Event, None, Outcome],
+        number: int,
+        task: Task,
+        plan: Mapping[str, Any],
+        token: CancelToken,
+        pace: Sequence[float],
+    ) -> Generator[JobEvent, None, Outcome]:
+        """The driver's events as the job's; cancels the run where its share of the budget or a repeated plan ends."""
+        left = len(self.tasks) - number - 1
+        last = sum(plan["executed"]) if "executed" in plan else math.inf
+        try:
+            while True:
+                try:
+                    event = next(events)
+                except StopIteration as stop:
+                    return stop.value  # type: ignore[no-any-return]
+                each = sum(pace) / len(pace) if pace else event.elapsed + event.remaining
+                yield JobEvent(number, len(self.tasks), task.index, task.kind, event, event.remaining + left * each)
+                if self.cancel is not None and self.cancel.reason is not None:
+                    token.cancel(self.cancel.reason)
+                elif event.elapsed >= plan.get("seconds", math.inf):
+                    token.cancel(f"budget of {self.budget:g} seconds used")
+                elif event.step >= last:
+                    token.cancel("steps of the given plan done")
+        finally:
+            events.close()
+
+    def _seed(self, task: Task) -> int:
+        from unblur.compute import seed_of
+
+        return seed_of(self.seed, task.place)
+
+    def _record(self, task: Task, status: str) -> dict[str, Any]:
+        return {"kind": task.kind, "index": dict(task.index), "status": status, "warnings": []}
+
+    def _failed(self, task: Task, error: UnblurError, errors: list[UnblurError]) -> Piece:
+        errors.append(error)
+        return Piece(self._record(task, "failed") | {"error": str(error)})
+
+    def _unchanged(self, task: Task) -> Piece:
+        record = self._record(task, "constant")
+        record["warnings"].append("the plane is constant: returned unchanged")
+        kernel = (
+            psf_for(self.psf, task, self.image) if self.psf else np.ones((1, *(1 for _ in self.spatial)), np.float32)
+        )
+        return Piece(record, self.image.plane(task.frames[0], self.spatial), kernel)
+
+    def _piece(self, task: Task, outcome: Outcome) -> Piece:
+        assert self.cancel is not None
+        kernel = outcome.estimate.kernel.detach().float().cpu().numpy()
+        image = outcome.estimate.image.detach().float().cpu().numpy()
+        spread = outcome.estimate.spread
+        record = self._record(task, "cancelled" if outcome.reason == self.cancel.reason else "done")
+        kernel_row, kernel_warnings = reports.kernel_facts(
+            kernel, estimated=self.psf is None and task.kernel_from is None
+        )
+        values, warnings = reports.image_facts(
+            self.image.plane(task.frames[0], self.spatial), image[0], self.white_level
+        )
+        record |= {
+            "seed": self._seed(task),
+            "plan": list(outcome.plan),
+            "executed": list(outcome.executed),
+            "selected_step": outcome.selected_step,
+            "stop_reason": outcome.reason,
+            "seconds": round(outcome.seconds, 3),
+            "misfit": outcome.misfit,
+            "residual": outcome.residual * outcome.peak,
+            "rewinds": outcome.rewinds,
+            "kernel": kernel_row,
+            "values": values,
+            "warnings": [*kernel_warnings, *warnings],
+            "notes": list(outcome.notes),
+        }
+        if task.kind == "kernel":
+            return Piece(record, kernel=kernel)
+        return Piece(record, image[0], kernel, None if spread is None else spread.detach().float().cpu().numpy()[0])
+
+    def _assemble(self, plans: Sequence[Mapping[str, Any]], seconds: float) -> Result:
+        done = [(task, piece) for task, piece in zip(self.tasks, self._pieces, strict=True) if task.kind == "plane"]
+        image = self.image.assemble(((t.index, p.image) for t, p in done if p.image is not None), self.spatial)
+        spreads = [(task.index, piece.spread) for task, piece in done if piece.spread is not None]
+        uncertainty = self.image.assemble(spreads, self.spatial) if spreads else None
+        outer = "".join(axis for axis in self.image.axes if axis not in self.spatial + "S")
+        sizes = [self.image.sizes[axis] for axis in outer]
+        kernels = [
+            (tuple(task.index[axis] for axis in outer), piece.kernel)
+            for task, piece in done
+            if piece.kernel is not None
+        ]
+        kernel, axes = (
+            stack_kernels(kernels, sizes, outer, self.spatial) if kernels else (np.zeros((1, 1), np.float32), PLANE)
+        )
+        report = reports.job_report(self, plans, [piece.record for piece in self._pieces], seconds)
+        return Result(image, kernel, uncertainty, report, self.image, axes)
+
+
+def _as_image(image: np.ndarray | Image, axes: str | None, pixel_size: PixelSize | None) -> Image:
+    if not isinstance(image, Image):
+        return Image.from_array(image, axes, pixel_size)
+    if axes is not None and axes.upper() != image.axes:
+        image = dataclasses.replace(image, axes=axes.upper(), status={**image.status, "axes": "given"})
+    return image.with_pixel_size(pixel_size)
+
+
+def _typed(error: Exception) -> UnblurError:
+    """An error of a component or of torch as one that a user can act on."""
+    text = (str(error).splitlines() or [""])[0]
+    if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
+        typed: UnblurError = ResourceError(f"the memory did not suffice ({text[:160]}); try a crop or --preset fast")
+    elif isinstance(error, ArithmeticError):
+        typed = DivergedError(f"{type(error).__name__}: {text}")
+    else:
+        typed = PluginError(f"a component failed while running: {type(error).__name__}: {text}")
+    typed.__cause__ = error
+    return typed
+
+
+def _flat_kernel(spatial: str) -> Any:
+    import torch
+
+    shape = (1, *(5 for _ in spatial))
+    return torch.full(shape, 1 / math.prod(shape))

@@ -1,0 +1,144 @@
+"""How an image splits into tasks: planes on their own, planes that share a kernel, or volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from unblur.errors import ImageError, ParameterError
+from unblur.image import PLANE, VOLUME, Image, Index
+from unblur.io.psf import Psf
+
+Planes = Literal["auto", "independent", "shared-kernel", "volume"]
+MODES: tuple[Planes, ...] = ("auto", "independent", "shared-kernel", "volume")
+Kind = Literal["plane", "kernel"]
+
+MICROMETRES = {
+    "µm": 1.0,
+    "um": 1.0,
+    "μm": 1.0,
+    "micron": 1.0,
+    "nm": 1e-3,
+    "pm": 1e-6,
+    "Å": 1e-4,
+    "mm": 1e3,
+    "cm": 1e4,
+    "m": 1e6,
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run of the driver.
+
+    Attributes:
+        kind: ``plane`` restores one plane or volume; ``kernel`` only estimates the kernel that planes share.
+        index: where it belongs, by axis letter.
+        frames: the planes it looks at: its own, or the anchors.
+        kernel_from: number of the task that gives the kernel, for planes that share one.
+    """
+
+    kind: Kind
+    index: Index
+    frames: tuple[Index, ...]
+    kernel_from: int | None = None
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """(t, c, z) of the first frame, which its seed follows from."""
+        first = self.frames[0]
+        return first.get("T", 0), first.get("C", 0), first.get("Z", 0)
+
+
+def choose_mode(planes: Planes, image: Image, kernel_dims: int | None) -> tuple[str, list[str]]:
+    """The mode for an image, and what was assumed; `kernel_dims` is the PSF's number of dimensions, if there is one.
+
+    A 3-D PSF asks for volumes; otherwise planes are independent.
+
+    Raises:
+        ParameterError: no such mode.
+        ImageError: a volume or a 3-D PSF without a Z axis.
+    """
+    if planes not in MODES:
+        raise ParameterError(f"planes = {planes!r}: choose one of {', '.join(MODES)}")
+    said = []
+    mode = planes
+    if planes == "auto":
+        mode = "volume" if kernel_dims == 3 else "independent"
+        outer = [axis for axis in image.axes if axis in "TCZ"]
+        if mode == "volume":
+            said.append("the PSF has three dimensions: Z is treated as a spatial axis")
+        elif outer:
+            said.append(f"every plane along {', '.join(outer)} is restored on its own, with a kernel of its own")
+        if image.is_rgb:
+            said.append("the three colours share one kernel")
+    if mode == "volume" and "Z" not in image.axes:
+        raise ImageError(f"a volume needs a Z axis, the image has axes {image.axes}; name them with --axes")
+    if mode != "volume" and kernel_dims == 3:
+        raise ImageError(f"a 3-D PSF, but planes are {mode}; use --planes volume or a 2-D PSF")
+    return mode, said
+
+
+def split(image: Image, mode: str, anchors: Sequence[int] | None, known_kernel: bool) -> list[Task]:
+    """The tasks of an image in the order in which they run.
+
+    Planes that share a kernel do so within a channel; `anchors` are positions in the order of T, then Z (default: the
+    middle one).
+
+    Raises:
+        ParameterError: an anchor that the stack does not have.
+    """
+    spatial = VOLUME if mode == "volume" else PLANE
+    everything = list(image.indices(spatial))
+    if mode != "shared-kernel" or known_kernel:
+        return [Task("plane", index, (index,)) for index in everything]
+    groups: dict[int, list[Index]] = {}
+    for index in everything:
+        groups.setdefault(index.get("C", 0), []).append(index)
+    tasks: list[Task] = []
+    for channel, members in groups.items():
+        members.sort(key=lambda index: (index.get("T", 0), index.get("Z", 0)))
+        chosen = [len(members) // 2] if anchors is None else list(anchors)
+        if not chosen or any(not 0 <= anchor < len(members) for anchor in chosen):
+            raise ParameterError(f"anchors {chosen}: expected positions from 0 to {len(members) - 1}")
+        place = {"C": channel} if "C" in image.axes else {}
+        number = len(tasks)
+        tasks.append(Task("kernel", place, tuple(members[anchor] for anchor in chosen)))
+        tasks.extend(Task("plane", index, (index,), kernel_from=number) for index in members)
+    return tasks
+
+
+def psf_for(psf: Psf, task: Task, image: Image) -> np.ndarray:
+    """The kernel (1, *spatial) of one task: the same for all, or one for each channel or time point.
+
+    Raises:
+        ImageError: the number of PSFs fits neither.
+    """
+    count = len(psf.kernel)
+    if count == 1:
+        return psf.kernel
+    for axis in "CT":
+        if image.sizes.get(axis) == count:
+            place = task.frames[0].get(axis, 0)
+            return psf.kernel[place : place + 1]
+    sizes = ", ".join(f"{axis}={size}" for axis, size in image.sizes.items())
+    raise ImageError(f"{count} PSFs for an image with {sizes}; give one, or one for each channel")
+
+
+def micrometres(image: Image, spatial: str) -> tuple[float, ...] | None:
+    """Pixel size along each spatial axis in micrometres; None if one of them is not known or has no known unit."""
+    sizes = []
+    for axis in spatial:
+        factor = MICROMETRES.get(image.units.get(axis, "µm"))
+        if axis not in image.pixel_size or factor is None:
+            return None
+        sizes.append(image.pixel_size[axis] * factor)
+    return tuple(sizes)
+
+
+def words(index: Mapping[str, int]) -> str:
+    """A place for messages, such as ``T=3, C=0``."""
+    return ", ".join(f"{axis}={place}" for axis, place in index.items()) or "the image"

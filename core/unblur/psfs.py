@@ -1,0 +1,95 @@
+"""The PSF that a user hands over, in whatever form, on the pixel grid of the image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unblur.errors import FileError, ImageError
+from unblur.image import Image
+from unblur.io.psf import Psf, prepare_psf
+from unblur.io.reading import read
+
+SAME_SIZE = 0.01
+"""Pixel sizes that differ by less than this part count as equal."""
+
+
+def take_psf(given: Any, image: Image, planes: str, axes: str | None, centre: bool) -> Psf:
+    """A PSF as kernels ready for use.
+
+    Args:
+        given: an array (Y, X), (Z, Y, X) or with C first; an `Image`; its path; or a `Psf`, which is taken as it is.
+        axes: where neither array nor file says.
+
+    A PSF whose pixel size is known and differs from the image's is resampled to it, which is noted. RGB is accepted if
+    its samples agree.
+
+    Raises:
+        ImageError, FileError: no usable PSF.
+    """
+    if isinstance(given, Psf):
+        return given
+    if isinstance(given, str | Path):
+        try:
+            return take_psf(read(given, axes=axes), image, planes, None, centre)
+        except ImageError as error:
+            raise FileError(given, str(error)) from None
+    if isinstance(given, Image):
+        data, named = _grey(given)
+        notes: list[str] = []
+        data = _on_grid(data, named, given, image, notes)
+        psf = prepare_psf(data, named, image_shape=_field(image, named), centre=centre)
+        return psf._replace(notes=(*notes, *psf.notes))
+    array = np.asarray(given)
+    named = axes or _axes_of(array, image)
+    return prepare_psf(array, named, image_shape=_field(image, named), centre=centre)
+
+
+def _axes_of(array: np.ndarray, image: Image) -> str | None:
+    """The only axes that an array can have for this image; None where that is not clear."""
+    if array.ndim == 3 and "Z" in image.axes and "C" not in image.axes:
+        return "ZYX"
+    if array.ndim == 3 and "C" in image.axes and "Z" not in image.axes:
+        return "CYX"
+    return None
+
+
+def _grey(psf: Image) -> tuple[np.ndarray, str]:
+    if not psf.is_rgb:
+        return psf.data, psf.axes
+    samples = np.moveaxis(psf.data, psf.axes.index("S"), 0)
+    if not (samples == samples[0]).all():
+        raise ImageError("the PSF is in colour; save it in grey, or one PSF per channel with axes CYX")
+    return samples[0], psf.axes.replace("S", "")
+
+
+def _field(image: Image, axes: str | None) -> list[int] | None:
+    spatial = "ZYX" if axes is not None and "Z" in axes.upper() else "YX"
+    return [image.sizes[axis] for axis in spatial] if set(spatial) <= set(image.axes) else None
+
+
+def _on_grid(data: np.ndarray, axes: str, psf: Image, image: Image, notes: list[str]) -> np.ndarray:
+    """A PSF resampled to the image's pixel size, where both are known in the same unit and differ."""
+    spatial = [axis for axis in axes if axis in "ZYX"]
+    both = [axis for axis in spatial if axis in psf.pixel_size and axis in image.pixel_size]
+    if len(both) < len(spatial) or any(psf.units.get(axis) != image.units.get(axis) for axis in both):
+        return data
+    scales = [psf.pixel_size[axis] / image.pixel_size[axis] for axis in spatial]
+    if all(abs(scale - 1) < SAME_SIZE for scale in scales):
+        return data
+    if not axes.endswith("".join(spatial)):
+        raise ImageError(f"a PSF with axes {axes!r}; expected {''.join(spatial)}, or with C or T before them")
+    import torch
+
+    from unblur.operators.resample import resample_kernel
+
+    sizes = data.shape[-len(spatial) :]
+    shape = tuple(max(1, int(np.ceil(size * scale - 1e-6))) | 1 for size, scale in zip(sizes, scales, strict=True))
+    kernel = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32)).reshape(-1, *sizes)
+    resampled = resample_kernel(kernel, scales, shape).numpy()
+    before = " x ".join(f"{psf.pixel_size[axis]:g}" for axis in spatial)
+    after = " x ".join(f"{image.pixel_size[axis]:g}" for axis in spatial)
+    notes.append(f"the PSF was resampled from a pixel size of {before} to {after}, the image's")
+    return resampled.reshape(*data.shape[: -len(spatial)], *shape)

@@ -1,0 +1,201 @@
+"""The report of a job: what went in, what was done with which parts, and what is remarkable in the result.
+
+The schema is in docs/report.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unblur.image import Image
+from unblur.io.psf import Psf
+from unblur.metrics import kernel_concentration
+from unblur.pipeline import Pipeline, resolve
+from unblur.planes import words
+from unblur.registry import OWN_DISTRIBUTION, Registry
+
+if TYPE_CHECKING:
+    from unblur.compute import Compute
+    from unblur.jobs import Job
+
+SCHEMA = 1
+
+DELTA_WEIGHT = 0.8
+"""A kernel with this part of its weight within one pixel around its peak is delta-like: no blur was found."""
+
+BLACK = 0.1
+"""An image whose mean is below this part of the observed one is black: a known failure of untrained networks."""
+
+
+def array_hash(array: np.ndarray) -> str:
+    """SHA-256 of shape, dtype and values."""
+    digest = hashlib.sha256(f"{array.shape} {array.dtype.str} ".encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def parameters(pipeline: Pipeline, registry: Registry) -> list[list[dict[str, Any]]]:
+    """All parameters, defaults included, for each segment and stage."""
+    return [
+        [resolve(segment.in_stage(stage), registry).full() for stage in segment.stages]
+        for segment in pipeline.segments()
+    ]
+
+
+def plugins(pipelines: Sequence[Pipeline], registry: Registry) -> list[dict[str, str]]:
+    """The plugins whose parts take part, with their distributions and versions."""
+    used = {
+        part.registered.provenance
+        for pipeline in pipelines
+        for segment in pipeline.segments()
+        for _, part in resolve(segment, registry).parts()
+    }
+    return [
+        {"plugin": one.plugin, "distribution": one.distribution, "version": one.version}
+        for one in sorted(used, key=lambda one: one.plugin)
+    ]
+
+
+def own_version() -> str:
+    """The version of the installed core."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(OWN_DISTRIBUTION)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def environment(compute: Compute) -> dict[str, Any]:
+    """Versions and machine, as far as they can change a result."""
+    return {
+        "unblur": own_version(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        **compute.describe(),
+    }
+
+
+def fingerprint_of(content: Mapping[str, Any]) -> str:
+    """SHA-256 of everything that a result follows from."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def input_facts(image: Image, sha256: str, white_level: float | None, saturated: float) -> dict[str, Any]:
+    """The report's ``input``."""
+    return {
+        "source": image.source,
+        "sha256": sha256,
+        "shape": list(image.shape),
+        "dtype": image.data.dtype.name,
+        "axes": image.axes,
+        "pixel_size": dict(image.pixel_size),
+        "units": dict(image.units),
+        "status": dict(image.status),
+        "white_level": white_level,
+        "saturated_fraction": saturated,
+    }
+
+
+def psf_facts(psf: Psf) -> dict[str, Any]:
+    """The report's ``psf``."""
+    return {
+        "sha256": array_hash(psf.kernel),
+        "shape": list(psf.kernel.shape),
+        "flux": list(psf.flux),
+        "notes": list(psf.notes),
+    }
+
+
+def kernel_facts(kernels: np.ndarray, estimated: bool) -> tuple[dict[str, Any], list[str]]:
+    """The report's ``kernel`` for kernels (count, *spatial), and warnings."""
+    weights = [kernel_concentration(kernel) for kernel in kernels]
+    delta = min(weights) >= DELTA_WEIGHT
+    facts = {
+        "shape": list(kernels.shape),
+        "estimated": estimated,
+        "central_weight": round(min(weights), 4),
+        "delta_like": delta,
+    }
+    if not (estimated and delta):
+        return facts, []
+    return facts, [f"the kernel is delta-like ({min(weights):.0%} of it around its peak): no blur was found"]
+
+
+def image_facts(
+    observed: np.ndarray, restored: np.ndarray, white_level: float | None
+) -> tuple[dict[str, Any], list[str]]:
+    """The report's ``values`` for one restored plane (channels, *spatial), and warnings."""
+    warnings: list[str] = []
+    finite = observed[np.isfinite(observed)]
+    low = min(0.0, float(finite.min()))
+    facts: dict[str, Any] = {
+        "minimum": float(restored.min()),
+        "maximum": float(restored.max()),
+        "mean": float(restored.mean()),
+    }
+    facts["below_zero"] = int(np.count_nonzero(restored < 0))
+    if white_level is not None:
+        facts["at_white"] = int(np.count_nonzero(restored >= 0.9995 * white_level))
+        facts["at_white_observed"] = int(np.count_nonzero(finite >= 0.9995 * white_level))
+    if float(restored.mean()) - low < BLACK * (float(finite.mean()) - low):
+        warnings.append("the restored image is black: the run failed, try another seed or another method")
+    elif float(restored.std()) < BLACK * float(finite.std()):
+        warnings.append("the restored image is nearly constant: the run failed, try another seed or another method")
+    return facts, warnings
+
+
+def job_report(
+    job: Job, plans: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]], seconds: float
+) -> dict[str, Any]:
+    """The whole report of a job from the rows of its tasks."""
+    statuses = {record["status"] for record in records}
+    stopped = statuses & {"cancelled", "not run"}
+    rows = [
+        {
+            "kind": task.kind,
+            "index": dict(task.index),
+            "steps": record.get("plan", plan["steps"]),
+            "executed": record.get("executed", []),
+        }
+        for task, record, plan in zip(job.tasks, records, plans, strict=True)
+    ]
+    warnings = [
+        text if len(records) == 1 else f"{words(record['index'])}: {text}"
+        for record in records
+        for text in (*record["warnings"], *([f"failed: {record['error']}"] if "error" in record else []))
+    ]
+    return {
+        "schema": SCHEMA,
+        "status": "cancelled" if stopped else "failed planes" if "failed" in statuses else "done",
+        "fingerprint": job.fingerprint,
+        "input": input_facts(job.image, job.input_hash, job.white_level, job.findings.saturated),
+        "psf": None if job.psf is None else psf_facts(job.psf),
+        "method": job.method,
+        "preset": job.preset if job.method else None,
+        "pipeline": job.pipeline.to_dict(),
+        "parameters": {kind: parameters(pipeline, job.registry) for kind, pipeline in job.pipelines.items()},
+        "planes_mode": job.mode,
+        "seed": job.seed,
+        "plugins": plugins(list(job.pipelines.values()), job.registry),
+        "environment": environment(job.compute),
+        "budget_seconds": job.budget,
+        "resumed": job.resumed,
+        "seconds": round(seconds, 3),
+        "plan": rows,
+        "planes": list(records),
+        "assumptions": list(job.assumptions),
+        "warnings": warnings,
+    }
+
+
+def same_run(report: Mapping[str, Any], fingerprint: str) -> bool:
+    """Whether a report tells of a finished run that `fingerprint` stands for."""
+    return report.get("fingerprint") == fingerprint and report.get("status") == "done"

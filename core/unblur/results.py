@@ -1,0 +1,110 @@
+"""What a job gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unblur import io
+from unblur.errors import ImageError
+from unblur.image import Image
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A restored image with its kernel and report.
+
+    Attributes:
+        image: float32, in the shape and intensity units of the input; planes that failed are NaN.
+        kernel: (*spatial), or with the axes of planes that have kernels of their own before them; sums to one, with its
+            origin at floor(n / 2).
+        uncertainty: standard deviation per pixel in the units of the input, or None where the method gives none.
+        report: what was done and found (schema in the documentation, "The report").
+        source: the input, whose axes, pixel size and alpha the result carries on.
+        kernel_axes: a letter for each dimension of `kernel`.
+    """
+
+    image: np.ndarray
+    kernel: np.ndarray
+    uncertainty: np.ndarray | None
+    report: dict[str, Any]
+    source: Image
+    kernel_axes: str
+
+    @property
+    def complete(self) -> bool:
+        """Every plane is there: none failed, and the run was not stopped."""
+        return bool(self.report["status"] == "done")
+
+    def as_image(self) -> Image:
+        """The restored pixels with the input's axes, pixel size, units and alpha."""
+        return self.source.with_data(self.image)
+
+    def kernel_image(self) -> Image:
+        """The kernel with its axes and the input's pixel size, as `unblur.io.read_psf` reads it back."""
+        axes = [axis for axis in self.kernel_axes if axis in self.source.pixel_size]
+        sizes = {axis: self.source.pixel_size[axis] for axis in axes}
+        units = {axis: self.source.units[axis] for axis in axes if axis in self.source.units}
+        return Image(self.kernel, self.kernel_axes, pixel_size=sizes, units=units)
+
+    def uncertainty_image(self) -> Image:
+        """The standard deviations with the input's axes and pixel size.
+
+        Raises:
+            ImageError: the method gave none.
+        """
+        if self.uncertainty is None:
+            raise ImageError("this method gives no uncertainty; `unblur methods` names those that do")
+        return replace(self.source.with_data(self.uncertainty), alpha=None)
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        kernel: str | Path | None = None,
+        uncertainty: str | Path | None = None,
+        dtype: Any = None,
+    ) -> tuple[str, ...]:
+        """Write the image with its report beside it, and on request kernel and uncertainty.
+
+        The image comes last: where it is, everything that was asked for is. Returns notes on what the format could not
+        keep or had to clip, which the report then holds under ``output``.
+
+        Raises:
+            FileError: a file cannot be written; nothing is left under its name.
+        """
+        if uncertainty is not None:
+            io.write(uncertainty, self.uncertainty_image())
+        if kernel is not None:
+            io.write(kernel, self.kernel_image())
+        notes = io.write(path, self.as_image(), dtype=dtype, report=self.report)
+        if notes:
+            self.report["output"] = list(notes)
+            io.write_json(io.report_path(path), self.report)
+        return notes
+
+
+def stack_kernels(
+    kernels: Sequence[tuple[tuple[int, ...], np.ndarray]], outer: Sequence[int], axes: str, spatial: str
+) -> tuple[np.ndarray, str]:
+    """Kernels (count, *spatial) at positions along the outer axes, as one array with its axes.
+
+    Smaller kernels are padded with zeros around their origin; positions without a kernel are NaN; axes of size one and
+    a count of one are left out.
+    """
+    count = max(kernel.shape[0] for _, kernel in kernels)
+    shape = tuple(max(kernel.shape[1 + axis] for _, kernel in kernels) for axis in range(len(spatial)))
+    stacked = np.full((*outer, count, *shape), np.nan, dtype=np.float32)
+    for place, kernel in kernels:
+        here = stacked[place]
+        here[:] = 0
+        begins = [new // 2 - old // 2 for new, old in zip(shape, kernel.shape[1:], strict=True)]
+        window = tuple(slice(start, start + old) for start, old in zip(begins, kernel.shape[1:], strict=True))
+        here[(slice(None), *window)] = kernel
+    named = [*axes, next((letter for letter in "TC" if letter not in axes), ""), *spatial]
+    kept = [n for n, size in enumerate(stacked.shape) if size > 1 or n > len(outer)]
+    return stacked.reshape([stacked.shape[n] for n in kept]), "".join(named[n] for n in kept)

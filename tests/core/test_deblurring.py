@@ -1,0 +1,317 @@
+"""`unblur.deblur` and the job under it: planes, seeds, failures, budgets, plans, checkpoints, reports."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unblur
+from tests.core.small import BLIND, KNOWN, small_registry
+from unblur.driver import CancelToken
+from unblur.errors import CheckpointError, CompositionError, ImageError, ParameterError, PluginError, UnknownNameError
+from unblur.image import Image
+from unblur.jobs import Job
+
+REGISTRY = small_registry()
+PSF = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
+
+
+def picture(shape: tuple[int, ...] = (20, 18), seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).random(shape, dtype=np.float32)
+
+
+def deblur(image: Any, **wishes: Any) -> unblur.Result:
+    return unblur.deblur(image, **{"registry": REGISTRY, "threads": 1, **wishes})
+
+
+def job(image: Any, **wishes: Any) -> Job:
+    return Job(image, **{"registry": REGISTRY, "threads": 1, **wishes})
+
+
+@pytest.mark.parametrize(
+    ("image", "wishes", "method"),
+    [
+        (picture(), {"psf": PSF}, "richardson-lucy"),
+        ((255 * picture()).astype(np.uint8), {"psf": PSF}, "hyper-laplacian"),
+        ((255 * picture()).astype(np.uint8), {"psf": PSF, "pixel_size": 0.1}, "richardson-lucy"),
+        ((4095 * picture()).astype(np.uint16), {"psf": PSF}, "richardson-lucy"),
+        (picture(), {}, "practical-bid"),
+        (picture(), {"kernel_size": 5}, "selfdeblur"),
+        (picture(), {"kernel_size": "auto"}, "practical-bid"),
+    ],
+)
+def test_the_method_follows_from_psf_kernel_size_and_kind_of_image(image: Any, wishes: Any, method: str) -> None:
+    chosen = job(image, **wishes)
+    assert chosen.method == method
+    assert any(method in text for text in chosen.assumptions)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64", ">u2"])
+def test_output_has_the_input_s_shape_and_units_as_float32(dtype: str) -> None:
+    y = (100 * picture((2, 20, 18))).astype(dtype)
+    result = deblur(y, axes="CYX", pixel_size=0.5)
+    assert result.image.shape == y.shape
+    assert result.image.dtype == np.float32
+    assert abs(float(result.image.mean()) / float(y.mean()) - 1) < 0.3
+    assert result.as_image().pixel_size == {"Y": 0.5, "X": 0.5}
+    assert result.kernel.shape == (2, 5, 5)
+    np.testing.assert_allclose(result.kernel.sum(axis=(1, 2)), 1, rtol=1e-5)
+
+
+def test_colour_shares_one_kernel() -> None:
+    result = deblur((255 * picture((20, 18, 3))).astype(np.uint8), axes="YXS")
+    assert result.image.shape == (20, 18, 3)
+    assert result.kernel.shape == (5, 5)
+
+
+def test_planes_do_not_depend_on_each_other() -> None:
+    y = picture((3, 20, 18))
+    whole, alone = deblur(y, axes="TYX"), deblur(y[0], axes="YX")
+    np.testing.assert_array_equal(whole.image[0], alone.image)
+    seeds = [row["seed"] for row in whole.report["planes"]]
+    assert len(set(seeds)) == 3
+
+
+def test_a_volume_has_one_kernel_of_three_dimensions() -> None:
+    psf = np.ones((3, 3, 3), np.float32)
+    result = deblur(picture((6, 12, 10)), axes="ZYX", psf=psf)
+    assert result.report["planes_mode"] == "volume"
+    assert result.kernel.shape == (3, 3, 3)
+    assert deblur(picture((6, 12, 10)), axes="ZYX", planes="volume", kernel_size=3).kernel.shape == (3, 3, 3)
+
+
+def test_one_psf_for_each_channel() -> None:
+    psf = np.stack([PSF, np.ones((3, 3), np.float32) / 9])
+    result = deblur(picture((2, 20, 18)), axes="CYX", psf=psf)
+    np.testing.assert_allclose(result.kernel, psf, rtol=1e-6)
+    with pytest.raises(ImageError, match="2 PSFs for an image with C=3"):
+        job(picture((3, 20, 18)), axes="CYX", psf=psf)
+
+
+def test_a_psf_on_another_pixel_grid_is_resampled_and_said() -> None:
+    psf = Image.from_array(np.ones((9, 9), np.float32), pixel_size=0.1)
+    chosen = job(picture(), psf=psf, pixel_size=0.3)
+    assert chosen.psf is not None
+    assert chosen.psf.kernel.shape == (1, 3, 3)
+    assert any("resampled" in text for text in chosen.assumptions)
+
+
+def test_a_shared_kernel_comes_from_the_anchors_alone() -> None:
+    y = picture((4, 20, 18))
+    result = deblur(y, axes="TYX", planes="shared-kernel", anchors=[1], method="two-step")
+    rows = result.report["planes"]
+    assert [row["kind"] for row in rows] == ["kernel", "plane", "plane", "plane", "plane"]
+    assert (result.kernel == result.kernel[0]).all()
+    changed = y.copy()
+    changed[3] = picture((20, 18), seed=9)
+    again = deblur(changed, axes="TYX", planes="shared-kernel", anchors=[1], method="two-step")
+    np.testing.assert_array_equal(again.image[:3], result.image[:3])
+    assert not np.array_equal(again.image[3], result.image[3])
+
+
+def test_a_plane_that_fails_is_nan_and_listed_and_the_others_go_on() -> None:
+    y = picture((3, 20, 18))
+    y[1] += 10
+    pipeline = BLIND.set({"estimator.fails_above": 0.9})
+    # every plane is scaled to end near 1, so that only a bright and flat one has a high mean
+    result = deblur(y, axes="TYX", pipeline=pipeline)
+    assert np.isnan(result.image[1]).all()
+    assert np.isfinite(result.image[[0, 2]]).all()
+    assert [row["status"] for row in result.report["planes"]] == ["done", "failed", "done"]
+    assert result.report["status"] == "failed planes"
+    assert any("T=1" in text and "diverged" in text for text in result.report["warnings"])
+    assert not result.complete
+
+
+def test_where_every_plane_fails_there_is_no_result() -> None:
+    with pytest.raises(PluginError, match="KeyError"):
+        deblur(picture(), pipeline=BLIND.set({"estimator.breaks": True}))
+
+
+def test_a_constant_plane_comes_back_unchanged_and_flagged() -> None:
+    y = picture((2, 20, 18))
+    y[0] = 0.25
+    result = deblur(y, axes="ZYX")
+    assert (result.image[0] == 0.25).all()
+    assert [row["status"] for row in result.report["planes"]] == ["constant", "done"]
+    alone = deblur(np.full((20, 18), 7, np.uint8))
+    assert (alone.image == 7).all()
+
+
+def test_nan_pixels_are_refused_or_take_no_part() -> None:
+    y = picture()
+    y[3, 4] = np.nan
+    with pytest.raises(ImageError, match="mask"):
+        job(y)
+    assert np.isfinite(deblur(y, nan="mask").image).all()
+
+
+def test_same_seed_same_bits_and_another_seed_others() -> None:
+    first, second, third = (deblur(picture(), seed=seed).image for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, third)
+
+
+def test_a_budget_becomes_a_plan_and_the_plan_repeats_the_bits() -> None:
+    y = picture((2, 20, 18))
+    pipeline = BLIND.replace(stages=[unblur.Stage(steps=100_000)])
+    budgeted = deblur(y, axes="TYX", pipeline=pipeline, max_seconds=2.0)
+    steps = [row["steps"] for row in budgeted.report["plan"]]
+    assert 0 < steps[0][0] < 100_000
+    assert steps[0] == steps[1]
+    again = deblur(y, axes="TYX", pipeline=pipeline, max_seconds=2.0, plan=budgeted.report["plan"])
+    np.testing.assert_array_equal(again.image, budgeted.image)
+
+
+def test_the_estimate_counts_every_plane() -> None:
+    one, three = job(picture()).estimate(), job(picture((3, 20, 18)), axes="TYX").estimate()
+    assert one.steps == three.steps == {"plane": (12,)}
+    assert one.memory > 0
+    assert three.seconds > 0
+
+
+def test_uncertainty_has_the_shape_of_the_image_or_is_none() -> None:
+    assert deblur(picture()).uncertainty is None
+    result = deblur(255 * picture((20, 18)), settings={"estimator.spread": True})
+    assert result.uncertainty is not None
+    assert result.uncertainty.shape == (20, 18)
+    assert result.uncertainty.mean() > 1
+
+
+def test_a_delta_kernel_is_said_to_be_no_blur() -> None:
+    delta = BLIND.set({"forward_model.kernel_size": [1, 1]})
+    report = deblur(picture(), pipeline=delta).report
+    assert report["planes"][0]["kernel"]["delta_like"] is True
+    assert any("no blur was found" in text for text in report["warnings"])
+    assert deblur(picture()).report["planes"][0]["kernel"]["delta_like"] is False
+
+
+def interrupted(tmp_path: Path, y: np.ndarray, after: int, **wishes: Any) -> Path:
+    """The checkpoint of a job whose process died after some events."""
+    checkpoint = tmp_path / "out.checkpoint"
+    events = job(y, checkpoint=checkpoint, checkpoint_seconds=0.0, **wishes).events()
+    for _ in range(after):
+        next(events)
+    events.close()
+    return checkpoint
+
+
+@pytest.mark.parametrize("after", [1, 7, 12, 13, 30])
+def test_an_interrupted_stack_resumes_with_the_same_bits(tmp_path: Path, after: int) -> None:
+    y = picture((3, 20, 18))
+    checkpoint = interrupted(tmp_path, y, after, axes="TYX", method="two-step")
+    resumed = job(y, axes="TYX", method="two-step", checkpoint=checkpoint)
+    events = list(resumed.events(resume=True))
+    np.testing.assert_array_equal(resumed.result.image, deblur(y, axes="TYX", method="two-step").image)
+    assert len(events) == 66 - after + 1
+    resumed.forget_checkpoint()
+    assert not checkpoint.exists()
+
+
+def test_a_checkpoint_of_other_settings_is_refused_unless_forced(tmp_path: Path) -> None:
+    checkpoint = interrupted(tmp_path, picture(), 5)
+    with pytest.raises(CheckpointError, match="--force"):
+        deblur(picture(), seed=3, checkpoint=checkpoint, resume=True)
+    forced = deblur(picture(), seed=3, checkpoint=checkpoint, resume=True, force=True)
+    assert forced.report["resumed"]
+
+
+def test_what_does_not_fit_even_by_force_is_a_checkpoint_error(tmp_path: Path) -> None:
+    checkpoint = interrupted(tmp_path, picture(), 5)
+    with pytest.raises(CheckpointError):
+        deblur(picture((30, 30)), checkpoint=checkpoint, resume=True, force=True)
+
+
+def test_a_folder_that_is_no_checkpoint_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(CheckpointError, match="is no checkpoint"):
+        deblur(picture(), checkpoint=tmp_path)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_cancel_keeps_the_result_so_far_and_can_be_resumed(tmp_path: Path) -> None:
+    y, token = picture((2, 20, 18)), CancelToken()
+    checkpoint = tmp_path / "c"
+    result = deblur(
+        y,
+        axes="TYX",
+        checkpoint=checkpoint,
+        cancel=token,
+        progress=lambda event: token.cancel("cancelled") if event.event.step == 4 else None,
+    )
+    rows = result.report["planes"]
+    assert [row["status"] for row in rows] == ["cancelled", "not run"]
+    assert rows[0]["executed"] == [4]
+    assert np.isfinite(result.image[0]).all()
+    assert np.isnan(result.image[1]).all()
+    resumed = deblur(y, axes="TYX", checkpoint=checkpoint, resume=True)
+    np.testing.assert_array_equal(resumed.image, deblur(y, axes="TYX").image)
+
+
+def test_the_report_holds_what_a_run_can_be_repeated_from(tmp_path: Path) -> None:
+    y = picture()
+    result = deblur(y, method="two-step", settings={"estimator.rate": 0.01}, seed=5)
+    result.save(tmp_path / "out.tif", kernel=tmp_path / "kernel.tif")
+    report = json.loads((tmp_path / "out.tif.json").read_text())
+    again = deblur(y, pipeline=unblur.Pipeline.from_dict(report["pipeline"]), seed=report["seed"])
+    np.testing.assert_array_equal(again.image, result.image)
+    assert report["plugins"] == [{"plugin": "small", "distribution": "tests", "version": "1"}]
+    for key in ("input", "environment", "parameters", "fingerprint", "plan", "planes", "assumptions", "warnings"):
+        assert report[key] is not None
+
+
+def test_a_saved_kernel_is_the_psf_that_was_saved(tmp_path: Path) -> None:
+    result = deblur(picture())
+    result.save(tmp_path / "out.tif", kernel=tmp_path / "kernel.tif")
+    known = job(picture(), pipeline=KNOWN, psf=tmp_path / "kernel.tif")
+    assert known.psf is not None
+    np.testing.assert_array_equal(known.psf.kernel[0], result.kernel)
+
+
+def test_one_fingerprint_for_the_same_job_and_another_for_any_change() -> None:
+    base = job(picture()).fingerprint
+    assert job(picture()).fingerprint == base
+    others = [{"seed": 1}, {"kernel_size": 3}, {"settings": {"estimator.rate": 0.5}}, {"white_level": 1.0}]
+    assert len({job(picture(), **other).fingerprint for other in others} | {base}) == 5
+
+
+@pytest.mark.parametrize(
+    ("wishes", "error", "words"),
+    [
+        ({"method": "nothing"}, UnknownNameError, "practical-bid"),
+        ({"method": "richardson-lucy"}, CompositionError, "needs a PSF"),
+        ({"method": "selfdeblur", "pipeline": BLIND}, ParameterError, "one of the two"),
+        ({"preset": "best"}, ParameterError, "balanced"),
+        ({"kernel_size": 0}, ParameterError, "kernel size"),
+        ({"kernel_size": (3, 3, 3)}, ParameterError, "2 spatial axes"),
+        ({"kernel_size": 5, "psf": PSF}, ParameterError, "one of the two"),
+        ({"max_seconds": -1}, ParameterError, "positive"),
+        ({"seed": -1}, ParameterError, "seed"),
+        ({"settings": {"estimator.speed": 2}}, ParameterError, "no such parameter"),
+        ({"planes": "all"}, ParameterError, "shared-kernel"),
+        ({"planes": "volume"}, ImageError, "Z axis"),
+        ({"axes": "XYZ"}, ImageError, "axes"),
+        ({"psf": np.zeros((3, 3))}, ImageError, "light"),
+        ({"psf": np.ones((3, 3, 3))}, ImageError, "axes"),
+        ({"offset": 100.0}, UnknownNameError, "camera"),
+    ],
+)
+def test_wishes_that_cannot_be_met_are_refused_before_any_work(wishes: Any, error: type, words: str) -> None:
+    with pytest.raises(error, match=words) as caught:
+        job(picture(), **wishes)
+    assert len(str(caught.value).splitlines()) <= 2
+
+
+@pytest.mark.parametrize("plan", [[1, 2], [{"steps": [3]}, {"steps": [3]}], "fast", [{"pace": 3}]])
+def test_a_plan_that_does_not_fit_is_refused(plan: Any) -> None:
+    with pytest.raises(ParameterError, match="plan"):
+        deblur(picture(), plan=plan)
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ParameterError, match="device"):
+        deblur(picture(), device="abacus")

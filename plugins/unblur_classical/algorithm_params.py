@@ -1,0 +1,76 @@
+"""Parameters of the classical estimators; without torch, so that listing them costs nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Gt, Le, Lt
+from typing_extensions import Doc
+
+from unblur.params import Unit
+
+
+@dataclass(frozen=True)
+class RichardsonLucyParams:
+    acceleration: Annotated[bool, Doc("Extrapolate along the last two updates (Biggs & Andrews 1997).")] = False
+    background: Annotated[
+        float,
+        Ge(0),
+        Doc("Constant light that the blur adds to; it is explained and left out of the result."),
+        Unit("intensity of the input"),
+    ] = 0.0
+    edge_correction: Annotated[
+        bool,
+        Doc("Divide by how much each latent pixel is seen; without it, borders darken where light leaves the frame."),
+    ] = True
+    epsilon: Annotated[
+        float, Gt(0), Lt(1), Doc("Predictions below this part of the peak count as this much, where they divide.")
+    ] = 1e-6
+
+
+@dataclass(frozen=True)
+class BlindRichardsonLucyParams:
+    image_steps: Annotated[int, Ge(1), Doc("Updates of the image in each step.")] = 3
+    kernel_steps: Annotated[int, Ge(1), Doc("Updates of the kernel in each step.")] = 3
+    epsilon: Annotated[
+        float, Gt(0), Lt(1), Doc("Predictions below this part of the peak count as this much, where they divide.")
+    ] = 1e-6
+
+
+@dataclass(frozen=True)
+class WienerParams:
+    snr: Annotated[
+        float | None,
+        Ge(-20),
+        Le(120),
+        Doc("Signal-to-noise ratio of the observed image: variance over noise variance. Estimated if not given."),
+        Unit("dB"),
+    ] = None
+    balance: Annotated[
+        float | None,
+        Gt(0),
+        Doc("Weight of the squared gradients against the squared residual. By maximum likelihood if not given."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class UnsupervisedWienerParams:
+    burn_in: Annotated[int, Ge(0), Doc("Samples left out of the mean while the chain finds its way.")] = 20
+
+
+@dataclass(frozen=True)
+class HyperLaplacianParams:
+    alpha: Annotated[
+        float, Gt(0), Le(1), Doc("Exponent of the gradients' prior: 2/3 or 1/2 for photographs, 1 for total variation.")
+    ] = 2 / 3
+    fidelity: Annotated[
+        float | None,
+        Gt(0),
+        Doc(
+            "Weight of the squared residual against the prior (lambda of the paper, for intensities up to 1). "
+            "From the estimated noise if not given."
+        ),
+    ] = None
+    beta_first: Annotated[float, Gt(0), Doc("Coupling of gradients and auxiliary gradients in the first step.")] = 1.0
+    beta_last: Annotated[float, Gt(0), Doc("The same in the last step; it rises geometrically.")] = 256.0

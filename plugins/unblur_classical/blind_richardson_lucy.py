@@ -1,0 +1,72 @@
+"""Blind deconvolution by Richardson-Lucy updates of image and kernel in turn.
+
+Fish, Brinicombe, Pike & Walker, "Blind deconvolution by means of the Richardson-Lucy algorithm", JOSA A 12 (1995),
+58-65.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unblur.components import Batch, Clock, Draw, Estimator, Info
+from unblur.problem import Problem
+from unblur_classical.algorithm_params import BlindRichardsonLucyParams
+from unblur_classical.richardson_lucy import SEEN, compare
+
+
+class BlindState:
+    """Which pixels count; nothing that changes."""
+
+    def __init__(self, problem: Problem) -> None:
+        target = problem.forward.target(problem.batch)
+        self.valid = target.valid
+        self.counted = torch.ones_like(target.observed) if target.valid is None else target.valid
+        self.count = float(self.counted.sum())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing changes."""
+
+
+class BlindRichardsonLucy(Estimator[BlindRichardsonLucyParams]):
+    """In each step some updates of the kernel for the image (eq. 4) and some of the image for the kernel (eq. 5).
+
+    The kernel is kept at sum one. Reports the mean Poisson deviance before the step.
+    """
+
+    def init(self, problem: Problem, earlier: Any) -> BlindState:
+        with torch.no_grad():
+            problem.image.parameters()[0].clamp_min_(self.params.epsilon)
+            return BlindState(problem)
+
+    @torch.no_grad()
+    def step(self, problem: Problem, state: BlindState, batch: Batch, clock: Clock) -> Info:
+        image, kernel = problem.image.parameters()[0], problem.kernels.parameters()[0]
+        observed = problem.forward.target(batch).observed
+        misfits = [
+            self._update_kernel(problem, state, observed, image, kernel) for _ in range(self.params.kernel_steps)
+        ]
+        operator = problem.forward.prepared(kernel.detach(), problem.latent_shape)
+        seen = operator.adjoint(state.counted)
+        floor = SEEN * float(seen.max())
+        for _ in range(self.params.image_steps):
+            ratio, _ = compare(observed, operator.forward(image), state.valid, state.count, self.params.epsilon)
+            image.mul_((1 + (operator.adjoint(ratio) - seen) / seen.clamp_min(floor)).clamp_min_(0))
+        return Info(misfits[0], Draw(image), kernel)
+
+    def _update_kernel(
+        self, problem: Problem, state: BlindState, observed: Tensor, image: Tensor, kernel: Tensor
+    ) -> Tensor:
+        predicted = problem.forward.predict(image, kernel)
+        ratio, misfit = compare(observed, predicted, state.valid, state.count, self.params.epsilon)
+        seen = problem.forward.kernel_adjoint(state.counted, image, problem.spec)
+        back = problem.forward.kernel_adjoint(ratio, image, problem.spec)
+        kernel.mul_((back / seen.clamp_min(self.params.epsilon)).clamp_min_(0))
+        total = kernel.flatten(1).sum(1).clamp_min(self.params.epsilon)
+        kernel.div_(total.view(-1, *(1,) * (kernel.ndim - 1)))
+        return misfit

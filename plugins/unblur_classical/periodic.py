@@ -1,0 +1,147 @@
+"""A convolution's problem on a periodic grid, where it is diagonal, although what was observed is not periodic.
+
+The observed window is one part of a periodic image; the rest (beyond the borders, and pixels that do not count) is
+missing data. It begins with a smooth continuation, and each estimate of the latent image predicts it anew:
+expectation-maximisation (Dempster, Laird & Rubin 1977), which ends where the misfit on the observed pixels alone has
+its optimum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+from unblur.components import Clock, Shape
+from unblur.errors import CompositionError
+from unblur.operators.convolution import Convolution
+from unblur.operators.fourier import image_of, spectrum
+from unblur.problem import Problem
+
+
+class PeriodicProblem:
+    """The observation and the convolution of a problem on a periodic grid.
+
+    Attributes:
+        otf: transfer function as a half spectrum, (frames or 1, channels or 1, *half grid).
+        observed: (frames, channels, *grid), completed by a smooth continuation.
+        known: the same shape, true where a pixel was observed and counts; None where all are.
+        grid: spatial sizes of the periodic grid.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        image = problem.image.parameters()[0].detach()
+        kernel = problem.kernel(image, Clock(0, 1), None).detach()
+        operator = problem.forward.prepared(kernel, problem.latent_shape)
+        if not isinstance(operator, Convolution):
+            raise CompositionError(
+                f"{type(problem.forward).__name__} calls itself stationary but prepares no convolution"
+            )
+        target = problem.forward.target(problem.batch)
+        sizes = tuple(target.observed.shape[2:])
+        before = tuple(k - 1 - k // 2 for k in operator.geometry.kernel)
+        self._latent, self._first = problem.latent_shape[2:], (0,) * len(sizes)
+        self._shift = (0,) * len(sizes) if operator.boundary == "periodic" else before
+        if operator.boundary == "same":
+            larger = [n + k - 1 for n, k in zip(sizes, operator.geometry.kernel, strict=True)]
+            self._first, operator = before, Convolution(kernel, (*image.shape[:2], *larger), "valid")
+        self.otf = operator.otf
+        self.grid: Shape = operator.geometry.grid
+        self.known: Tensor | None = None
+        if self.grid != sizes or target.valid is not None:
+            counted = torch.ones_like(target.observed) if target.valid is None else target.valid
+            self.known = _placed(counted, self.grid) > 0
+        filled = target.observed if target.valid is None else _nearest(target.observed, target.valid > 0)
+        self.observed = _continued(filled, self.grid)
+        self.count = self.observed.numel() if self.known is None else int(self.known.sum())
+
+    def spectrum(self, image: Tensor) -> Tensor:
+        """Half spectrum of an image on the grid."""
+        return spectrum(image, self.grid)
+
+    def image(self, half: Tensor) -> Tensor:
+        """The image (frames, channels, *grid) of a half spectrum."""
+        return image_of(half, self.grid, self.grid)
+
+    def complete(self, predicted: Tensor) -> Tensor:
+        """The observation, and where there is none what was predicted."""
+        return self.observed if self.known is None else torch.where(self.known, self.observed, predicted)
+
+    def start(self) -> Tensor:
+        """The continued observation as a latent image on the grid, each pixel where its light comes from."""
+        return torch.roll(self.observed, self._shift, tuple(range(-len(self.grid), 0)))
+
+    def misfit(self, predicted: Tensor) -> Tensor:
+        """Mean squared residual over the pixels that were observed and count."""
+        error = (predicted - self.observed).square_()
+        return error.mean() if self.known is None else (error * self.known).sum() / self.count
+
+    def latent(self, image: Tensor) -> Tensor:
+        """The part of an image on the grid that is the problem's latent image."""
+        region = tuple(slice(start, start + size) for start, size in zip(self._first, self._latent, strict=True))
+        return image[(slice(None), slice(None), *region)]
+
+
+def differences(grid: Sequence[int], device: torch.device) -> list[Tensor]:
+    """Transfer functions of the periodic forward differences along each axis, broadcastable to the half spectrum."""
+    factors = []
+    for axis, size in enumerate(grid):
+        count = size // 2 + 1 if axis == len(grid) - 1 else size
+        angle = 2 * torch.pi * torch.arange(count, dtype=torch.float64) / size
+        shape = [1] * len(grid)
+        shape[axis] = count
+        factor = torch.complex(torch.cos(angle) - 1, torch.sin(angle)).to(device, torch.complex64)
+        factors.append(factor.view(shape))
+    return factors
+
+
+def roughness(grid: Sequence[int], device: torch.device) -> Tensor:
+    """Transfer function of the gradient's square, the sum over the axes, on the half spectrum."""
+    total: Tensor = sum((factor.abs() ** 2 for factor in differences(grid, device)), torch.zeros((), device=device))
+    return total
+
+
+def power(half: Tensor, grid: Sequence[int]) -> Tensor:
+    """Sum of squares of the image (frames, channels, *grid) behind a half spectrum, per frame and channel."""
+    squares = half.abs().square()
+    twice = torch.full((squares.shape[-1],), 2.0, device=half.device)
+    twice[0] = 1
+    if grid[-1] % 2 == 0:
+        twice[-1] = 1
+    axes = tuple(range(-len(grid), 0))
+    return (squares * twice).sum(axes) / squares.new_tensor(float(torch.Size(grid).numel()))
+
+
+def _placed(image: Tensor, grid: Shape) -> Tensor:
+    larger = image.new_zeros(*image.shape[:2], *grid)
+    larger[tuple(slice(0, n) for n in image.shape)] = image
+    return larger
+
+
+def _nearest(image: Tensor, known: Tensor) -> Tensor:
+    """Pixels that do not count take the value of the nearest one that does."""
+    filled = image.clone()
+    for frame in range(image.shape[0]):
+        for channel in range(image.shape[1]):
+            if bool(known[frame, channel].all()) or not bool(known[frame, channel].any()):
+                continue
+            missing = (~known[frame, channel]).cpu().numpy()
+            places = distance_transform_edt(missing, return_distances=False, return_indices=True)
+            indices = tuple(torch.from_numpy(index).to(image.device) for index in places)
+            filled[frame, channel] = image[frame, channel][indices]
+    return filled
+
+
+def _continued(image: Tensor, grid: Shape) -> Tensor:
+    """From the last pixels of every axis, linearly through what the grid has more, to the first ones."""
+    for axis, size in enumerate(grid, 2):
+        extra = size - image.shape[axis]
+        if extra == 0:
+            continue
+        share = torch.arange(1, extra + 1, device=image.device, dtype=image.dtype) / (extra + 1)
+        share = share.view(-1, *(1,) * (image.ndim - 1 - axis))
+        first, last = image.narrow(axis, 0, 1), image.narrow(axis, image.shape[axis] - 1, 1)
+        image = torch.cat((image, last + (first - last) * share), axis)
+    return image.contiguous()

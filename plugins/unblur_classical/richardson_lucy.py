@@ -1,0 +1,124 @@
+"""Richardson-Lucy deconvolution with a known kernel.
+
+Richardson, "Bayesian-based iterative method of image restoration", JOSA 62 (1972), 55-59; Lucy, "An iterative
+technique for the rectification of observed distributions", AJ 79 (1974), 745-754.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from unblur.components import Batch, Clock, Draw, Estimator, Info
+from unblur.problem import Problem
+from unblur_classical.algorithm_params import RichardsonLucyParams
+
+SEEN = 1e-2
+"""Latent pixels seen by less than this part of the best-seen one move by smaller steps (Bertero & Boccacci 2005)."""
+
+LEAST = 0.1
+"""A penalty may not take more than all but this part of the divisor, which must stay positive."""
+
+
+class RichardsonLucyState:
+    """What stays the same between the steps (prepared once) and, for the acceleration, the last steps."""
+
+    def __init__(self, problem: Problem, params: RichardsonLucyParams) -> None:
+        image = problem.image.parameters()[0]
+        kernel = problem.kernel(image.detach(), Clock(0, 1), None).detach()
+        self.operator = problem.forward.prepared(kernel, problem.latent_shape)
+        target = problem.forward.target(problem.batch)
+        self.valid = target.valid
+        self.count = target.observed.numel() if target.valid is None else float(target.valid.sum())
+        counted = target.valid if target.valid is not None else torch.ones_like(target.observed)
+        seen = self.operator.adjoint(counted).clamp_min_(0)
+        self.seen = seen if params.edge_correction else torch.ones_like(seen)
+        self.floor = SEEN * float(self.seen.max())
+        self.gain = self.seen.clamp_min(self.floor).reciprocal_()
+        self.rest = 1 - self.seen * self.gain
+        self.background = params.background / problem.intensity.peak
+        self.previous: Tensor | None = None
+        self.change: Tensor | None = None
+        self.alpha = 0.0
+
+    def extrapolated(self, image: Tensor) -> Tensor:
+        """The point from which the next step is taken: eq. 7 of Biggs & Andrews."""
+        if self.previous is None:
+            return image.clone()
+        return torch.add(image, image - self.previous, alpha=self.alpha).clamp_min_(0)
+
+    def remember(self, image: Tensor, change: Tensor) -> None:
+        """Keep this iterate and the change that a step made; the length of the next extrapolation follows (eq. 8)."""
+        if self.change is not None:
+            norm = float((self.change * self.change).sum())
+            self.alpha = min(1.0, max(0.0, float((change * self.change).sum()) / norm)) if norm > 0 else 0.0
+        self.previous, self.change = image.clone(), change
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"previous": self.previous, "change": self.change, "alpha": self.alpha}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.previous, self.change, self.alpha = state["previous"], state["change"], state["alpha"]
+
+
+class RichardsonLucy(Estimator[RichardsonLucyParams]):
+    """Multiplicative updates x ← x · Aᵀ(y / (Ax + b)) / (Aᵀ1 + ∇R(x)): each raises the Poisson likelihood.
+
+    The latent image may be larger than the observed one: Aᵀ1 says how much of each pixel's light was seen. Penalties R
+    on the image enter one step late (Green 1990; with total variation, Dey et al. 2006). Reports the mean Poisson
+    deviance before the step.
+    """
+
+    def init(self, problem: Problem, earlier: Any) -> RichardsonLucyState:
+        with torch.no_grad():
+            problem.image.parameters()[0].clamp_min_(self.params.epsilon)
+            return RichardsonLucyState(problem, self.params)
+
+    @torch.no_grad()
+    def step(self, problem: Problem, state: RichardsonLucyState, batch: Batch, clock: Clock) -> Info:
+        image = problem.image.parameters()[0]
+        observed = problem.forward.target(batch).observed
+        start = state.extrapolated(image) if self.params.acceleration else image
+        predicted = state.operator.forward(start)
+        if state.background:
+            predicted.add_(state.background)
+        ratio, misfit = compare(observed, predicted, state.valid, state.count, self.params.epsilon)
+        factor = self._factor(problem, state, state.operator.adjoint(ratio), start, clock)
+        if self.params.acceleration:
+            state.remember(image, change=start * (factor - 1))
+        image.copy_(start.mul_(factor))
+        return Info(misfit, Draw(image))
+
+    def _factor(
+        self, problem: Problem, state: RichardsonLucyState, back: Tensor, image: Tensor, clock: Clock
+    ) -> Tensor:
+        if not problem.image_penalties:
+            if not self.params.edge_correction:
+                return back.clamp_min_(0)
+            return torch.addcmul(state.rest, back, state.gain).clamp_min_(0)
+        slope = state.count * penalty_gradient(problem, image, clock)
+        divisor = torch.maximum(state.seen + slope, state.seen * LEAST)
+        return (1 + (back - state.seen - slope) / divisor.clamp_min_(state.floor)).clamp_min_(0)
+
+
+def compare(
+    observed: Tensor, predicted: Tensor, valid: Tensor | None, count: float, epsilon: float
+) -> tuple[Tensor, Tensor]:
+    """Ratio observed / predicted, zero where pixels do not count, and mean Poisson deviance; `predicted` is used up."""
+    predicted.clamp_min_(epsilon)
+    ratio = observed / predicted
+    deviance = torch.xlogy(observed, ratio).sub_(observed).add_(predicted)
+    if valid is not None:
+        ratio.mul_(valid)
+        deviance.mul_(valid)
+    return ratio, 2 * deviance.sum() / count
+
+
+def penalty_gradient(problem: Problem, image: Tensor, clock: Clock) -> Tensor:
+    """Gradient of the weighted penalties on the image."""
+    with torch.enable_grad():
+        leaf = image.detach().requires_grad_()
+        penalty = problem.penalty(leaf, leaf.new_zeros(()), clock)
+        return torch.autograd.grad(penalty, leaf)[0]

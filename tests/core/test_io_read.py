@@ -357,3 +357,33 @@ def test_stacks_behind_one_page(tmp_path: Path, imagej: bool) -> None:
     (tmp_path / "a.tif").write_bytes(content[:-2000])
     with pytest.raises(FileError, match="cut"):
         read(tmp_path / "a.tif")
+
+
+def test_warnings_of_the_reader_are_kept(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", numbers((9, 9)), extratags=[(42113, "s", 0, "nothing", True)])
+    (note,) = read(tmp_path / "a.tif").notes
+    assert "GDAL_NODATA" in note
+
+
+def test_each_ome_image_has_its_own_facts(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as file:
+        for size in (1.0, 2.0):
+            file.write(numbers((9, 9 + int(size))), metadata={"PhysicalSizeX": size, "Name": f"size {size}"})
+    with pytest.raises(FileError, match=r"0: size 1\.0 .*; 1: size 2\.0"):
+        read(tmp_path / "a.ome.tif")
+    assert [read(tmp_path / "a.ome.tif", series=number).pixel_size["X"] for number in (0, 1)] == [1, 2]
+
+
+def test_an_ome_image_without_planes_costs_the_sizes_only(tmp_path: Path) -> None:
+    image = (
+        '<Image ID="Image:{n}"><Pixels ID="Pixels:{n}" DimensionOrder="XYZCT" Type="uint16" SizeX="9" SizeY="9" '
+        'SizeZ="1" SizeC="1" SizeT="1" PhysicalSizeX="0.5">{data}</Pixels></Image>'
+    )
+    images = image.format(n=0, data="") + image.format(n=1, data='<TiffData IFD="0" PlaneCount="1"/>')
+    xml = f'<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{images}</OME>'
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif") as file:
+        file.write(numbers((9, 9)), description=xml, metadata=None)
+        file.write(numbers((9, 9)), metadata=None)
+    found = read(tmp_path / "a.ome.tif")
+    assert found.status["X"] == "missing"
+    assert "not in the file" in found.notes[0]

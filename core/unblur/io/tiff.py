@@ -6,6 +6,7 @@ import contextlib
 import logging
 import math
 import struct
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -46,8 +47,11 @@ def read_tiff(
         ome, notes = _ome(path, tif, multi_file)
         if ome is None and tif.is_ome:
             with TiffFile(path, is_ome=False, _multifile=multi_file) as plain:
-                return _read(path, plain, None, notes, axes, pixel_size, series)
-        return _read(path, tif, ome, notes, axes, pixel_size, series)
+                image = _read(path, plain, None, notes, axes, pixel_size, series)
+        else:
+            image = _read(path, tif, ome, notes, axes, pixel_size, series)
+    warnings = tuple(f"the TIFF reader warns: {line[:160]}" for line in dict.fromkeys(log))
+    return replace(image, notes=(*image.notes, *warnings))
 
 
 def _read(
@@ -62,7 +66,10 @@ def _read(
     number, chosen = _choose(path, tif, number)
     page = chosen.keyframe
     _check_series(path, tif, number, chosen)
-    facts = facts_of(tif, number, chosen, ome.images[number] if ome and chosen.kind == "ome" else None)
+    described = ome.images[number] if ome and len(ome.images) == len(tif.series) else None
+    if ome and described is None:
+        notes.append("the OME-XML describes images that are not in the file: pixel sizes are not read from it")
+    facts = facts_of(tif, number, chosen, described)
     kept_shape, kept_axes, status = _axes(path, chosen, axes)
     if len(chosen.levels) > 1:
         notes.append(f"a pyramid of {len(chosen.levels)} levels: the full resolution is read")
@@ -302,12 +309,14 @@ def _damage(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _log() -> Iterator[list[str]]:
-    """The messages of tifffile while the block runs, which would otherwise be lost or printed."""
+    """The warnings of tifffile in this thread while the block runs, which would otherwise be lost or printed."""
     messages: list[str] = []
+    reader = threading.get_ident()
 
     class Keep(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            messages.append(record.getMessage())
+            if record.thread == reader:
+                messages.append(record.getMessage())
 
     logger, keep = logging.getLogger("tifffile"), Keep(logging.WARNING)
     logger.addHandler(keep)

@@ -1,10 +1,10 @@
-"""Parameters: one frozen dataclass per component, resolved once into fields that serve validation, help, docs and forms.
+"""Parameters: one frozen dataclass per component, resolved once into fields for validation, help, docs and forms.
 
 A component declares its parameters so::
 
     @dataclass(frozen=True)
     class HuberParams:
-        delta: Annotated[float, Gt(0), Doc("Residual at which the loss turns from squares to absolute values."), Unit("intensity")] = 0.05
+        delta: Annotated[float, Gt(0), Doc("Where squares turn to absolute values."), Unit("intensity")] = 0.05
 
 Everything else (`--set`, TOML, `unblur describe`, the reference in the docs, the napari form) is made from `fields_of`.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import types
 import typing
@@ -25,10 +26,10 @@ from typing_extensions import Doc
 
 from unblur.errors import ParameterError
 
-__all__ = ["Field", "NoParams", "Schedule", "Unit", "fields_of", "plain", "value_at", "validate"]
+__all__ = ["Field", "NoParams", "Schedule", "Unit", "fields_of", "plain", "validate", "value_at"]
 
 Schedule = float | tuple[tuple[float, float], ...]
-"""A number, or steps of it: ((0.0, 0.05), (0.35, 0.001)) is 0.05 at first and 0.001 from 35 % of the planned steps on."""
+"""A number, or steps of it: ((0.0, 0.05), (0.35, 0.001)) is 0.05 at first, 0.001 from 35 % of the planned steps on."""
 
 
 @dataclass(frozen=True)
@@ -87,18 +88,17 @@ class Field:
             if self.optional:
                 return None
             raise ParameterError(f"{self.name} = None: expected {self._expected()}")
-        value = _tuples(value)
-        if self.choices:
-            if value not in self.choices:
-                raise ParameterError(f"{self.name} = {value!r}: expected {self._expected()}")
-            return value
         try:
+            value = _tuples(value)
+            if self.choices:
+                return next(choice for choice in self.choices if type(choice) is type(value) and choice == value)
             value = _adapter(self.hint).validate_python(value, strict=True)
-        except ValueError as error:
-            raise ParameterError(f"{self.name} = {value!r}: expected {self._expected()}") from error
-        for number in _numbers(value, schedule=self.hint == Schedule):
-            if not self._inside(number):
-                raise ParameterError(f"{self.name} = {value!r}: expected {self._expected()}")
+            numbers = _numbers(value, schedule=self.hint == Schedule)
+        except (ValueError, OverflowError, RecursionError, StopIteration) as error:
+            why = f" ({error})" if isinstance(error, ParameterError) else ""
+            raise ParameterError(f"{self.name} = {_short(value)}: expected {self._expected()}{why}") from error
+        if not all(map(self._inside, numbers)):
+            raise ParameterError(f"{self.name} = {_short(value)}: expected {self._expected()}")
         return value
 
     def _expected(self) -> str:
@@ -121,10 +121,11 @@ def fields_of(params: type) -> tuple[Field, ...]:
     """The fields of a parameter dataclass, in order of declaration.
 
     Raises:
-        TypeError: the class is not a frozen dataclass, or a field has no default or no `Doc`.
+        TypeError: the class is not a frozen dataclass, or a field has no default or no `Doc`, may be None but is not by
+            default (TOML has no None), or has a constraint other than Ge, Gt, Le, Lt and Interval.
     """
-    if not (dataclasses.is_dataclass(params) and params.__dataclass_params__.frozen):  # type: ignore[attr-defined]
-        raise TypeError(f"{params.__qualname__} must be a frozen dataclass")
+    if not (isinstance(params, type) and dataclasses.is_dataclass(params) and params.__dataclass_params__.frozen):  # type: ignore[attr-defined]
+        raise TypeError(f"{getattr(params, '__qualname__', params)} must be a frozen dataclass")
     hints = typing.get_type_hints(params, include_extras=True)
     return tuple(_field(params, field, hints[field.name]) for field in dataclasses.fields(params))
 
@@ -133,13 +134,15 @@ def _field(owner: type, field: dataclasses.Field[Any], hint: Any) -> Field:
     extras: tuple[Any, ...] = ()
     if typing.get_origin(hint) is typing.Annotated:
         hint, *rest = typing.get_args(hint)
-        extras = tuple(rest)
+        extras = tuple(part for extra in rest for part in (extra if isinstance(extra, at.Interval) else (extra,)))
     optional, hint = _optional(hint)
     if field.default is dataclasses.MISSING:
         raise TypeError(f"{owner.__qualname__}.{field.name} needs a default that is a plain value")
     doc = next((extra.documentation for extra in extras if isinstance(extra, Doc)), "")
     if not doc:
         raise TypeError(f"{owner.__qualname__}.{field.name} needs Doc('…')")
+    if optional and field.default is not None:
+        raise TypeError(f"{owner.__qualname__}.{field.name} may be None, so that None must be its default")
     lower: float | None = None
     upper: float | None = None
     lower_open = upper_open = False
@@ -152,6 +155,8 @@ def _field(owner: type, field: dataclasses.Field[Any], hint: Any) -> Field:
             upper = typing.cast(float, extra.le)
         elif isinstance(extra, at.Lt):
             upper, upper_open = typing.cast(float, extra.lt), True
+        elif isinstance(extra, at.BaseMetadata | at.GroupedMetadata):
+            raise TypeError(f"{owner.__qualname__}.{field.name}: {extra} has no effect; use Ge, Gt, Le, Lt or Interval")
     return Field(
         name=field.name,
         hint=hint,
@@ -183,6 +188,14 @@ def _adapter(hint: Any) -> Any:
     return TypeAdapter(hint)
 
 
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a whole number of thousands of digits, or lists within lists
+        return f"a very large {type(value).__name__}"
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
 
@@ -190,8 +203,9 @@ def _tuples(value: Any) -> Any:
 def _numbers(value: Any, schedule: bool) -> list[float]:
     if schedule and isinstance(value, tuple):
         fractions = [fraction for fraction, _ in value]
-        if not value or fractions[0] != 0 or fractions != sorted(fractions) or fractions[-1] > 1:
-            raise ParameterError(f"schedule {value!r}: fractions must rise from 0 and end by 1")
+        rising = all(earlier < later for earlier, later in itertools.pairwise(fractions))
+        if not (fractions and fractions[0] == 0 and rising and fractions[-1] <= 1):
+            raise ParameterError("fractions must rise from 0 and end by 1")
         return [number for _, number in value]
     if isinstance(value, tuple):
         return [number for item in value for number in _numbers(item, schedule=False)]
@@ -215,12 +229,20 @@ def validate(params: type, values: Mapping[str, Any], where: str = "") -> Any:
             parsed[name] = known[name].parse(value)
         except ParameterError as error:
             raise ParameterError(f"{prefix}{error}") from None
-    return params(**parsed)
+    try:
+        return params(**parsed)
+    except ValueError as error:  # parameters that exclude each other
+        raise ParameterError(f"{where or params.__qualname__}: {error}") from error
 
 
 def plain(params: Any) -> dict[str, Any]:
     """The values of a parameter instance as TOML can hold them: tuples as lists, nothing left out but None."""
-    return {field.name: value for field in fields_of(params.__class__) if (value := getattr(params, field.name)) is not None}
+    values = {field.name: getattr(params, field.name) for field in fields_of(params.__class__)}
+    return {name: _lists(value) for name, value in values.items() if value is not None}
+
+
+def _lists(value: Any) -> Any:
+    return [_lists(item) for item in value] if isinstance(value, tuple) else value
 
 
 def value_at(schedule: Schedule, fraction: float) -> float:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from unblur.errors import CompositionError, FileError, ParameterError, UnblurError
+from unblur.errors import CompositionError, FileError, ParameterError, PluginError, UnblurError
 from unblur.params import plain, validate
-from unblur.records import ROLES, SLOTS, Registered, Role, Slot
+from unblur.records import SLOTS, Registered, Role, Slot
 from unblur.registry import Registry, default_registry
 
 USES: Mapping[tuple[Slot, Role], str] = {
@@ -55,10 +55,27 @@ class Stage:
     def __post_init__(self) -> None:
         if not (isinstance(self.steps, int) and not isinstance(self.steps, bool) and self.steps >= 1):
             raise ParameterError(f"stage.steps = {self.steps!r}: expected a whole number, at least 1")
-        if not (isinstance(self.scale, int | float) and 0 < self.scale <= 1):
+        if not (isinstance(self.scale, int | float) and not isinstance(self.scale, bool) and 0 < self.scale <= 1):
             raise ParameterError(f"stage.scale = {self.scale!r}: expected a number in (0, 1]")
         if self.support not in ("keep", "shrink"):
             raise ParameterError(f"stage.support = {self.support!r}: expected keep or shrink")
+        if self.frames is not None and not (_indices(self.frames) and len(set(self.frames)) == len(self.frames) > 0):
+            raise ParameterError(f"stage.frames = {self.frames!r}: expected different frame numbers, from 0")
+        if self.crop is not None and not (
+            isinstance(self.crop, tuple)
+            and all(_indices(span) and len(span) == 2 and span[0] < span[1] for span in self.crop)
+        ):
+            raise ParameterError(f"stage.crop = {self.crop!r}: expected (start, stop) for every spatial axis")
+        if not isinstance(self.set, Mapping):
+            raise ParameterError(f"stage.set = {self.set!r}: expected a table of parameters by their address")
+        for address, value in self.set.items():
+            slot, _, parameter = str(address).partition(".")
+            if slot not in SLOTS or not parameter or value is None:
+                raise ParameterError(f"stage.set: {address} = {value!r}; expected slot.part.parameter and its value")
+
+
+def _indices(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in value)
 
 
 PartLike = str | tuple[str, Mapping[str, Any]] | Part
@@ -80,6 +97,8 @@ def _parts(value: Any) -> tuple[Part, ...]:
         isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], Mapping)
     ):
         return (_part(value),)
+    if not isinstance(value, Sequence):
+        raise ParameterError(f"{value!r} fills no slot; expected a part or a list of parts")
     return tuple(_part(item) for item in value)
 
 
@@ -87,8 +106,8 @@ class Pipeline:
     """A composition of the five kinds of component.
 
     Args:
-        forward_model, image_prior, kernel_prior, estimator: a part, or a list of a base part and its modifiers. A part is a
-            name or ``(name, {parameter: value})``.
+        forward_model, image_prior, kernel_prior, estimator: a part, or a list of a base part and its modifiers.
+            A part is a name or ``(name, {parameter: value})``.
         stopping: any number of stopping rules and one selector (``last`` where none is named).
         stages: what happens one after the other; the last one should have scale 1.
         then: another pipeline that receives the kernel, such as a non-blind method after a blind one.
@@ -152,8 +171,8 @@ class Pipeline:
         """A copy with other settings.
 
         Args:
-            settings: ``"slot.parameter"`` (of the base) or ``"slot.part.parameter"`` to a value; ``"slot"`` to a name or a
-                list of names (base first) to fill the slot anew; ``"stages.N.steps"``; ``"then.…"`` for what follows.
+            settings: ``"slot.parameter"`` (of the base) or ``"slot.part.parameter"`` to a value; ``"slot"`` to a name
+                or a list of names (base first) to fill the slot anew; ``"stages.N.steps"``; ``"then.…"`` for what follows.
 
         Raises:
             ParameterError: the address names nothing in this pipeline.
@@ -173,15 +192,16 @@ class Pipeline:
             return self._set_stage(address, rest, value)
         if slot not in SLOTS:
             raise ParameterError(f"{address}: no such slot; choose one of: {', '.join((*SLOTS, 'stages', 'then'))}")
-        if not rest:
+        if address == slot:
             return self.replace(**{slot: _parts(value)})
         return self.replace(**{slot: _with_parameter(self.slots[slot], slot, rest, value)})
 
     def _set_stage(self, address: str, rest: str, value: Any) -> Pipeline:
         number, _, name = rest.partition(".")
-        names = [field.name for field in dataclasses.fields(Stage)]
-        if not number.isdigit() or int(number) >= len(self.stages) or name not in names:
-            raise ParameterError(f"{address}: expected stages.N.{'|'.join(names)} with N below {len(self.stages)}")
+        if not number.isdecimal() or int(number) >= len(self.stages) or name not in _STAGE_KEYS:
+            raise ParameterError(
+                f"{address}: expected stages.N.{'|'.join(_STAGE_KEYS)} with N below {len(self.stages)}"
+            )
         stages = list(self.stages)
         stages[int(number)] = dataclasses.replace(stages[int(number)], **{name: _frozen(value)})
         return self.replace(stages=stages)
@@ -199,9 +219,15 @@ class Pipeline:
             CompositionError: two parts do not fit; the message names both and what would fit.
         """
         registry = registry or default_registry()
+        known_kernel = False
         for segment in self.segments():
+            if segment.stages[0].support == "shrink":
+                raise CompositionError(
+                    "support = 'shrink' in the first stage: there is no kernel yet that could shrink"
+                )
             for stage in segment.stages:
-                check_fit(resolve(segment.in_stage(stage), registry), registry)
+                check_fit(resolve(segment.in_stage(stage), registry), registry, known_kernel)
+            known_kernel = True
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in TOML."""
@@ -213,7 +239,7 @@ class Pipeline:
             else:
                 content[slot] = tables[0] | ({"modifiers": tables[1:]} if tables[1:] else {})
         content["stages"] = [
-            {name: _plain(value) for name, value in dataclasses.asdict(stage).items() if value not in (None, {})}
+            {name: _plain(value) for name in _STAGE_KEYS if (value := getattr(stage, name)) not in (None, {})}
             for stage in self.stages
         ]
         if self.then is not None:
@@ -243,16 +269,17 @@ class Pipeline:
             FileError: the file cannot be read, is no TOML, or holds what a pipeline does not have.
         """
         try:
+            size = Path(path).stat().st_size
+            if size > 1_000_000:
+                raise FileError(path, f"{size} bytes; a pipeline file has at most a million")
             text = Path(path).read_text(encoding="utf-8")
-            if len(text) > 1_000_000:
-                raise FileError(path, f"{len(text)} characters; a pipeline file has at most a million")
             return cls.from_dict(tomllib.loads(text))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-            if isinstance(error, FileError):
-                raise
-            raise FileError(path, f"no readable pipeline file: {error}") from error
+        except FileError:
+            raise
         except UnblurError as error:
             raise FileError(path, str(error)) from error
+        except (OSError, ValueError, RecursionError) as error:  # no TOML, no UTF-8, or numbers of thousands of digits
+            raise FileError(path, f"no readable pipeline file: {error}") from error
 
 
 def _with_parameter(parts: tuple[Part, ...], slot: str, rest: str, value: Any) -> tuple[Part, ...]:
@@ -262,14 +289,18 @@ def _with_parameter(parts: tuple[Part, ...], slot: str, rest: str, value: Any) -
         raise ParameterError(f"{slot}.{rest}: no part {name!r}; the slot holds {', '.join(p.name for p in parts)}")
     if not parts:
         raise ParameterError(f"{slot}.{rest}: the slot is empty")
-    if not name and slot == "stopping":
-        raise ParameterError(f"{slot}.{rest}: expected stopping.PART.parameter")
+    if not parameter or (not name and slot == "stopping"):
+        raise ParameterError(f"{slot}.{rest}: expected {slot}.PART.parameter")
     changed = Part(parts[index].name, {**parts[index].params, parameter: value})
     return (*parts[:index], changed, *parts[index + 1 :])
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(_frozen(item) for item in value) if isinstance(value, list | tuple) else value
+def _frozen(value: Any, depth: int = 0) -> Any:
+    if depth > _MAX_DEPTH:
+        raise ParameterError(f"a list within {_MAX_DEPTH} lists; no parameter is nested that deep")
+    if isinstance(value, Mapping):
+        return {key: _frozen(item, depth + 1) for key, item in value.items()}
+    return tuple(_frozen(item, depth + 1) for item in value) if isinstance(value, list | tuple) else value
 
 
 def _plain(value: Any) -> Any:
@@ -283,6 +314,7 @@ def _plain(value: Any) -> Any:
 
 
 _MAX_DEPTH = 8
+_STAGE_KEYS = tuple(stage_field.name for stage_field in dataclasses.fields(Stage))
 
 
 def _keys(table: Any, where: str, known: Iterable[str], needed: Iterable[str] = ()) -> Mapping[str, Any]:
@@ -326,11 +358,15 @@ def _read_pipeline(content: Any, where: str, depth: int) -> Pipeline:
         base = _read_part(content[slot], f"{where}.{slot}")
         modifiers = _read_list(content[slot].get("modifiers", []), f"{where}.{slot}.modifiers")
         slots[slot] = [base, *(_read_part(item, f"{where}.{slot}.modifiers") for item in modifiers)]
-    names = [stage_field.name for stage_field in dataclasses.fields(Stage)]
     if "stages" in content:
         tables = _read_list(content["stages"], f"{where}.stages")
         slots["stages"] = [
-            Stage(**{key: _frozen(value) for key, value in _keys(table, f"{where}.stages", names, ["steps"]).items()})
+            Stage(
+                **{
+                    key: _frozen(value)
+                    for key, value in _keys(table, f"{where}.stages", _STAGE_KEYS, ["steps"]).items()
+                }
+            )
             for table in tables
         ]
     if "then" in content:
@@ -351,7 +387,16 @@ class ResolvedPart:
 
     def build(self) -> Any:
         """A fresh instance of the component's class."""
-        return self.registered.load()(self.params)
+        component = self.registered.load()
+        try:
+            return component(self.params)
+        except UnblurError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"component {self.name!r} of plugin {self.registered.provenance.plugin!r} cannot be built: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -393,11 +438,11 @@ def resolve(pipeline: Pipeline, registry: Registry) -> Resolved:
     return Resolved(slots)
 
 
-def check_fit(resolved: Resolved, registry: Registry) -> None:
-    """Hold the parts against each other.
+def check_fit(resolved: Resolved, registry: Registry, known_kernel: bool = False) -> None:
+    """Hold the parts against each other; with `known_kernel`, what follows in `then` must take the kernel handed over.
 
     Raises:
-        CompositionError: roles out of place, or a trait that is required is missing; names both parts and what would fit.
+        CompositionError: roles out of place, or a required trait is missing; names both parts and what would fit.
     """
     for slot, parts in resolved.slots.items():
         _check_roles(slot, parts)
@@ -409,6 +454,15 @@ def check_fit(resolved: Resolved, registry: Registry) -> None:
             _check_need(resolved, registry, part, f"estimator:{uses}")
     if "learns" in provided(resolved, "kernel_prior"):
         _check_need(resolved, registry, resolved.base("kernel_prior"), "estimator:learns-kernel")
+    if known_kernel and "fixed" not in provided(resolved, "kernel_prior"):
+        prior = resolved.base("kernel_prior")
+        takers = [
+            name for name, other in registry.components("kernel_prior").items() if "fixed" in other.component.provides
+        ]
+        raise CompositionError(
+            f"kernel_prior {prior.name!r} (plugin {prior.registered.provenance.plugin}) in `then` does not take "
+            f"the kernel that is handed over; what would fit: {', '.join(takers) or 'nothing that is registered'}"
+        )
 
 
 def _check_roles(slot: Slot, parts: tuple[ResolvedPart, ...]) -> None:
@@ -420,10 +474,14 @@ def _check_roles(slot: Slot, parts: tuple[ResolvedPart, ...]) -> None:
         if len(selectors) > 1:
             raise CompositionError(f"stopping: exactly one selector, but {' and '.join(selectors)} are selectors")
         return
+    if not parts:
+        raise CompositionError(f"{slot} is empty: expected one base, then any modifiers")
     bases = [part.name for part in parts if part.registered.role == "base"]
     if len(bases) != 1 or parts[0].registered.role != "base":
         modifiers = ", ".join(f"{part.name} ({part.registered.role})" for part in parts[1:]) or "none"
-        raise CompositionError(f"{slot}: expected one base first, then modifiers; got {parts[0].name}, then {modifiers}")
+        raise CompositionError(
+            f"{slot}: expected one base first, then modifiers; got {parts[0].name}, then {modifiers}"
+        )
 
 
 def provided(resolved: Resolved, slot: Slot) -> frozenset[str]:

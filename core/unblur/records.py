@@ -115,7 +115,9 @@ class Registered:
         module, _, attribute = self.component.target.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a module that raises SystemExit must not end the host
             raise PluginError(
                 f"component {self.name!r} of plugin {self.provenance.plugin!r} ({self.provenance.distribution}): "
                 f"cannot import {self.component.target}: {type(error).__name__}: {error}"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import inspect
+import itertools
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -48,12 +51,10 @@ class Registry:
         self.failures: list[Failure] = []
 
     def discover(self) -> Registry:
-        """Load every plugin announced in the entry point group ``unblur.plugins``, in order of name."""
-        for entry in sorted(importlib.metadata.entry_points(group=hookspecs.GROUP), key=lambda entry: entry.name):
-            name = entry.dist.name if entry.dist else "unknown"
-            version = entry.dist.version if entry.dist else "unknown"
-            provenance = Provenance(entry.name, name, version)
-            if entry.name in self._block or ("third-party" in self._block and name != OWN_DISTRIBUTION):
+        """Load every plugin announced in the entry point group ``unblur.plugins``: ours first, then by name."""
+        for entry, provenance in self._announced():
+            third_party = provenance.distribution != OWN_DISTRIBUTION
+            if entry.name in self._block or ("third-party" in self._block and third_party):
                 self.blocked.append(provenance)
                 continue
             try:
@@ -65,6 +66,28 @@ class Registry:
                 continue
             self.register(plugin, provenance)
         return self
+
+    def _announced(self) -> list[tuple[importlib.metadata.EntryPoint, Provenance]]:
+        """The entry points of all installed distributions; one whose metadata are damaged is listed in `failures`."""
+        found: dict[str, list[tuple[importlib.metadata.EntryPoint, Provenance]]] = {}
+        for distribution in importlib.metadata.distributions():
+            where = str(getattr(distribution, "_path", "unknown"))
+            try:
+                if not (text := distribution.read_text("entry_points.txt")) or hookspecs.GROUP not in text:
+                    continue
+                name, version = distribution.metadata["Name"], distribution.version
+                if not (name and version):
+                    raise ValueError("no name or no version")
+                entries = list(distribution.entry_points.select(group=hookspecs.GROUP))
+            except Exception as error:
+                words = f"its metadata cannot be read: {type(error).__name__}: {error}"
+                self.failures.append(Failure(Provenance("unknown", where, "unknown"), words))
+                continue
+            found.setdefault(name, [(entry, Provenance(entry.name, name, version)) for entry in entries])
+        return sorted(
+            itertools.chain.from_iterable(found.values()),
+            key=lambda pair: (pair[1].distribution != OWN_DISTRIBUTION, pair[0].name, pair[1].distribution),
+        )
 
     def register(self, plugin: object, provenance: Provenance) -> None:
         """Take in one plugin's records; a plugin that breaks a rule is left out whole and listed in `failures`."""
@@ -87,7 +110,13 @@ class Registry:
         self.plugins.append(provenance)
 
     def _check_hooks(self, plugin: object) -> None:
-        """pluggy checks signatures on registration and, in `check_pending`, misspelt names."""
+        """Names and marks here, so that no misspelt hook is passed over in silence; signatures by pluggy."""
+        hooks = (*hookspecs.HOOKS, "unblur_methods")
+        for name, member in inspect.getmembers(plugin, inspect.isroutine):
+            if name.startswith("unblur_") and name not in hooks:
+                raise PluginError(f"wrong hook: no hook is named {name!r}; choose one of: {', '.join(hooks)}")
+            if name in hooks and not hasattr(member, "unblur_impl"):
+                raise PluginError(f"wrong hook: {name} is not marked with @unblur.hookimpl")
         try:
             self._manager.register(plugin)
             self._manager.check_pending()
@@ -98,6 +127,8 @@ class Registry:
                 self._manager.unregister(plugin)
 
     def _records(self, plugin: object, provenance: Provenance) -> tuple[list[Registered], list[Method]]:
+        from unblur.pipeline import Pipeline  # pipelines look components up here
+
         components = [
             _checked(record, slot, hook, provenance)
             for hook, slot in hookspecs.HOOKS.items()
@@ -107,8 +138,12 @@ class Registry:
         for record in _call(plugin, "unblur_methods"):
             if not isinstance(record, Method):
                 raise PluginError(f"unblur_methods gave {record!r}; expected unblur.Method records")
+            _check_name("method", record.name)
             if "balanced" not in record.presets:
                 raise PluginError(f"method {record.name!r} has no preset 'balanced'")
+            for preset, pipeline in record.presets.items():
+                if not isinstance(pipeline, Pipeline):
+                    raise PluginError(f"method {record.name!r}, preset {preset!r}: {pipeline!r} is no unblur.Pipeline")
             methods.append(record)
         return components, methods
 
@@ -168,20 +203,38 @@ class Registry:
 
 def _call(plugin: object, hook: str) -> Iterable[Any]:
     implementation = getattr(plugin, hook, None)
-    return list(implementation()) if implementation is not None else []
+    if implementation is None:
+        return []
+    records = implementation()
+    if not isinstance(records, Iterable):
+        raise PluginError(f"{hook} gave {records!r}; expected records one after the other (yield)")
+    return list(records)
+
+
+def _check_name(kind: str, name: object) -> None:
+    if not (isinstance(name, str) and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)):
+        raise PluginError(f"{kind} {name!r}: a name has lower-case letters, digits and hyphens")
 
 
 def _checked(record: Any, slot: str, hook: str, provenance: Provenance) -> Registered:
     if not isinstance(record, Component):
         raise PluginError(f"{hook} gave {record!r}; expected unblur.Component records")
+    _check_name(slot, record.name)
     place = cast(Slot, slot)
     registered = Registered(record, place, provenance)
     if registered.role not in ROLES[place]:
         raise PluginError(f"component {record.name!r}: role {record.role!r}; {slot} has {', '.join(ROLES[place])}")
     if record.target.count(":") != 1:
         raise PluginError(f"component {record.name!r}: target {record.target!r}; expected 'package.module:Class'")
+    for what, kind in (("provides", str), ("requires", str), ("dims", int)):
+        values = getattr(record, what)
+        if not (isinstance(values, frozenset) and all(isinstance(value, kind) for value in values)):
+            raise PluginError(
+                f"component {record.name!r}: {what} = {values!r}; expected a frozenset of {kind.__name__}"
+            )
     for need in record.requires:
-        if need.partition(":")[0] not in SLOTS:
+        target, _, trait = need.partition(":")
+        if target not in SLOTS or not trait:
             raise PluginError(f"component {record.name!r}: requires {need!r}; expected 'slot:trait'")
     try:
         fields_of(record.params)

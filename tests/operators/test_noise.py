@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from tests.operators.scenes import scene
+from unblur.errors import ImageError
+from unblur.operators.noise import NoiseMethod, camera_estimate, noise_std
+from unblur.operators.windows import gaussian_taps, window_mean
+
+
+def soft_scene(*shape: int) -> torch.Tensor:
+    return window_mean(scene(*(n + 8 for n in shape)), gaussian_taps(9, 1.5))
+
+
+@pytest.mark.parametrize("method", ["patches", "laplacian"])
+@pytest.mark.parametrize("sigma", [0.01, 0.05, 0.2])
+@pytest.mark.parametrize("shape", [(160, 150), (24, 40, 36)])
+def test_white_noise_is_measured(shape: tuple[int, ...], sigma: float, method: NoiseMethod) -> None:
+    clean = soft_scene(*shape)
+    noisy = clean + sigma * torch.randn(clean.shape, generator=torch.Generator().manual_seed(3))
+    assert float(noise_std(noisy, method)) == pytest.approx(sigma, rel=0.12)
+
+
+def test_frames_and_channels_are_apart() -> None:
+    sigma = torch.tensor([[0.02, 0.1], [0.3, 0.05]])
+    noisy = 0.5 + sigma[..., None, None] * torch.randn(2, 2, 90, 90, generator=torch.Generator().manual_seed(3))
+    for method in ("patches", "laplacian"):
+        torch.testing.assert_close(noise_std(noisy, method), sigma, rtol=0.08, atol=0)  # type: ignore[arg-type]
+
+
+def test_no_noise_no_standard_deviation() -> None:
+    assert float(noise_std(torch.full((1, 1, 40, 40), 0.7))) == 0
+    assert float(noise_std(soft_scene(120, 120))) < 0.003
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(0.5, 100.0), (2.0, 20.0)])
+def test_gain_and_offset_of_a_camera(gain: float, offset: float) -> None:
+    electrons = 20 + 400 * soft_scene(256, 256)
+    counts = torch.poisson(electrons, generator=torch.Generator().manual_seed(5))
+    found = camera_estimate(gain * counts + offset)
+    assert found.gain == pytest.approx(gain, rel=0.15)
+    assert found.offset == pytest.approx(offset, abs=gain * 40)
+    assert found.confidence > 0.8
+
+
+def test_no_camera_in_noise_that_is_the_same_everywhere_or_absent() -> None:
+    clean = soft_scene(160, 160)
+    noise = 0.05 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(5))
+    assert camera_estimate(clean + noise).confidence < 0.5
+    flat = camera_estimate(torch.full((1, 1, 64, 64), 3.0))
+    assert flat.confidence == 0
+    assert math.isnan(flat.gain)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(ImageError, match="at least 16"):
+        noise_std(torch.zeros(1, 1, 15, 40))
+    with pytest.raises(ImageError, match="choose one of"):
+        noise_std(torch.zeros(1, 1, 40, 40), "wavelet")  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match="expected"):
+        camera_estimate(torch.zeros(40, 40))

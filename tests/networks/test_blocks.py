@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Generator, Tensor
 
 from unblur.errors import ParameterError
@@ -31,7 +33,9 @@ def test_upsampled_convolution_is_upsampling_concatenation_and_convolution(
     x = torch.randn(2, 4, *size, generator=rng, requires_grad=True)
     skip = torch.randn(2, skips, *(2 * n for n in size), generator=rng, requires_grad=True) if skips else None
     mode = upsampling if dims == 2 or upsampling == "nearest" else "trilinear"
-    fast, plain = layer(x, skip), plain_upsampled_convolution(layer, x, skip, mode)
+    bordered = F.pad(x, (layer.margin,) * 2 * dims, mode="replicate")
+    inside = (..., *(slice(layer.margin, layer.margin + 2 * n) for n in size))
+    fast, plain = layer(bordered, skip)[inside], plain_upsampled_convolution(layer, x, skip, mode)
     torch.testing.assert_close(fast, plain, rtol=1e-5, atol=1e-6)
     probe = torch.randn(plain.shape, generator=rng)
     leaves = [x, layer.weight] + ([] if skip is None else [skip, layer.skip_weight])
@@ -40,18 +44,30 @@ def test_upsampled_convolution_is_upsampling_concatenation_and_convolution(
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
-def test_a_row_more_than_counts_serves_as_the_border(rng: Generator, upsampling: Upsampling) -> None:
-    layer = UpsampledConvolution(2, 0, 3, rng, 2, upsampling)
+def test_a_row_too_many_serves_as_the_border(rng: Generator) -> None:
+    layer = UpsampledConvolution(2, 0, 3, rng)
     x = torch.randn(1, 2, 6, 5, generator=rng)
-    torch.testing.assert_close(layer(x, None, (5, 5))[..., :9, :], layer(x)[..., :9, :])
+    result = layer(x, None, (5, 5))
+    assert result.shape == (1, 3, 10, 10)
+    torch.testing.assert_close(result, layer(x)[..., :10, :])
 
 
-def test_a_skip_of_odd_size_is_extended(rng: Generator) -> None:
-    layer = UpsampledConvolution(2, 3, 4, rng)
-    x, skip = torch.randn(1, 2, 4, 4, generator=rng), torch.randn(1, 3, 7, 8, generator=rng)
+def test_a_row_too_many_is_left_out(rng: Generator) -> None:
+    layer = UpsampledConvolution(2, 0, 3, rng, upsampling="nearest")
+    x = torch.randn(1, 2, 8, 7, generator=rng)
+    torch.testing.assert_close(layer(x, None, (5, 5)), layer(x[..., :7, :]))
+
+
+@pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
+def test_a_skip_of_odd_size_is_extended(rng: Generator, upsampling: Upsampling) -> None:
+    layer = UpsampledConvolution(2, 3, 4, rng, 2, upsampling)
+    low = 4 + 2 * layer.margin
+    x, skip = torch.randn(1, 2, low, low, generator=rng), torch.randn(1, 3, 7, 8, generator=rng)
+    result = layer(x, skip)
+    assert result.shape == (1, 4, 8 + 2 * layer.margin, 8 + 2 * layer.margin)
     extended = torch.cat([skip, skip[:, :, -2:-1]], 2)
-    torch.testing.assert_close(layer(x, skip)[..., :6, :], layer(x, extended)[..., :6, :])
+    counts = slice(layer.margin, layer.margin + 7)
+    torch.testing.assert_close(result[..., counts, :], layer(x, extended)[..., counts, :])
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
@@ -60,6 +76,21 @@ def test_short_axes_are_padded_by_the_border_value(size: int) -> None:
     padded = pad(x, (1, 1), (2, 2))[0, 0, :, 1]
     expected = {1: [0, 0, 0, 0], 2: [0, 0, 1, 1, 1], 3: [1, 0, 1, 2, 1, 0], 8: [1, *range(8), 6, 5]}[size]
     assert padded.tolist() == expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(4, 7), st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=3),
+    st.integers(0, 99),
+)
+@settings(max_examples=30, deadline=None)
+def test_gradient_of_reflection_is_its_adjoint(axes: list[tuple[int, int, int]], seed: int) -> None:
+    rng = Generator().manual_seed(seed)
+    sizes, before, after = zip(*axes, strict=True)
+    x = torch.randn(1, 2, *sizes, generator=rng, dtype=torch.float64, requires_grad=True)
+    padded = pad(x, before, after)
+    probe = torch.randn(padded.shape, generator=rng, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(padded, x, probe)
+    assert (gradient * x).sum().item() == pytest.approx((probe * padded).sum().item(), abs=1e-9)
 
 
 @pytest.mark.parametrize(("stride", "expected"), [(1, (7, 10)), (2, (4, 5))])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,16 +20,17 @@ from unblur.networks.initialise import fan_in_uniform
 Upsampling = Literal["bilinear", "nearest"]
 HEADS: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "softplus": F.softplus, "linear": lambda x: x}
 
-# What a filter of 3 taps sees of a signal upsampled by 2: for each of the 2 phases (rows) and taps t = -1, 0, 1
-# (columns) the weights of the low-resolution samples i - 1, i, i + 1.
+# What a filter of 3 taps sees of a signal upsampled by 2: for both phases, the weights with which its taps (rows)
+# meet the low-resolution samples (columns). Linear: pixels 2i and 2i + 1 see i - 1, i, i + 1. Repetition: pixels 2i - 1
+# and 2i, on both sides of a corner, see i - 1 and i alone, which saves more than half of the products.
 PHASES: dict[str, list[list[list[float]]]] = {
     "bilinear": [
         [[0.75, 0.25, 0.0], [0.25, 0.75, 0.0], [0.0, 0.75, 0.25]],
         [[0.25, 0.75, 0.0], [0.0, 0.75, 0.25], [0.0, 0.25, 0.75]],
     ],
     "nearest": [
-        [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0]],
-        [[0.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+        [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]],
+        [[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]],
     ],
 }
 
@@ -58,12 +59,38 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int 
 
 def pad(x: Tensor, before: Sequence[int], after: Sequence[int]) -> Tensor:
     """Pad every spatial axis by reflection, or by the border value where an axis is too short to be reflected."""
-    sizes = x.shape[2:]
     if not any(before) and not any(after):
         return x
-    short = any(max(widths) >= size for *widths, size in zip(before, after, sizes, strict=True))
-    amounts = [width for pair in zip(reversed(before), reversed(after), strict=True) for width in pair]
-    return F.pad(x, amounts, mode="replicate" if short else "reflect")
+    short = any(max(b, a) >= size for b, a, size in zip(before, after, x.shape[2:], strict=True))
+    if short:
+        return F.pad(x, _widths(before, after), mode="replicate")
+    padded: Tensor = _Reflection.apply(x, tuple(before), tuple(after))  # type: ignore[no-untyped-call]
+    return padded
+
+
+def _widths(before: Sequence[int], after: Sequence[int]) -> list[int]:
+    return [width for pair in zip(reversed(before), reversed(after), strict=True) for width in pair]
+
+
+class _Reflection(torch.autograd.Function):
+    """Padding by reflection whose gradient adds in a fixed order: torch's own does not on a GPU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, before: tuple[int, ...], after: tuple[int, ...]) -> Tensor:
+        ctx.widths = (before, after)
+        return F.pad(x, _widths(before, after), mode="reflect")
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        gradient = gradients[0].clone()
+        for axis, (before, after) in enumerate(zip(*ctx.widths, strict=True), 2):
+            last = gradient.shape[axis] - after - 1
+            for step in range(1, before + 1):
+                gradient.select(axis, before + step).add_(gradient.select(axis, before - step))
+            for step in range(1, after + 1):
+                gradient.select(axis, last - step).add_(gradient.select(axis, last + step))
+            gradient = gradient.narrow(axis, before, last + 1 - before)
+        return gradient, None, None
 
 
 class Norm(nn.Module):
@@ -128,6 +155,8 @@ class UpsampledConvolution(nn.Module):
     2**dims positions of a pixel inside its block. So the upsampled and the concatenated map, the largest of a network,
     are never made. The result equals the plain form, with the upsampled part padded by its border values.
 
+    With ``nearest``, maps carry a `margin` of one pixel on all sides from layer to layer, instead of being padded.
+
     Args:
         inputs: channels of the low-resolution map.
         skips: channels of the skip; 0 for none.
@@ -136,8 +165,6 @@ class UpsampledConvolution(nn.Module):
         dims: spatial dimensions.
         upsampling: linear interpolation (``bilinear``, in 3-D trilinear) or repetition (``nearest``).
     """
-
-    matrix: Tensor
 
     def __init__(
         self, inputs: int, skips: int, outputs: int, rng: Generator, dims: int = 2, upsampling: Upsampling = "bilinear"
@@ -150,15 +177,14 @@ class UpsampledConvolution(nn.Module):
         self.outputs = outputs
         self.weight = fan_in_uniform((outputs, inputs, *(3,) * dims), fan_in, rng)
         self.skip_weight = fan_in_uniform((outputs, skips, *(3,) * dims), fan_in, rng) if skips else None
-        each = torch.tensor(PHASES[upsampling]).transpose(0, 1).flatten(1)
-        # one axis: (tap, phase * low); all of them: (taps, phase, low, phase, low, …) to (taps, phases, lows)
-        combined = functools.reduce(torch.kron, [each] * dims).view(3**dims, *(2, 3) * dims)
-        order = [0, *range(1, 2 * dims, 2), *range(2, 2 * dims + 1, 2)]
-        self.register_buffer("matrix", combined.permute(order).reshape(3**dims, -1), persistent=False)
+        self.margin = 1 if upsampling == "nearest" else 0
+        self.matrix: Tensor
+        self.register_buffer("matrix", phase_matrix(upsampling, dims), persistent=False)
 
     def phase_weight(self) -> Tensor:
-        """The weights of all phases, (2**dims * outputs, inputs, 3, …)."""
-        outputs, inputs, *taps = self.weight.shape
+        """The weights of all phases, (2**dims * outputs, inputs, taps, …)."""
+        outputs, inputs = self.weight.shape[:2]
+        taps = (3 - self.margin,) * self.dims
         with torch.autocast(self.weight.device.type, enabled=False):
             phases = self.weight.reshape(outputs * inputs, -1) @ self.matrix
         return phases.view(outputs, inputs, 2**self.dims, *taps).movedim(2, 0).flatten(0, 1)
@@ -167,32 +193,46 @@ class UpsampledConvolution(nn.Module):
         """Upsample and convolve.
 
         Args:
-            x: (batch, inputs, *low); may have one row more at the end of an axis than `size` stands for, as results of
-                this layer do.
-            skip: (batch, skips, *high).
-            size: sizes of x that count; default all.
+            x: (batch, inputs, *low), with `margin` pixels around what counts, and perhaps one row more at the end of an
+                axis than `size` says, as results of this layer have.
+            skip: (batch, skips, *high) for 2 size or 2 size - 1.
+            size: sizes of x that count; default all but the margin.
 
         Returns:
-            (batch, outputs, *2 size); a skip of 2 size - 1 is extended by reflection.
+            (batch, outputs, *2 size + 2 margin).
         """
-        size = x.shape[2:] if size is None else size
-        low = F.pad(x, self._borders(x, size), mode="replicate")
-        phases = convolve(low, self.phase_weight()).movedim(1, -1)
-        d = self.dims
-        # (batch, *size, 2, …, outputs) to (batch, size, 2, size, 2, …, outputs)
+        d, m = self.dims, self.margin
+        size = [have - 2 * m for have in x.shape[2:]] if size is None else size
+        phases = convolve(self._bordered(x, size), self.phase_weight()).movedim(1, -1)
+        grid = phases.shape[1:-1]
+        # (batch, *grid, 2, …, outputs) to (batch, grid, 2, grid, 2, …, outputs)
         blocks = phases.reshape(*phases.shape[:-1], *(2,) * d, self.outputs)
         blocks = blocks.permute(0, *(axis for i in range(d) for axis in (1 + i, 1 + d + i)), 1 + 2 * d)
         if skip is not None and self.skip_weight is not None:
-            extra = [1 + 2 * low - high for low, high in zip(size, skip.shape[2:], strict=True)]
-            high = convolve(pad(skip, (1,) * d, extra), self.skip_weight).movedim(1, -1)
+            after = [1 + m + 2 * low - high for low, high in zip(size, skip.shape[2:], strict=True)]
+            high = convolve(pad(skip, (1 + m,) * d, after), self.skip_weight).movedim(1, -1)
             blocks = high.reshape(blocks.shape) + blocks
-        return blocks.reshape(x.shape[0], *(2 * low for low in size), self.outputs).movedim(-1, 1)
+        return blocks.reshape(x.shape[0], *(2 * count for count in grid), self.outputs).movedim(-1, 1)
 
-    def _borders(self, x: Tensor, size: Sequence[int]) -> list[int]:
+    def _bordered(self, x: Tensor, size: Sequence[int]) -> Tensor:
+        """What counts of x with a border of one pixel: its margin, or a row too many, or the border value."""
+        if self.margin:
+            for axis, want in enumerate(size, 2):
+                x = x.narrow(axis, 0, want + 2)
+            return x
         borders = []
         for have, want in zip(reversed(x.shape[2:]), reversed(size), strict=True):
             borders += [1, 1 - (have - want)]
-        return borders
+        return F.pad(x, borders, mode="replicate")
+
+
+def phase_matrix(upsampling: Upsampling, dims: int) -> Tensor:
+    """From a filter's taps (3**dims) to those of all phases (2**dims * lows**dims)."""
+    one = torch.tensor(PHASES[upsampling]).transpose(0, 1)
+    lows = one.shape[2]
+    combined = functools.reduce(torch.kron, [one.flatten(1)] * dims).view(3**dims, *(2, lows) * dims)
+    order = [0, *range(1, 2 * dims, 2), *range(2, 2 * dims + 1, 2)]
+    return combined.permute(order).reshape(3**dims, -1)
 
 
 class Head(nn.Module):

@@ -14,9 +14,10 @@ from unblur.networks.initialise import child
 class EncoderDecoder(Hourglass):
     """Five levels of convolutions with stride 2 down, upsampling up, and skips of 1x1 convolutions to a few channels.
 
-    Three readings save time and change nothing that was seen in results: the normalisation of the upsampled part before
-    a convolution is done before the upsampling, upsampled parts are padded by their border values (everything else by
-    reflection), and odd sizes are rounded up on the way up and cropped once, at the end.
+    Three readings save time and left fits as they were: the normalisation of the upsampled part before a convolution is
+    done before the upsampling, upsampled parts are padded by their border values (everything else by reflection), and
+    odd sizes are rounded up on the way up and cropped once, at the end. Upsampling by repetition takes a fifth less
+    time than by interpolation; it fits faster, noise too.
 
     Args:
         in_channels, out_channels: of the input and the image.

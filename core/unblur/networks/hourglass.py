@@ -5,15 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from unblur.errors import ImageError, ParameterError
-from unblur.networks.blocks import channels_last
+from unblur.networks.blocks import UpsampledConvolution, channels_last
 from unblur.networks.randomness import RandomPool
 
 
 class Level(nn.Module, ABC):
-    """One resolution of an hourglass."""
+    """One resolution of an hourglass; `up` is the layer that doubles it."""
+
+    up: UpsampledConvolution
 
     @abstractmethod
     def encode(self, x: Tensor) -> tuple[Tensor | None, Tensor]:
@@ -21,7 +24,7 @@ class Level(nn.Module, ABC):
 
     @abstractmethod
     def decode(self, x: Tensor, skip: Tensor | None, size: Sequence[int]) -> Tensor:
-        """Features at twice the `size` that counts of x, from those below and the skip."""
+        """Features at twice the `size` that counts of x, from those below and the skip, with margins as x has them."""
 
 
 class Hourglass(nn.Module):
@@ -40,6 +43,7 @@ class Hourglass(nn.Module):
         self.head = head
         self.pool = RandomPool(rng)
         self.dims = dims
+        self.margin = levels[0].up.margin
 
     def forward(self, z: Tensor, *, rng: Generator | None = None, dropout: float = 0.0) -> Tensor:
         """One image.
@@ -67,13 +71,15 @@ class Hourglass(nn.Module):
             skip, x = level.encode(x)  # type: ignore[operator]
             skips.append(skip)
             sizes.append(x.shape[2:])
+        if self.margin:
+            x = F.pad(x, (self.margin,) * 2 * self.dims, mode="replicate")
         for level in reversed(self.levels):
             if sampler is not None:
                 x = sampler.dropout(x, dropout)
             x = level.decode(x, skips.pop(), sizes.pop())  # type: ignore[operator]
         image: Tensor = self.head(x)
         for axis, size in enumerate(z.shape[2:], 2):
-            image = image.narrow(axis, 0, size)
+            image = image.narrow(axis, self.margin, size)
         return image
 
 

@@ -263,11 +263,11 @@ class Response(Component[P]):
         return observed
 
     def restore(self, image: Tensor) -> Tensor:
-        """The inverse of `calibrate`, for the result."""
+        """The inverse of `calibrate`, for the result; with it a curve of `__call__` that the result is to show (gamma)."""
         return image
 
-    def spread(self, spread: Tensor) -> Tensor:
-        """`restore` for standard deviations."""
+    def spread(self, spread: Tensor, image: Tensor) -> Tensor:
+        """`restore` for standard deviations, to first order about the calibrated `image`."""
         return spread
 
     def init(self, batch: Batch, context: Context) -> None:

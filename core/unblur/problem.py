@@ -67,11 +67,11 @@ class Intensity:
             image = response.restore(image)
         return image
 
-    def restore_spread(self, spread: Tensor) -> Tensor:
-        """A standard deviation in the input's units."""
-        spread = spread * self.peak
+    def restore_spread(self, spread: Tensor, image: Tensor) -> Tensor:
+        """A standard deviation in the input's units, of the latent `image` in the problem's."""
+        spread, image = spread * self.peak, image * self.peak + self.offset
         for response in reversed(self.responses):
-            spread = response.spread(spread)
+            spread, image = response.spread(spread, image), response.restore(image)
         return spread
 
 
@@ -164,9 +164,9 @@ class Problem:
         if self.stage.scale != 1:
             shape = tuple(math.ceil(size / self.stage.scale) | 1 for size in self.spec.shape)
             estimate.kernel = resample_kernel(estimate.kernel, 1 / self.stage.scale, shape)
-        estimate.image = self.intensity.restore(estimate.image)
         if estimate.spread is not None:
-            estimate.spread = self.intensity.restore_spread(estimate.spread)
+            estimate.spread = self.intensity.restore_spread(estimate.spread, estimate.image)
+        estimate.image = self.intensity.restore(estimate.image)
         return estimate
 
 
@@ -216,11 +216,13 @@ def build(
         )
     image: ImagePrior[Any] = resolved.base("image_prior").build()
     kernels: KernelPrior[Any] = resolved.base("kernel_prior").build()
+    for response in responses:  # before the image: a saturated camera lets it be brighter than what was observed
+        response.init(batch, context)
     image.init(latent_shape, batch, context)
     kernels.init(spec, context)
     misfits = [part.build() for part in resolved.having("forward_model", "misfit")]
-    for term in (*misfits, *responses):
-        term.init(batch, context)
+    for misfit in misfits:
+        misfit.init(batch, context)
     return Problem(
         batch=batch,
         forward=forward,

@@ -1,0 +1,103 @@
+"""Kernels as they are: known, or with every weight free."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from unblur.components import Clock, Context, KernelPrior, KernelSpec, Transfer
+from unblur.errors import CompositionError, ImageError
+from unblur.operators.resample import fit_kernel
+from unblur.params import NoParams
+from unblur_classical.part_params import FreeKernelParams
+
+
+def given(prior: str, spec: KernelSpec, context: Context) -> Tensor:
+    """The PSF of the context for a spec: (count, *shape), each summing to one.
+
+    Raises:
+        CompositionError: no PSF was given.
+        ImageError: its number of kernels or of dimensions is another one.
+    """
+    psf = context.psf
+    if psf is None:
+        raise CompositionError(
+            f"kernel_prior {prior!r} needs a PSF: give one with --psf, or choose a kernel prior that learns"
+        )
+    if psf.ndim - 1 != len(spec.shape) or psf.shape[0] not in (1, spec.count):
+        raise ImageError(
+            f"a PSF of {psf.shape[0]} kernel(s) in {psf.ndim - 1}-D; the forward model wants {spec.count} in {len(spec.shape)}-D"
+        )
+    fitted = fit_kernel(psf, spec.shape)
+    if any(n > k for n, k in zip(psf.shape[1:], spec.shape, strict=True)):
+        before, after = ("x".join(map(str, shape)) for shape in (psf.shape[1:], spec.shape))
+        context.note(f"the PSF was cut from {before} to {after} pixels, its sum restored")
+    return normalised(fitted.expand(spec.count, *spec.shape).clone())
+
+
+def normalised(kernel: Tensor) -> Tensor:
+    """Kernels (count, *spatial), each divided by its sum."""
+    return kernel / kernel.flatten(1).sum(1).clamp_min(1e-12).view(-1, *(1,) * (kernel.ndim - 1))
+
+
+class Known(KernelPrior[NoParams]):
+    """The PSF that was given, cut or padded to the forward model's kernel size."""
+
+    def init(self, spec: KernelSpec, context: Context) -> None:
+        self.value = given("known", spec, context)
+
+    def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
+        return self.value
+
+
+class Free(KernelPrior[FreeKernelParams]):
+    """Non-negative weights (count, *spatial), divided by their sum; ``parameters()[0]`` are the weights.
+
+    They begin with sum one. Multiplicative updates may change them in place; what gradient steps move below zero is
+    projected when the kernel is next drawn. Weights of zero stay so under multiplicative updates.
+    """
+
+    def init(self, spec: KernelSpec, context: Context) -> None:
+        start = self.params.start
+        if start == "psf" or (start == "auto" and context.psf is not None):
+            weights = given("free", spec, context)
+            context.note("the given PSF is where the kernel begins, and changes from there")
+        else:
+            weights = torch.ones(spec.count, *spec.shape, device=context.compute.device)
+            if start != "flat":
+                weights = weights * _bell(spec.shape, self.params.width).to(weights)
+        self.weights = normalised(weights).requires_grad_()
+
+    def start_from(self, earlier: KernelPrior[Any], kernel: Tensor, transfer: Transfer) -> None:
+        with torch.no_grad():
+            self.weights.copy_(normalised(kernel.clamp_min(0)))
+
+    def parameters(self) -> Sequence[Tensor]:
+        return [self.weights]
+
+    def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
+        if not bool(self.weights.min() >= 0):
+            if not torch.is_grad_enabled():
+                return normalised(self.weights.clamp_min(0))
+            with torch.no_grad():
+                self.weights.copy_(normalised(self.weights.clamp_min(0)))
+        return normalised(self.weights)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"weights": self.weights.detach()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        with torch.no_grad():
+            self.weights.copy_(state["weights"])
+
+
+def _bell(shape: Sequence[int], width: float) -> Tensor:
+    bell = torch.ones(())
+    for size in shape:
+        places = torch.arange(size) - size // 2
+        bell = bell[..., None] * torch.exp(-0.5 * (places / max(width * size, 0.5)) ** 2)
+    return bell / math.prod(shape)

@@ -1,0 +1,90 @@
+"""Misfits between prediction and observation; pixels of weight zero count for nothing."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unblur.components import Batch, Context, Misfit
+from unblur.errors import ImageError
+from unblur.operators.windows import SSIM_SIGMA, SSIM_TAPS, gaussian_taps, local_ssim, window_mean
+from unblur_classical.part_params import HuberParams, PoissonParams, SquaredParams, SsimParams
+
+_DARK = 1e-3
+"""Predictions below this part of the peak have the logarithm continued as a straight line."""
+
+
+def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
+    """Mean of `values` with weights of the same shape; zero where all weights are zero."""
+    if weight is None:
+        return values.mean()
+    return (values * weight).sum() / weight.sum().clamp_min(1e-12)
+
+
+class Squared(Misfit[SquaredParams]):
+    """Mean of (predicted - observed)²."""
+
+    def __call__(self, predicted: Tensor, observed: Tensor, weight: Tensor | None) -> Tensor:
+        if weight is None:
+            return F.mse_loss(predicted, observed)
+        return weighted_mean((predicted - observed).square(), weight)
+
+
+class Huber(Misfit[HuberParams]):
+    """Mean of r²/2 where the residual r is below delta, delta (|r| - delta/2) above."""
+
+    def __call__(self, predicted: Tensor, observed: Tensor, weight: Tensor | None) -> Tensor:
+        if weight is None:
+            return F.huber_loss(predicted, observed, delta=self.params.delta)
+        return weighted_mean(F.huber_loss(predicted, observed, reduction="none", delta=self.params.delta), weight)
+
+
+class Poisson(Misfit[PoissonParams]):
+    """Mean Poisson deviance 2 (λ - n + n log(n / λ)) of n observed for λ predicted photons.
+
+    It is near 1 where the residual is photon noise, and zero for a perfect prediction. Read noise of variance v is taken as
+    v more photons in n and in λ (the shifted Poisson model of Snyder et al. 1995). Below a thousandth of the peak λ goes
+    on as an exponential function, so that the misfit stays finite and convex in predictions of any sign.
+    """
+
+    photons = 1.0
+
+    def init(self, batch: Batch, context: Context) -> None:
+        given = self.params.photons
+        self.photons = given if given is not None else context.photons or 1.0
+        if given is None:
+            context.note(
+                f"poisson: intensities are taken as photons, {self.photons:.4g} at the peak; a camera response or "
+                "forward_model.poisson.photons says otherwise"
+            )
+
+    def __call__(self, predicted: Tensor, observed: Tensor, weight: Tensor | None) -> Tensor:
+        dark = _DARK * self.photons + self.params.read_noise**2
+        counts = observed.clamp_min(0) * self.photons + self.params.read_noise**2
+        raw = predicted * self.photons + self.params.read_noise**2
+        bright, below = raw.clamp_min(dark), raw.clamp_max(dark) / dark - 1
+        rate = bright - dark + dark * below.exp()
+        logarithm = bright.log() + below
+        deviance = rate - counts + torch.xlogy(counts, counts) - counts * logarithm
+        return 2 * weighted_mean(deviance, weight)
+
+
+class Ssim(Misfit[SsimParams]):
+    """One minus the mean local SSIM (11-pixel Gaussian windows, data range 1).
+
+    A window counts by the weight that lies in it; within it, pixels of weight zero are taken as predicted perfectly.
+    """
+
+    def init(self, batch: Batch, context: Context) -> None:
+        if min(batch.observed.shape[2:]) < SSIM_TAPS:
+            raise ImageError(
+                f"misfit 'ssim' compares windows of {SSIM_TAPS} pixels; the image has {tuple(batch.observed.shape[2:])} here"
+            )
+
+    def __call__(self, predicted: Tensor, observed: Tensor, weight: Tensor | None) -> Tensor:
+        if weight is None:
+            return 1 - local_ssim(predicted, observed).mean()
+        counted = torch.lerp(observed, predicted, weight)
+        windows = window_mean(weight.expand_as(observed), gaussian_taps(SSIM_TAPS, SSIM_SIGMA))
+        return weighted_mean(1 - local_ssim(counted, observed), windows)

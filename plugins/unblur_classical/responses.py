@@ -1,0 +1,97 @@
+"""What a camera makes of light: a gamma curve, a full sensor, offset and gain."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from unblur.components import Batch, Context, Response
+from unblur.errors import ImageError
+from unblur.operators.noise import camera_estimate
+from unblur_classical.part_params import CameraParams, GammaParams, SaturationParams
+
+_TOE = 1e-3
+"""Light, as a part of the peak, below which the gamma curve is a straight line: its slope at zero would be infinite."""
+
+
+class Gamma(Response[GammaParams]):
+    """g(z) = z^(1/gamma) on the prediction, so that blur happens in linear light: Chen et al. 2022, section 3.
+
+    The noise is not touched, since nothing is undone on the data. The result is displayed like the input: g is applied to
+    the latent image too, and the standard deviation is that of the latent image times the slope of g.
+    """
+
+    peak = 1.0
+
+    def init(self, batch: Batch, context: Context) -> None:
+        self.peak = context.photons or 1.0
+
+    def __call__(self, predicted: Tensor) -> Tensor:
+        power = 1 / self.params.gamma
+        line = predicted.clamp_max(_TOE) * _TOE ** (power - 1)
+        return torch.where(predicted > _TOE, predicted.clamp_min(_TOE) ** power, line)
+
+    def restore(self, image: Tensor) -> Tensor:
+        result: Tensor = self(image / self.peak) * self.peak
+        return result
+
+    def spread(self, spread: Tensor, image: Tensor) -> Tensor:
+        power = 1 / self.params.gamma
+        return spread * power * (image / self.peak).clamp_min(_TOE) ** (power - 1)
+
+
+class Saturation(Response[SaturationParams]):
+    """R(z) = z - log(1 + exp(a (z - level))) / a on the prediction, smooth in z: Whyte, Sivic, Zisserman 2014, eq. 9."""
+
+    def init(self, batch: Batch, context: Context) -> None:
+        if not context.bounded:
+            context.note("saturation: the data have no white level; their largest value is taken for it")
+        context.bounded = False
+
+    def __call__(self, predicted: Tensor) -> Tensor:
+        return predicted - F.softplus(predicted - self.params.level, beta=self.params.sharpness)
+
+
+class Camera(Response[CameraParams]):
+    """y = gain · photons + offset. Undone on the data, so that the problem is in photons and stays linear."""
+
+    known: tuple[float, float] | None = None
+
+    def calibrate(self, observed: Tensor, context: Context) -> Tensor:
+        if self.known is None:
+            self.known = self._known(observed, context)
+        gain, offset = self.known
+        return (observed - offset) / gain
+
+    def restore(self, image: Tensor) -> Tensor:
+        gain, offset = self._calibrated()
+        return image * gain + offset
+
+    def spread(self, spread: Tensor, image: Tensor) -> Tensor:
+        return spread * self._calibrated()[0]
+
+    def _known(self, observed: Tensor, context: Context) -> tuple[float, float]:
+        gain, offset = self.params.gain, self.params.offset
+        if gain is not None and offset is not None:
+            return gain, offset
+        estimate = camera_estimate(observed)
+        if math.isnan(estimate.gain):
+            raise ImageError(
+                "response 'camera': gain and offset cannot be told from this image, whose noise does not grow with its "
+                "brightness; set forward_model.camera.gain and forward_model.camera.offset"
+            )
+        gain = estimate.gain if gain is None else gain
+        offset = estimate.offset if offset is None else offset
+        context.note(
+            f"camera: gain {gain:.4g} per photon, offset {offset:.4g}, estimated from the image where not given "
+            f"(confidence {estimate.confidence:.2f})"
+        )
+        return gain, offset
+
+    def _calibrated(self) -> tuple[float, float]:
+        if self.known is None:
+            raise RuntimeError("a camera response restores only after it has calibrated")
+        return self.known

@@ -91,7 +91,8 @@ def widths(channels: int | Sequence[int], levels: int) -> list[int]:
     """
     if levels < 1:
         raise ParameterError(f"levels {levels}: a network has at least one")
-    each = [channels] * levels if isinstance(channels, int) else list(channels)
+    each = [channels] if isinstance(channels, int) else list(channels)
+    each = each * levels if len(each) == 1 else each
     if len(each) != levels or min(each) < 1:
         raise ParameterError(f"channels {channels}: expected one positive number, or one for each of {levels} levels")
     return each

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ from unblur.components import (
     Response,
     Shape,
 )
-from unblur.compute import Compute
+from unblur.compute import Compute, seed_of
 from unblur.errors import CompositionError, ImageError
 from unblur.operators.resample import resample_kernel, resize
 from unblur.params import value_at
@@ -43,6 +43,7 @@ class Observation:
         psf: known kernel (count, *spatial), origin at floor(n / 2), sum 1.
         white_level: the largest value that the format can hold, for photographs; None for science data.
         pixel_size: micrometres along each spatial axis, if known.
+        pairs: blurred and sharp frames, each (frames, channels, *spatial), that a fine-tuning estimator may mix in.
     """
 
     pixels: Tensor
@@ -50,6 +51,7 @@ class Observation:
     psf: Tensor | None = None
     white_level: float | None = None
     pixel_size: tuple[float, ...] | None = None
+    pairs: Sequence[tuple[Tensor, Tensor]] = ()
 
 
 @dataclass
@@ -83,6 +85,7 @@ class Problem:
         batch: the observed frames in the problem's units, at the stage's resolution.
         spec: what the forward model wants of the kernels.
         latent_shape: (frames, channels, *spatial) of the latent image.
+        pairs: batches with their truth, in the problem's units at full resolution, to be drawn from with `rng`.
     """
 
     batch: Batch
@@ -100,6 +103,7 @@ class Problem:
     context: Context
     stage: Stage
     rng: Generator = field(repr=False)
+    pairs: Sequence[Batch] = ()
 
     def draw(self, batch: Batch, clock: Clock, rng: Generator | None) -> Draw:
         """One latent image from the image prior, in float32 whatever the network's precision."""
@@ -119,15 +123,19 @@ class Problem:
             predicted = response(predicted)
         return predicted
 
+    def counted(self, draw: Draw, target: Batch) -> Tensor | None:
+        """Which pixels of the target count for a draw, as weights of its shape; None where all do."""
+        if draw.weight is None or target.valid is None:
+            return target.valid if draw.weight is None else draw.weight
+        return draw.weight * target.valid
+
     def misfit(self, draw: Draw, kernel: Tensor, batch: Batch, clock: Clock) -> Tensor:
         """The weighted sum of the misfits: a scalar.
 
         Where `draw` or `batch` say which pixels count, only those do.
         """
         target = self.forward.target(batch)
-        weight = target.valid if draw.weight is None else draw.weight
-        if draw.weight is not None and target.valid is not None:
-            weight = draw.weight * target.valid
+        weight = self.counted(draw, target)
         predicted = self.predict(draw.latent, kernel)
         terms = [
             factor * misfit(predicted, target.observed, weight)
@@ -152,7 +160,7 @@ class Problem:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.image.load_state_dict(state["image"])
         self.kernels.load_state_dict(state["kernels"])
-        self.rng.set_state(state["rng"])
+        self.rng.set_state(state["rng"].cpu())
 
     def finish(self, estimate: Estimate, full: Shape) -> Estimate:
         """The estimate in the observed window, at full resolution (spatial shape `full`) and in the input's units."""
@@ -161,7 +169,9 @@ class Problem:
             estimate.image = resize(estimate.image, full)
             if estimate.spread is not None:
                 estimate.spread = resize(estimate.spread, full)
-        if self.stage.scale != 1:
+        if self.spec.kind == "flow" and self.stage.scale != 1:
+            estimate.kernel = resize(estimate.kernel[None], full, "linear")[0] / self.stage.scale
+        elif self.stage.scale != 1:
             shape = tuple(math.ceil(size / self.stage.scale) | 1 for size in self.spec.shape)
             estimate.kernel = resample_kernel(estimate.kernel, 1 / self.stage.scale, shape)
         if estimate.spread is not None:
@@ -193,7 +203,8 @@ def build(
         if dims not in part.registered.component.dims:
             works = " and ".join(f"{n}-D" for n in sorted(part.registered.component.dims))
             raise CompositionError(f"{slot} {part.name!r} works in {works}; the image has {dims} spatial dimensions")
-    rng = compute.generator(seed)
+    _check_region(observation, stage)
+    rng = compute.generator(seed_of(seed, (1,)))  # not the numbers that the parts are set up with
     setup = torch.Generator().manual_seed(seed)
     context = Context(compute, setup, pixel_size=observation.pixel_size, scale=stage.scale, notes=notes)
     responses = [part.build() for part in resolved.having("forward_model", "response")]
@@ -201,7 +212,9 @@ def build(
     forward: ForwardModel[Any] = resolved.base("forward_model").build()
     context.psf = compute.tensor(observation.psf) if observation.psf is not None else None
     spec = forward.spec(_full_shape(observation, stage), context)
-    if stage.scale != 1:
+    if spec.kind == "flow":
+        spec = replace(forward.spec(tuple(batch.observed.shape), context), scale=stage.scale)
+    elif stage.scale != 1:
         scaled = tuple(math.ceil(size * stage.scale) | 1 for size in spec.shape)
         spec = KernelSpec(scaled, spec.count, spec.kind, stage.scale)
         if context.psf is not None:
@@ -239,6 +252,7 @@ def build(
         context=context,
         stage=stage,
         rng=rng,
+        pairs=_pairs(observation, intensity, context),
     )
 
 
@@ -255,6 +269,30 @@ def _full_shape(observation: Observation, stage: Stage) -> Shape:
     if stage.crop is not None:
         spatial = [stop - start for start, stop in stage.crop]
     return (len(stage.frames) if stage.frames is not None else frames, channels, *spatial)
+
+
+def _pairs(observation: Observation, intensity: Intensity, context: Context) -> list[Batch]:
+    def scaled(frames: Tensor) -> Tensor:
+        frames = context.compute.tensor(frames)
+        for response in intensity.responses:
+            frames = response.calibrate(frames, context)
+        return (frames - intensity.offset) / intensity.peak
+
+    return [
+        Batch(scaled(blurred), tuple(range(blurred.shape[0])), truth=scaled(sharp))
+        for blurred, sharp in observation.pairs
+    ]
+
+
+def _check_region(observation: Observation, stage: Stage) -> None:
+    frames, _, *spatial = observation.pixels.shape
+    if stage.frames is not None and max(stage.frames) >= frames:
+        raise ImageError(f"a stage uses the frames {', '.join(map(str, stage.frames))}; the image has {frames}")
+    if stage.crop is not None and (
+        len(stage.crop) != len(spatial) or any(stop > size for (_, stop), size in zip(stage.crop, spatial, strict=True))
+    ):
+        spans = ",".join(f"{start}:{stop}" for start, stop in stage.crop)
+        raise ImageError(f"a stage uses the region {spans}; the image has {_words(spatial)} pixels")
 
 
 def _chosen(tensor: Tensor, stage: Stage) -> Tensor:

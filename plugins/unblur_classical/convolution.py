@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 from torch import Tensor
@@ -62,8 +63,9 @@ class SingleConvolution(ForwardModel[ConvolutionParams]):
         kernel = estimate.kernel
         offset: Shape = tuple((k - 1) // 2 for k in kernel.shape[1:])
         if self.params.placement == "located":
-            offset = locate(estimate.image, observed).offset
-            kernel = kernel_at(kernel, offset)
+            found = locate(estimate.image, observed).offset
+            with contextlib.suppress(ImageError):  # raised where the shift leaves nothing of the kernel
+                kernel, offset = kernel_at(kernel, found), found
         shape = observed.shape[2:]
         spread = None if estimate.spread is None else cut(estimate.spread, offset, shape)
         return Estimate(cut(estimate.image, offset, shape), kernel, spread)

@@ -30,7 +30,8 @@ def given(prior: str, spec: KernelSpec, context: Context) -> Tensor:
         )
     if psf.ndim - 1 != len(spec.shape) or psf.shape[0] not in (1, spec.count):
         raise ImageError(
-            f"a PSF of {psf.shape[0]} kernel(s) in {psf.ndim - 1}-D; the forward model wants {spec.count} in {len(spec.shape)}-D"
+            f"a PSF of {psf.shape[0]} kernel(s) in {psf.ndim - 1}-D; "
+            f"the forward model wants {spec.count} in {len(spec.shape)}-D"
         )
     fitted = fit_kernel(psf, spec.shape)
     if any(n > k for n, k in zip(psf.shape[1:], spec.shape, strict=True)):

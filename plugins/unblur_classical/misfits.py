@@ -16,10 +16,10 @@ _DARK = 1e-3
 
 
 def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
-    """Mean of `values` with weights of the same shape; zero where all weights are zero."""
+    """Mean of `values` with weights that broadcast to their shape; zero where all weights are zero."""
     if weight is None:
         return values.mean()
-    return (values * weight).sum() / weight.sum().clamp_min(1e-12)
+    return (values * weight).sum() / weight.expand_as(values).sum().clamp_min(1e-12)
 
 
 class Squared(Misfit[SquaredParams]):
@@ -43,9 +43,9 @@ class Huber(Misfit[HuberParams]):
 class Poisson(Misfit[PoissonParams]):
     """Mean Poisson deviance 2 (λ - n + n log(n / λ)) of n observed for λ predicted photons.
 
-    It is near 1 where the residual is photon noise, and zero for a perfect prediction. Read noise of variance v is taken as
-    v more photons in n and in λ (the shifted Poisson model of Snyder et al. 1995). Below a thousandth of the peak λ goes
-    on as an exponential function, so that the misfit stays finite and convex in predictions of any sign.
+    It is near 1 where the residual is photon noise, zero for a perfect prediction. Read noise of variance v is taken
+    as v more photons in n and in λ (the shifted Poisson model of Snyder et al. 1995). Below a thousandth of the peak λ
+    goes on as an exponential function, so that the misfit stays finite and convex in predictions of any sign.
     """
 
     photons = 1.0
@@ -79,7 +79,8 @@ class Ssim(Misfit[SsimParams]):
     def init(self, batch: Batch, context: Context) -> None:
         if min(batch.observed.shape[2:]) < SSIM_TAPS:
             raise ImageError(
-                f"misfit 'ssim' compares windows of {SSIM_TAPS} pixels; the image has {tuple(batch.observed.shape[2:])} here"
+                f"misfit 'ssim' compares windows of {SSIM_TAPS} pixels; "
+                f"the image has {tuple(batch.observed.shape[2:])} pixels at this resolution"
             )
 
     def __call__(self, predicted: Tensor, observed: Tensor, weight: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Parameters of forward model, terms, pixels, kernels and stopping rules; without torch, so that listing them costs nothing."""
+"""Parameters of forward model, terms, pixels, kernels and stopping rules; without torch, so that listing is cheap."""
 
 from __future__ import annotations
 
@@ -24,16 +24,24 @@ class ConvolutionParams:
     boundary: Annotated[
         Literal["valid", "periodic", "same"],
         Doc(
-            "What lies beyond the borders: more of the latent image, which is larger by the kernel's size less one (valid); "
-            "the opposite border (periodic); zero (same)."
+            "What lies beyond the borders: more of the latent image, which is larger by the kernel's size less one "
+            "(valid); the opposite border (periodic); zero (same)."
         ),
     ] = "valid"
     placement: Annotated[
         Literal["centred", "located"],
         Doc(
-            "Where the result lies in a larger latent image: at the kernel's origin, or where it is most like the observed one."
+            "Where the result lies in the larger latent image: at the kernel's origin, or where it resembles the input "
+            "most, and the kernel is shifted to match (at its origin if that would move all of it out of its support)."
         ),
     ] = "centred"
+
+    def __post_init__(self) -> None:
+        if self.placement == "located" and self.boundary != "valid":
+            raise ValueError(
+                f"placement 'located' with boundary {self.boundary!r}, under which the latent image is not larger than "
+                "the observed one; choose boundary 'valid' or placement 'centred'"
+            )
 
 
 @dataclass(frozen=True)
@@ -58,9 +66,7 @@ class PoissonParams:
     photons: Annotated[
         float | None,
         Gt(0),
-        Doc(
-            "Photons at the peak intensity. If not given, intensities (after a camera's calibration) are taken as photons."
-        ),
+        Doc("Photons at the peak intensity. If not given, intensities (after a camera's calibration) are photons."),
         Unit("photons"),
     ] = None
     read_noise: Annotated[float, Ge(0), Doc("Standard deviation of the noise of reading."), Unit("photons")] = 0.0
@@ -132,9 +138,7 @@ class KernelL2Params:
     weight: Annotated[Schedule, Ge(0), Doc("Factor of the squared norm beside the misfit.")] = 1e-4
     reduction: Annotated[
         Literal["sum", "mean"],
-        Doc(
-            "Sum over the kernel's weights, the norm of the paper, or their mean, which is smaller by the kernel's size."
-        ),
+        Doc("Sum over the kernel's weights (the norm of the paper) or mean, which is smaller by the kernel's size."),
     ] = "sum"
 
 

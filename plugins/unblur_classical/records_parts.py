@@ -115,7 +115,7 @@ KERNEL_PRIORS = [
         target="unblur_classical.kernels:Free",
         params=params.FreeKernelParams,
         summary="Every weight of the kernel is an unknown of its own.",
-        provides=frozenset({"learns", "pixels", "single"}),
+        provides=frozenset({"learns", "pixels", "single", "grid"}),
     ),
     Component(
         name="gaussian",
@@ -198,7 +198,7 @@ STOPPING_RULES = [
         role="selector",
         target="unblur_classical.moving_variance:SmallestVariance",
         params=params.SmallestVarianceParams,
-        summary="Returns the iterate at which the latest images varied least; the last one in stages shorter than the window.",
+        summary="Returns the iterate at which the latest images varied least; the last one if steps are few.",
         source="Wang et al. 2021; Zhuang et al. 2023, Algorithm 1",
     ),
 ]

@@ -20,8 +20,8 @@ _TOE = 1e-3
 class Gamma(Response[GammaParams]):
     """g(z) = z^(1/gamma) on the prediction, so that blur happens in linear light: Chen et al. 2022, section 3.
 
-    The noise is not touched, since nothing is undone on the data. The result is displayed like the input: g is applied to
-    the latent image too, and the standard deviation is that of the latent image times the slope of g.
+    The noise is not touched, since nothing is undone on the data. The result is displayed like the input: g is applied
+    to the latent image too, and the standard deviation is that of the latent image times the slope of g.
     """
 
     peak = 1.0
@@ -44,7 +44,10 @@ class Gamma(Response[GammaParams]):
 
 
 class Saturation(Response[SaturationParams]):
-    """R(z) = z - log(1 + exp(a (z - level))) / a on the prediction, smooth in z: Whyte, Sivic, Zisserman 2014, eq. 9."""
+    """R(z) = z - log(1 + exp(a (z - level))) / a on the prediction: Whyte, Sivic, Zisserman 2014, eq. 9.
+
+    The latent image may be brighter than the level.
+    """
 
     def init(self, batch: Batch, context: Context) -> None:
         if not context.bounded:

@@ -30,7 +30,7 @@ class MaxSteps(StoppingRule[MaxStepsParams]):
 
 
 class MaxSeconds(StoppingRule[MaxSecondsParams]):
-    """Ends the run after a time. The driver plans the steps by `budget`; the rule itself acts where the plan was too long."""
+    """Ends the run after a time. Steps are planned by `budget`; the rule itself acts where the plan was too long."""
 
     ends = "run"
 
@@ -76,14 +76,17 @@ class NoProgress(StoppingRule[NoProgressParams]):
 class NoiseLevel(StoppingRule[NoiseLevelParams]):
     """Ends the stage when the mean squared residual is at most (factor · noise + margin)²: the discrepancy principle.
 
-    Morozov 1966; with a margin and on the masked pixels Chen et al. 2022, section 5. The residual is predicted anew from the
-    step's draw, whatever misfit the step used. The noise is estimated by Chen, Zhu, Heng 2015.
+    Morozov 1966; with a margin and on the masked pixels Chen et al. 2022, section 5. The residual is predicted anew
+    from the step's draw, whatever misfit the step used. The noise is estimated by Chen, Zhu, Heng 2015, or the given
+    one, which falls with the stage's resolution as pixels are averaged.
     """
 
     def init(self, problem: Problem) -> None:
         self.problem = problem
         noise = self.params.noise
-        if noise is None:
+        if noise is not None:
+            noise *= problem.stage.scale ** (problem.batch.observed.ndim / 2 - 1)
+        else:
             noise = float(noise_std(problem.batch.observed).square().mean().sqrt())
             problem.context.note(f"noise-level: noise of {noise:.3g} of the peak, estimated from the observed image")
         self.level = self.params.factor * noise + self.params.margin
@@ -95,11 +98,8 @@ class NoiseLevel(StoppingRule[NoiseLevelParams]):
         with torch.no_grad():
             kernel = info.kernel if info.kernel is not None else problem.kernel(draw.latent, clock, None)
             target = problem.forward.target(problem.batch)
-            weight = target.valid if draw.weight is None else draw.weight
-            if draw.weight is not None and target.valid is not None:
-                weight = draw.weight * target.valid
             squares = (problem.predict(draw.latent, kernel) - target.observed).square()
-            residual = math.sqrt(float(weighted_mean(squares, weight)))
+            residual = math.sqrt(float(weighted_mean(squares, problem.counted(draw, target))))
         return f"residual {residual:.3g} is down to the noise, {self.level:.3g}" if residual <= self.level else None
 
 

@@ -70,8 +70,8 @@ def unblur_methods() -> Iterable[Method]:
         name="practical-bid",
         summary="Blind, without knowing the kernel's size, and under strong noise of any kind.",
         good_for=(
-            "Photographs with uniform blur when the kernel size is unknown, the noise is strong or has outliers, or there may be no blur "
-            "at all. With little noise and a known kernel size, selfdeblur is as good."
+            "Photographs with uniform blur when the kernel size is unknown, the noise is strong or has outliers, or "
+            "there may be no blur at all. With little noise and a known kernel size, selfdeblur is as good."
         ),
         presets=PRESETS,
         reference=SOURCE,

@@ -35,7 +35,10 @@ class DipUnetPrior(NetworkImagePrior[Any]):
 
 
 class SirenPrior(NetworkKernelPrior[Any]):
-    """Kernels as continuous functions (Zhuang et al. 2023, eq. 21): SIREN, a sigmoid, discretised and divided by the sum."""
+    """Kernels as continuous functions (Zhuang et al. 2023, eq. 21): SIREN and a sigmoid.
+
+    Reading: a sigmoid fixes no scale, so the discretised kernel is divided by its sum.
+    """
 
     positions: Tensor
 

@@ -102,10 +102,10 @@ def unblur_estimators() -> Iterable[Component]:
 def unblur_methods() -> Iterable[Method]:
     yield Method(
         name="selfdeblur",
-        summary="Blind: two untrained networks, one for the image and one for the kernel, fitted to the one blurred image.",
+        summary="Blind: two untrained networks, for image and kernel, fitted to the one blurred image.",
         good_for=(
-            "Photographs with uniform motion blur, little noise, and a kernel size that is roughly known. With strong noise or an "
-            "unknown kernel size, practical-bid is better."
+            "Photographs with uniform motion blur, little noise, and a kernel size that is roughly known. With strong "
+            "noise or an unknown kernel size, practical-bid is better."
         ),
         presets=PRESETS,
         reference=SOURCE,

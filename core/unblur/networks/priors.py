@@ -45,7 +45,7 @@ class NetworkImagePrior(ImagePrior[N]):
 
     @abstractmethod
     def build(self, channels: int, dims: int, head: str, rng: Generator) -> nn.Module:
-        """The network from `input_channels` to `channels` in `dims` dimensions, called as ``network(z, rng=, dropout=)``."""
+        """The network from `input_channels` to `channels`, called as ``network(z, rng=, dropout=)``."""
 
     def init(self, shape: Shape, batch: Batch, context: Context) -> None:
         params: Any = self.params

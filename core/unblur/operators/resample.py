@@ -153,9 +153,10 @@ def _matrix(
     weights = weights / weights.sum(1, keepdim=True)
     if edge == "zero":
         weights = weights * ((columns >= 0) & (columns < old))
-    matrix = torch.zeros(new, old, dtype=torch.float64)
-    matrix.scatter_add_(1, columns.long().clamp(0, old - 1), weights)
-    return matrix.to(dtype=dtype, device=device)
+    with torch.inference_mode(False):  # a matrix kept from inference could not be used in training
+        matrix = torch.zeros(new, old, dtype=torch.float64)
+        matrix.scatter_add_(1, columns.long().clamp(0, old - 1), weights.clone())
+        return matrix.to(dtype=dtype, device=device)
 
 
 def _weights(distance: Tensor, method: Method, widening: float) -> Tensor:

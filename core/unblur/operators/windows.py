@@ -186,8 +186,10 @@ def _slide(image: Tensor, taps: tuple[float, ...], dims: int) -> Tensor:
         count = image.shape[axis] - size + 1
         pairs = size // 2 if symmetric else 0
         result = torch.zeros_like(image.narrow(axis, 0, count), memory_format=torch.contiguous_format)
+        both = torch.empty_like(result)
         for i in range(pairs):
-            result.add_(image.narrow(axis, i, count) + image.narrow(axis, size - 1 - i, count), alpha=taps[i])
+            torch.add(image.narrow(axis, i, count), image.narrow(axis, size - 1 - i, count), out=both)
+            result.add_(both, alpha=taps[i])
         for i in range(pairs, size - pairs):
             result.add_(image.narrow(axis, i, count), alpha=taps[i])
         image = result

@@ -40,8 +40,8 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         torch.save(content, temporary)
 
 
-def load(path: Path, fingerprint: str) -> Checkpoint | None:
-    """Read a checkpoint; None if there is none.
+def load(path: Path, fingerprint: str, device: torch.device | str = "cpu") -> Checkpoint | None:
+    """Read a checkpoint, its tensors onto a device; None if there is none.
 
     Raises:
         CheckpointError: it cannot be read, or was made with another input, other settings or versions.
@@ -49,7 +49,7 @@ def load(path: Path, fingerprint: str) -> Checkpoint | None:
     if not path.exists():
         return None
     try:
-        checkpoint = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+        checkpoint = Checkpoint(**torch.load(path, map_location=device, weights_only=True))
     except (OSError, RuntimeError, TypeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{path}: not a readable checkpoint ({error}). Delete it to start anew") from error
     if checkpoint.fingerprint != fingerprint:

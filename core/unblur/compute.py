@@ -51,7 +51,9 @@ class Compute:
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         """Threads and determinism for the duration of a run; what was set before comes back."""
-        threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+        threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
@@ -60,7 +62,8 @@ class Compute:
             yield
         finally:
             torch.set_num_threads(threads)
-            torch.use_deterministic_algorithms(deterministic)
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            torch.backends.cudnn.benchmark = benchmark
 
     def autocast(self) -> Any:
         """The precision for networks; whatever needs float32 (kernels, misfits, transforms) stays outside."""

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from unblur.checkpoint import Checkpoint, load, save
 from unblur.components import Clock, Estimate, Info, Selector, Shape, StoppingRule
 from unblur.compute import Compute
-from unblur.errors import DivergedError
+from unblur.errors import CheckpointError, DivergedError
 from unblur.pipeline import Pipeline, Resolved, Stage, resolve
 from unblur.problem import Observation, Problem, build
 from unblur.registry import Registry
@@ -69,7 +70,7 @@ class Outcome:
         estimate: selected iterate, in the input's units, (frames, channels, *spatial).
         reason: why it stopped.
         plan, executed: steps per stage, planned and done.
-        misfits: the misfit of every executed step of the last stage.
+        misfit: of the last executed step.
         residual: standard deviation of observed minus predicted in the problem's units: consistency with the model.
     """
 
@@ -134,7 +135,9 @@ class Run:
         self._elapsed = 0.0
         self._misfit = math.nan
         self._rewinds = 0
-        self._selected: tuple[int, dict[str, Any]] | None = None
+        self._selected: tuple[int, dict[str, Any], dict[str, Any]] | None = None
+        self._ended: tuple[str, bool] | None = None
+        self._last_save = 0.0
         self._safe: dict[str, Any] | None = None
 
     def events(self, resume: bool = False) -> Generator[Event, None, Outcome]:
@@ -144,15 +147,42 @@ class Run:
             DivergedError: the misfit stayed NaN or infinite after one return with a smaller step.
             CheckpointError: the checkpoint to resume belongs to another run.
         """
-        self._begin = time.perf_counter()
-        saved = load(self._checkpoint, self._fingerprint) if resume and self._checkpoint else None
+        self._begin = self._last_save = time.perf_counter()
+        saved = None
+        if resume and self._checkpoint:
+            saved = load(self._checkpoint, self._fingerprint, self.compute.device)
+        if saved is not None and len(saved.plan) != len(self.plan):
+            raise CheckpointError(
+                f"{self._checkpoint}: of {len(saved.plan)} stages, but the pipeline has {len(self.plan)}"
+            )
         with self.compute.running():
             return (yield from self._stages(saved))
 
     def preview(self) -> Estimate:
         """The current estimate, in the observed window and the input's units."""
-        estimate = current(self._problem, self._state, self._clock(self._step))
-        return self._problem.finish(estimate, tuple(self.observation.pixels.shape[2:]))
+        return self._placed(self._finished(current(self._problem, self._state, self._clock(self._step))))
+
+    def _finished(self, estimate: Estimate) -> Estimate:
+        """In the input's units, at full resolution, of the region and the frames that the stage uses."""
+        crop = self._problem.stage.crop
+        full = tuple(self.observation.pixels.shape[2:] if crop is None else (stop - start for start, stop in crop))
+        return self._problem.finish(copy.copy(estimate), full)
+
+    def _placed(self, finished: Estimate) -> Estimate:
+        """The same, of the whole input's size: NaN where the stage does not look."""
+        stage, shape = self._problem.stage, self.observation.pixels.shape
+        if stage.crop is None and stage.frames is None:
+            return finished
+        frames = list(stage.frames or range(shape[0]))
+        region = tuple(slice(start, stop) for start, stop in stage.crop or [(0, size) for size in shape[2:]])
+
+        def place(part: Tensor) -> Tensor:
+            whole = part.new_full((shape[0], part.shape[1], *shape[2:]), math.nan)
+            whole[(slice(None), slice(None), *region)][frames] = part
+            return whole
+
+        spread = None if finished.spread is None else place(finished.spread)
+        return Estimate(place(finished.image), finished.kernel, spread)
 
     def _stages(self, saved: Checkpoint | None) -> Generator[Event, None, Outcome]:
         reason = "planned steps done"
@@ -183,8 +213,7 @@ class Run:
         elif self._index > 0:
             earlier, estimate = self._problem, self._selected_estimate()
             if segment.first:
-                finished = self._problem.finish(copy.copy(estimate), tuple(observation.pixels.shape[2:]))
-                observation = dataclasses.replace(observation, psf=finished.kernel)
+                observation = dataclasses.replace(observation, psf=self._finished(estimate).kernel)
                 self.notes.append("the kernel of the blind stages is taken as known in what follows")
             else:
                 shape, centre = next_shape(earlier, estimate, stage)
@@ -199,7 +228,7 @@ class Run:
         self._selector: Selector[Any] = segment.resolved.having("stopping", "selector")[0].build()
         for part in (*self._rules, self._selector):
             part.init(problem)
-        self._step, self._selected, self._safe = 0, None, None
+        self._step, self._selected, self._safe, self._ended = 0, None, None, None
         if saved is not None:
             self._restore(saved)
 
@@ -212,35 +241,37 @@ class Run:
 
     def _steps(self) -> Generator[Event, None, tuple[str, bool] | None]:
         """The steps of one stage; the reason why it ended early and whether that ends the run."""
-        problem, began, last_save = self._problem, time.perf_counter(), time.perf_counter()
-        done = self._step
-        while self._step < self.plan[self._index]:
+        problem, began, done = self._problem, time.perf_counter(), 0
+        candidate: dict[str, Any] | None = None
+        while self._ended is None and self._step < self.plan[self._index]:
             if self._step % SAFETY_INTERVAL == 0:
-                self._safe = copy.deepcopy(self._snapshot())
+                candidate = copy.deepcopy(self._snapshot())
+                self._safe = self._safe or candidate
             info = problem.estimator.step(problem, self._state, problem.batch, self._clock(self._step))
             self._misfit = float(info.misfit)
             self._step += 1
             self.executed[self._index] = self._step
             if not math.isfinite(self._misfit):
+                candidate = None
                 self._step_back()
                 continue
-            self._pace[self._index] = (time.perf_counter() - began) / max(1, self._step - done)
-            ended = self._judge(info)
+            if candidate is not None:  # only now: a state can be spoilt before a misfit shows it
+                self._safe, candidate = candidate, None
+            done += 1
+            self._pace[self._index] = (time.perf_counter() - began) / done
+            self._ended = self._judge(info)
             yield self._event()
-            if self.cancel.reason is not None:
+            if self.cancel.reason is not None and not (self._ended and self._ended[1]):
                 self._save()
                 return self.cancel.reason, True
-            if ended is not None:
-                return ended
-            if time.perf_counter() - last_save >= self._interval:
+            if time.perf_counter() - self._last_save >= self._interval:
                 self._save()
-                last_save = time.perf_counter()
-        return None
+        return self._ended
 
     def _judge(self, info: Info) -> tuple[str, bool] | None:
         clock = self._clock(self._step)
         if self._selector.better(info, clock):
-            self._selected = (self._step, copy.deepcopy(self._problem.state_dict()))
+            self._selected = (self._step, *copy.deepcopy((self._problem.state_dict(), self._state.state_dict())))
         for rule in self._rules:
             reason = rule.update(info, clock)
             if reason is not None:
@@ -271,6 +302,7 @@ class Run:
             "selector": self._selector.state_dict(),
             "selected": self._selected,
             "step": self._step,
+            "ended": self._ended,
         }
 
     def _load_snapshot(self, snapshot: dict[str, Any]) -> None:
@@ -280,7 +312,7 @@ class Run:
             rule.load_state_dict(state)
         self._selector.load_state_dict(snapshot["selector"])
         self._selected = snapshot["selected"]
-        self._step = snapshot["step"]
+        self._step, self._ended = snapshot["step"], snapshot["ended"]
 
     def _step_back(self) -> None:
         """Back to the last safe state, once, with smaller steps."""
@@ -298,6 +330,7 @@ class Run:
         self.notes.append(f"misfit not finite in step {at}: went back to step {self._step} with smaller steps")
 
     def _save(self) -> None:
+        self._last_save = time.perf_counter()
         if self._checkpoint is None:
             return
         save(
@@ -319,7 +352,12 @@ class Run:
         )
 
     def _restore(self, saved: Checkpoint) -> None:
-        self._load_snapshot(saved.snapshot)
+        try:
+            self._load_snapshot(saved.snapshot)
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self._checkpoint}: does not fit these parts ({error}). Delete it to start anew"
+            ) from error
         self._safe, self._rewinds = saved.safe, saved.rewinds
         self.plan, self.executed, self._pace = list(saved.plan), list(saved.executed), list(saved.pace)
         self._elapsed, self.notes[:] = saved.elapsed, saved.notes
@@ -329,8 +367,9 @@ class Run:
         """The estimate of the selected iterate; the problem's parts end in that state."""
         step = self._step
         if self._selected is not None:
-            step, state = self._selected
-            self._problem.load_state_dict(state)
+            step, problem, state = copy.deepcopy(self._selected)
+            self._problem.load_state_dict(problem)
+            self._state.load_state_dict(state)
         self._selected_step = step
         return current(self._problem, self._state, self._clock(step))
 
@@ -342,12 +381,16 @@ class Run:
             error = target.observed - problem.predict(estimate.image, estimate.kernel)
             residual = float(error.std() if target.valid is None else error[target.valid > 0].std())
         if problem.stage.scale != 1:
-            self.notes.append(f"stopped at {problem.stage.scale:g} of the resolution: the image was enlarged from there")
-        finished = problem.finish(estimate, tuple(self.observation.pixels.shape[2:]))
+            self.notes.append(
+                f"stopped at {problem.stage.scale:g} of the resolution: the image was enlarged from there"
+            )
+        finished = self._finished(estimate)
         if not bool(torch.isfinite(finished.image).all()):
             raise DivergedError("the restored image has pixels that are not finite; nothing of it is kept")
+        if problem.stage.crop is not None or problem.stage.frames is not None:
+            self.notes.append("stopped in a stage that looks at a part of the input: the image is NaN outside of it")
         return Outcome(
-            estimate=finished,
+            estimate=self._placed(finished),
             reason=reason,
             plan=self.plan,
             executed=self.executed,

@@ -172,7 +172,8 @@ class Pipeline:
 
         Args:
             settings: ``"slot.parameter"`` (of the base) or ``"slot.part.parameter"`` to a value; ``"slot"`` to a name
-                or a list of names (base first) to fill the slot anew; ``"stages.N.steps"``; ``"then.…"`` for what follows.
+                or a list of names (base first) to fill the slot anew; ``"stages.N.steps"``;
+                ``"then.…"`` for what follows.
 
         Raises:
             ParameterError: the address names nothing in this pipeline.
@@ -220,6 +221,7 @@ class Pipeline:
         """
         registry = registry or default_registry()
         known_kernel = False
+        segment = self
         for segment in self.segments():
             if segment.stages[0].support == "shrink":
                 raise CompositionError(
@@ -228,6 +230,8 @@ class Pipeline:
             for stage in segment.stages:
                 check_fit(resolve(segment.in_stage(stage), registry), registry, known_kernel)
             known_kernel = True
+        if segment.stages[-1].frames is not None or segment.stages[-1].crop is not None:
+            raise CompositionError("the last stage looks at a part of the image; add one without frames and crop")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in TOML."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from unblur.components import Clock, Shape
 from unblur.compute import Compute, human_bytes, saved_bytes
-from unblur.errors import ResourceError
+from unblur.errors import ImageError, ResourceError
 from unblur.pipeline import Pipeline, Resolved, Stage, resolve
 from unblur.problem import Observation, Problem, build
 from unblur.registry import Registry
@@ -103,11 +103,14 @@ def _memory(resolved: Resolved, stage: Stage, observation: Observation, compute:
     whole = Stage(steps=1, frames=stage.frames, crop=None)
     region = tuple(slice(0, min(size, _PROBE)) for size in full)
     cut = dataclasses.replace(observation, pixels=observation.pixels[(slice(None), slice(None), *region)], valid=None)
-    probe = build(resolved, whole, cut, compute, 0, notes)
+    try:
+        probe = build(resolved, whole, cut, compute, 0, notes)
+    except ImageError:  # the kernel is larger than the probe
+        probe = build(resolved, whole, observation, compute, 0, notes)
     state = probe.estimator.init(probe, None)
     kept = saved_bytes(lambda: probe.estimator.step(probe, state, probe.batch, Clock(0, 1)))
     fixed = 4 * sum(_bytes(tensor) for tensor in (*probe.image.parameters(), *probe.kernels.parameters()))
-    frames, channels = observation.pixels.shape[:2]
+    frames, channels = probe.batch.observed.shape[:2]
     latent = probe.forward.latent_shape((frames, channels, *(math.ceil(n * stage.scale) for n in full)), probe.spec)
     growth = math.prod(latent) / math.prod(probe.latent_shape)
     work = 24 * 4 * math.prod(latent)
@@ -123,8 +126,9 @@ def _refuse(need: int, compute: Compute, observation: Observation) -> None:
     if need <= free:
         return
     spatial: Sequence[int] = observation.pixels.shape[2:]
-    fits = tuple(math.floor(size * math.sqrt(free / need)) for size in spatial)
+    fits = tuple(math.floor(size * (free / need) ** (1 / len(spatial))) for size in spatial)
     raise ResourceError(
-        f"{'x'.join(map(str, spatial))} pixels would need {human_bytes(need)} of memory, {human_bytes(free)} are free on "
-        f"{compute.device}; about {'x'.join(map(str, fits))} would fit, or fewer channels in the network (--preset fast)"
+        f"{'x'.join(map(str, spatial))} pixels would need {human_bytes(need)} of memory, {human_bytes(free)} are free "
+        f"on {compute.device}; about {'x'.join(map(str, fits))} would fit, or fewer channels in the network "
+        "(--preset fast)"
     )

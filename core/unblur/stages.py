@@ -5,24 +5,39 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from unblur.components import Clock, Estimate, Shape, Transfer
+from unblur.compute import seed_of
+from unblur.operators.resample import resample_kernel, resize, resize_latent, shift
 from unblur.pipeline import Stage
 from unblur.problem import Problem
 
 _FAINT = 0.05
 """Weights below this part of the largest one do not hold the support open."""
 
+_ABOVE_NOISE = 4.0
+"""Standard deviations of the noise at the rim of a kernel above which a weight counts."""
+
+_SPECK = 0.05
+"""Connected weights that sum to less than this part of the heaviest do not hold the support open."""
+
 _MARGIN = 0.25
 """Room left on each side of the support found, as a part of its size."""
 
 
-def next_shape(earlier: Problem, estimate: Estimate, stage: Stage) -> tuple[Shape, tuple[float, ...]]:
-    """Kernel shape for the next stage, and where its centre lies in the earlier kernel (earlier pixels from its origin)."""
+def next_shape(earlier: Problem, estimate: Estimate, stage: Stage) -> tuple[Shape | None, tuple[float, ...]]:
+    """Kernel shape for the next stage, and its centre in the earlier kernel (earlier pixels from the origin).
+
+    None for a flow field, whose shape follows from the image.
+    """
     ratio = stage.scale / earlier.stage.scale
     shape, centre = earlier.spec.shape, (0.0,) * len(earlier.spec.shape)
+    if earlier.spec.kind == "flow":
+        return None, centre
     if stage.support == "shrink":
         shape, centre = support(estimate.kernel)
     if ratio == 1:
@@ -31,67 +46,63 @@ def next_shape(earlier: Problem, estimate: Estimate, stage: Stage) -> tuple[Shap
 
 
 def support(kernel: Tensor) -> tuple[Shape, tuple[float, ...]]:
-    """Shape (odd) and centre (pixels from the origin) of what carries weight in kernels (count, *spatial), with a margin."""
-    strong = (kernel > _FAINT * kernel.amax()).any(dim=0)
+    """Shape (odd) and centre (pixels from the origin) of what carries weight in kernels (count, *spatial).
+
+    There is a margin on each side. What is faint, below the noise at the rim, or a speck does not count.
+    """
+    weights = kernel.detach().double().cpu().amax(dim=0).numpy()
+    inner = np.zeros(weights.shape, dtype=bool)
+    inner[tuple(slice(1, -1) if size > 2 else slice(None) for size in weights.shape)] = True
+    rim = weights[~inner] if not inner.all() else np.zeros(1)
+    noise = np.median(rim) + _ABOVE_NOISE * 1.4826 * np.median(np.abs(rim - np.median(rim)))
+    threshold = max(_FAINT * weights.max(), min(noise, 0.5 * weights.max()))
+    labels, count = ndimage.label(weights > threshold, np.ones((3,) * weights.ndim))
+    sums = ndimage.sum_labels(weights, labels, np.arange(1, count + 1))
+    strong = np.isin(labels, 1 + np.flatnonzero(sums >= _SPECK * sums.max()))
     sizes, centres = [], []
-    for axis, full in enumerate(strong.shape):
-        others = [other for other in range(strong.ndim) if other != axis]
-        places = torch.nonzero(strong.any(dim=others) if others else strong).flatten()
-        first, last = int(places[0]), int(places[-1])
+    for places, full in zip(np.nonzero(strong), strong.shape, strict=True):
+        first, last = int(places.min()), int(places.max())
         extent = last - first + 1
         sizes.append(min(full, (extent + 2 * max(1, math.ceil(_MARGIN * extent))) | 1))
-        centres.append((first + last) / 2 - full // 2)
-    return tuple(sizes), tuple(float(round(centre)) for centre in centres)
+        centres.append(float((first + last) // 2 - full // 2))
+    return tuple(sizes), tuple(centres)
 
 
 def transfer(earlier: Problem, later: Problem, centre: tuple[float, ...]) -> Transfer:
     """The map between the grids of two stages.
 
-    With displacements d and positions p relative to the origins, a kernel shifted by c, k'(d) = k(d + c), needs the latent
-    image x'(p) = x(p - c), so that the prediction stays what it was.
+    With displacements d and positions p relative to the origins, a kernel shifted by c, k'(d) = k(d + c), needs the
+    latent image x'(p) = x(p - c), so that the prediction stays what it was.
     """
     ratio = later.stage.scale / earlier.stage.scale
-    old, new = earlier.spec.shape, later.spec.shape
+    shape, count = later.spec.shape, later.spec.count
+    dims = len(shape)
+    sizes = zip(later.batch.observed.shape[2:], earlier.batch.observed.shape[2:], strict=True)
+    ratios = [new / old for new, old in sizes]  # of whole pixels, so that nothing drifts towards the far edges
 
     def latent(tensor: Tensor) -> Tensor:
-        for axis, size in enumerate(later.latent_shape[2:]):
-            positions = torch.arange(size, dtype=torch.float64) - _margin(later, axis)
-            places = (positions + 0.5) / ratio - 0.5 - centre[axis] + _margin(earlier, axis)
-            tensor = _sample(tensor, places, axis - len(new))
-        return tensor
+        images = shift(tensor.reshape(-1, 1, *tensor.shape[-dims:]), centre, "linear")
+        target = later.latent_shape[2:]
+        images = resize_latent(images, target, ratios, _surplus(earlier), _surplus(later), "linear")
+        return images.reshape(*tensor.shape[:-dims], *target)
 
     def kernel(tensor: Tensor) -> Tensor:
-        for axis, size in enumerate(new):
-            displacements = torch.arange(size, dtype=torch.float64) - size // 2
-            places = displacements / ratio + centre[axis] + old[axis] // 2
-            tensor = _sample(tensor, places, axis - len(new), outside=0.0)
-        if tensor.shape[0] != later.spec.count:
-            tensor = tensor.mean(dim=0, keepdim=True).expand(later.spec.count, *tensor.shape[1:])
-        return tensor / tensor.flatten(1).sum(1).clamp_min(1e-12).view(-1, *(1,) * len(new))
+        if later.spec.kind == "flow":
+            return resize(tensor[None], shape, "linear")[0] * ratio
+        tensor = shift(tensor[None], [-offset for offset in centre], "linear", "zero")[0]
+        tensor = resample_kernel(tensor, ratio, shape, "linear")
+        if tensor.shape[0] != count:
+            tensor = tensor.mean(dim=0, keepdim=True).expand(count, *shape)
+        return tensor / tensor.flatten(1).sum(1).clamp_min(1e-12).view(-1, *(1,) * dims)
 
     same = earlier.stage.crop == later.stage.crop and earlier.stage.frames == later.stage.frames
     return Transfer(latent, kernel, same)
 
 
-def _margin(problem: Problem, axis: int) -> int:
-    """Index of the latent pixel that lies on observed pixel 0; 0 where the latent image is not larger."""
-    larger = problem.latent_shape[2 + axis] > problem.batch.observed.shape[2 + axis]
-    return (problem.spec.shape[axis] - 1) // 2 if larger else 0
-
-
-def _sample(tensor: Tensor, places: Tensor, axis: int, outside: float | None = None) -> Tensor:
-    """Linear interpolation along one axis at fractional indices; beyond the ends the last value, or `outside`."""
-    size = tensor.shape[axis]
-    places = places.to(tensor.device)
-    inside = (places > -1) & (places < size)
-    clamped = places.clamp(0, size - 1)
-    left = clamped.floor().long().clamp(max=max(size - 2, 0))
-    share = (clamped - left).to(tensor.dtype)
-    shape = [1] * tensor.ndim
-    shape[axis] = -1
-    right = (left + 1).clamp(max=size - 1)
-    values = tensor.index_select(axis, left) * (1 - share).view(shape) + tensor.index_select(axis, right) * share.view(shape)
-    return values if outside is None else torch.where(inside.view(shape), values, values.new_tensor(outside))
+def _surplus(problem: Problem) -> Shape:
+    """The kernel's shape where the latent image is larger than the observed one by its margins; 1 where it is not."""
+    sizes = zip(problem.spec.shape, problem.latent_shape[2:], problem.batch.observed.shape[2:], strict=True)
+    return tuple(kernel if latent > observed else 1 for kernel, latent, observed in sizes)
 
 
 def hand_over(earlier: Problem, later: Problem, centre: tuple[float, ...], estimate: Estimate) -> None:
@@ -104,6 +115,6 @@ def hand_over(earlier: Problem, later: Problem, centre: tuple[float, ...], estim
 
 def current(problem: Problem, state: Any, clock: Clock) -> Estimate:
     """The estimate of a running problem, drawn with a generator of its own."""
-    rng = problem.context.compute.generator(clock.step)
+    rng = problem.context.compute.generator(seed_of(problem.rng.initial_seed(), (clock.stage, clock.step)))
     with torch.no_grad():
         return problem.estimator.estimate(problem, state, problem.batch, clock, rng)

@@ -90,7 +90,8 @@ class Alternating(Joint):
         return Info(misfit.detach(), draw, kernel)
 
     def soften(self, state: Any) -> bool:
-        return all([adam.soften() for adam in state.parts])
+        softened = [adam.soften() for adam in state.parts]
+        return all(softened)
 
 
 class _Several:

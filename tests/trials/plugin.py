@@ -36,7 +36,8 @@ class Trials:
         linear = "linear stationary"
         single = "kernel_prior:single"
         yield record("valid", parts.Valid, linear, single, params=parts.KernelSizeParams)
-        yield record("located", parts.Located, linear, single, params=parts.KernelSizeParams)
+        searched = single + " kernel_prior:learns"  # a known kernel stays where it is
+        yield record("located", parts.Located, linear, searched, params=parts.KernelSizeParams)
         yield record("periodic", parts.Periodic, linear + " periodic", single, params=parts.KernelSizeParams)
         yield record("svola", parts.Svola, "grid-model", "kernel_prior:grid", params=parts.GridParams)
         yield record("flow", parts.Flow, "video", "kernel_prior:flow", dims=frozenset({2}))

@@ -1,4 +1,4 @@
-"""Trial versions of all methods against the contracts: accepted, they run, what should learn learns, what is known stays."""
+"""Trial versions of all methods: accepted, they run, what should learn learns, what is known stays."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -101,4 +100,4 @@ def _bell(shape: Sequence[int], width: float) -> Tensor:
     for size in shape:
         places = torch.arange(size) - size // 2
         bell = bell[..., None] * torch.exp(-0.5 * (places / max(width * size, 0.5)) ** 2)
-    return bell / math.prod(shape)
+    return bell

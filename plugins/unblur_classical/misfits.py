@@ -14,6 +14,9 @@ from unblur_classical.part_params import HuberParams, PoissonParams, SquaredPara
 _DARK = 1e-3
 """Predictions below this part of the peak have the logarithm continued as a straight line."""
 
+_FEW = 1e-6
+"""Photons that stand for none where they divide."""
+
 
 def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
     """Mean of `values` with weights that broadcast to their shape; zero where all weights are zero."""
@@ -65,9 +68,9 @@ class Poisson(Misfit[PoissonParams]):
         raw = predicted * self.photons + self.params.read_noise**2
         bright, below = raw.clamp_min(dark), raw.clamp_max(dark) / dark - 1
         rate = bright - dark + dark * below.exp()
-        logarithm = bright.log() + below
-        deviance = rate - counts + torch.xlogy(counts, counts) - counts * logarithm
-        return 2 * weighted_mean(deviance, weight)
+        positive = counts.clamp_min(_FEW)
+        logarithm = torch.log1p((bright - positive) / positive) + below  # of rate / counts
+        return 2 * weighted_mean(rate - counts - counts * logarithm, weight)
 
 
 class Ssim(Misfit[SsimParams]):

@@ -58,7 +58,7 @@ class NoProgress(StoppingRule[NoProgressParams]):
         weights = misfit_weights(self.problem, clock)
         if weights != self.weights:
             self.misfits, self.weights = [], weights
-        self.misfits = [*self.misfits[1 - 2 * window :], float(info.misfit)]
+        self.misfits = [*self.misfits[1 - 2 * window :], float(info.misfit.detach())]
         if len(self.misfits) < 2 * window:
             return None
         before, after = sum(self.misfits[:window]) / window, sum(self.misfits[window:]) / window
@@ -125,7 +125,7 @@ class BestMisfit(Selector[NoParams]):
         weights = misfit_weights(self.problem, clock)
         if weights != self.weights:
             self.best, self.weights = math.inf, weights
-        misfit = float(info.misfit)
+        misfit = float(info.misfit.detach())
         if not misfit < self.best:
             return False
         self.best = misfit

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.classical.parts import batch, context, number, part, problem, rand
+from unblur.components import Clock, Draw
+from unblur.errors import ImageError
+
+MISFITS = ["squared", "huber", "poisson", "ssim"]
+
+
+def misfit(name: str, observed: Tensor, **params: Any) -> Any:
+    built = part("forward_model", name, **params)
+    built.init(batch(observed), context(photons=100.0))
+    return built
+
+
+@pytest.mark.parametrize("name", MISFITS)
+@pytest.mark.parametrize("shape", [(2, 3, 16, 17), (1, 1, 12, 13, 14)])
+def test_misfits_are_smallest_for_a_perfect_prediction(name: str, shape: tuple[int, ...]) -> None:
+    observed = 0.05 + 0.9 * rand(*shape)
+    term = misfit(name, observed)
+    predicted = observed.clone().requires_grad_()
+    value = term(predicted, observed, None)
+    (slope,) = torch.autograd.grad(value, predicted)
+    assert abs(number(value.detach())) < 1e-5
+    assert number(slope.abs().max()) < 1e-5
+    assert number(term(observed * 0.9 + 0.02, observed, None)) > 1e-4
+
+
+@pytest.mark.parametrize("name", MISFITS)
+def test_pixels_of_weight_zero_count_for_nothing(name: str) -> None:
+    observed = rand(1, 2, 20, 20)
+    predicted = (observed + 0.1 * rand(1, 2, 20, 20, seed=3)).requires_grad_()
+    weight = (rand(1, 2, 20, 20, seed=4) > 0.5).float()
+    term = misfit(name, observed)
+    value = term(predicted, observed, weight)
+    (slope,) = torch.autograd.grad(value, predicted)
+    assert number(slope[weight == 0].abs().max()) == 0
+    assert number(slope[weight == 1].abs().min()) > 0
+    spoilt = torch.where(weight > 0, predicted, torch.tensor(7.0))
+    torch.testing.assert_close(term(spoilt, observed, weight), value)
+    torch.testing.assert_close(term(predicted, observed, torch.ones_like(weight)), term(predicted, observed, None))
+    assert number(term(predicted, observed, torch.zeros_like(weight))) == 0
+
+
+def test_known_values() -> None:
+    observed = torch.zeros(1, 1, 1, 2)
+    predicted = torch.tensor([[[[0.02, 0.3]]]])
+    assert number(misfit("squared", observed)(predicted, observed, None)) == pytest.approx((0.02**2 + 0.3**2) / 2)
+    expected = (0.02**2 / 2 + 0.05 * (0.3 - 0.025)) / 2
+    assert number(misfit("huber", observed)(predicted, observed, None)) == pytest.approx(expected)
+    some = torch.tensor([[[[0.1, 0.4]]]])
+    deviance = [2 * (30 - n + n * math.log(n / 30)) for n in (10, 40)]
+    value = misfit("poisson", some)(torch.full_like(some, 0.3), some, None)
+    assert number(value) == pytest.approx(sum(deviance) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("read_noise", [0.0, 4.0])
+def test_the_poisson_misfit_is_about_one_on_the_truth(read_noise: float) -> None:
+    light = 40 + 100 * rand(1, 1, 100, 100)
+    rng = torch.Generator().manual_seed(5)
+    counts = torch.poisson(light, rng) + read_noise * torch.randn(light.shape, generator=rng)
+    term = misfit("poisson", counts, photons=140.0, read_noise=read_noise)
+    assert number(term(light / 140, counts / 140, None)) == pytest.approx(1, abs=0.05)
+
+
+def test_the_poisson_misfit_stays_finite_and_pushes_dark_predictions_up() -> None:
+    observed = torch.tensor([[[[0.5, 0.5, 0.5, 0.0]]]])
+    predicted = torch.tensor([[[[-3.0, 0.0, 1e-9, -3.0]]]], requires_grad=True)
+    value = misfit("poisson", observed)(predicted, observed, None)
+    (slope,) = torch.autograd.grad(value, predicted)
+    assert bool(torch.isfinite(value))
+    assert bool((slope[..., :3] < 0).all())
+    assert number(slope[..., 3]) >= 0
+    exact = predicted.detach().double().requires_grad_()
+    small = observed.double()
+    assert torch.autograd.gradcheck(lambda p: misfit("poisson", small)(p, small, None), (exact,))
+
+
+def test_poisson_says_what_it_takes_for_photons() -> None:
+    noted = context(photons=1234.0)
+    part("forward_model", "poisson").init(batch(rand(1, 1, 4, 4)), noted)
+    assert "1234 at the peak" in noted.notes[0]
+    silent = context(photons=1234.0)
+    part("forward_model", "poisson", photons=50.0).init(batch(rand(1, 1, 4, 4)), silent)
+    assert silent.notes == []
+
+
+def test_ssim_refuses_images_smaller_than_its_window() -> None:
+    with pytest.raises(ImageError, match="windows of 11 pixels"):
+        misfit("ssim", rand(1, 1, 10, 30))
+
+
+def test_a_schedule_switches_from_one_misfit_to_another() -> None:
+    terms = [
+        ("convolution", {"kernel_size": [3]}),
+        ("squared", {"weight": [[0, 2.0], [0.5, 0.0]]}),
+        ("huber", {"weight": [[0, 0.0], [0.5, 3.0]]}),
+    ]
+    whole = problem(rand(1, 1, 12, 12), forward_model=terms)
+    latent = rand(*whole.latent_shape, seed=8)
+    kernels = whole.kernel(latent, Clock(0, 10), None)
+    predicted = whole.predict(latent, kernels)
+    squared, huber = (term(predicted, whole.batch.observed, None) for term in whole.misfits)
+    first = whole.misfit(Draw(latent), kernels, whole.batch, Clock(4, 10))
+    second = whole.misfit(Draw(latent), kernels, whole.batch, Clock(5, 10))
+    torch.testing.assert_close(first, 2 * squared)
+    torch.testing.assert_close(second, 3 * huber)

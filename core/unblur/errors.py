@@ -50,3 +50,7 @@ class ResourceError(UnblurError, MemoryError):
 
 class CheckpointError(UnblurError):
     """A checkpoint that does not belong to this run or cannot be read."""
+
+
+class ConformanceError(UnblurError, AssertionError):
+    """A component that breaks a rule of its kind (`unblur.testing`); the message names component, plugin and rule."""

@@ -1,0 +1,200 @@
+"""Rules for image and kernel priors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from unblur.components import Batch, KernelSpec, Transfer
+from unblur.testing.case import CLOCK, Case
+
+Value = Callable[[Generator | None], Tensor]
+
+
+def _image(case: Case, seed: int = 0, frames: int = 1, channels: int = 1) -> tuple[Any, Value]:
+    prior, batch = case.instance(), case.batch(frames, channels)
+    prior.init((frames, channels, *case.latent_shape), batch, case.context(seed))
+    return prior, lambda rng: _latent(prior, batch, rng)
+
+
+def _latent(prior: Any, batch: Batch, rng: Generator | None) -> Tensor:
+    return prior.draw(batch, CLOCK, rng).latent  # type: ignore[no-any-return]
+
+
+def _kernel(case: Case, seed: int = 0, count: int | None = None) -> tuple[Any, Value]:
+    prior = case.instance()
+    prior.init(_spec(case, count), case.context(seed))
+    latent = case.smooth((1, 1, *case.latent_shape), seed=4)
+    return prior, lambda rng: prior.kernel(latent, CLOCK, rng)
+
+
+def _spec(case: Case, count: int | None = None) -> KernelSpec:
+    count = count or (4 if "grid" in case.traits else 1)
+    return KernelSpec(case.kernel_shape, count, "single" if count == 1 else "grid")
+
+
+def _made(case: Case, seed: int = 0) -> tuple[Any, Value]:
+    return _image(case, seed) if case.registered.slot == "image_prior" else _kernel(case, seed)
+
+
+def _disturb(case: Case, prior: Any, seed: int = 11) -> None:
+    """Move the parameters as a few steps of an estimator would."""
+    with torch.no_grad():
+        for index, parameter in enumerate(prior.parameters()):
+            parameter.add_(0.05 * case.noise(parameter.shape, seed + index))
+
+
+def image_shape(case: Case) -> None:
+    """the latent image has the shape it was set up for, float32, on the device, and is finite"""
+    for frames, channels in ((1, 1), (2, 3)):
+        prior, value = _image(case, frames=frames, channels=channels)
+        wanted = (frames, channels, *case.latent_shape)
+        for rng in (None, case.rng()):
+            case.shaped(value(rng), wanted, "the latent image")
+            case.finite(value(rng), "the latent image")
+        weight = prior.draw(case.batch(frames, channels), CLOCK, case.rng()).weight
+        if weight is not None:
+            case.expect(bool((weight >= 0).all()), "the weight of a draw is negative somewhere")
+
+
+def kernel_is_a_kernel(case: Case) -> None:
+    """kernels have the shape of their spec, are non-negative, and each sums to one, before and after steps"""
+    prior, value = _kernel(case)
+    spec = _spec(case)
+    for rng in (None, case.rng()):
+        for what in ("the kernel", "the kernel after its parameters moved"):
+            kernel = value(rng).detach()
+            case.shaped(kernel, (spec.count, *spec.shape), what)
+            case.finite(kernel, what)
+            case.expect(float(kernel.min()) >= 0, f"{what} has the negative weight {float(kernel.min()):.3g}")
+            sums = kernel.flatten(1).sum(1)
+            error = float((sums - 1).abs().max())
+            case.expect(error < 1e-4, f"{what} sums to {[round(s, 5) for s in sums.tolist()]}; expected 1")
+            _disturb(case, prior)
+
+
+def same_seed_same_bits(case: Case) -> None:
+    """two priors set up and drawn with the same seeds give the same bits, whatever the global random state"""
+    _, first = _made(case)
+    with torch.random.fork_rng(devices=[]):
+        torch.rand(7)
+        _, second = _made(case)
+        values = [second(None), second(case.rng(3))]
+    case.same(values[0], first(None), "without rng")
+    case.same(values[1], first(case.rng(3)), "with rng")
+
+
+def quiet_without_rng(case: Case) -> None:
+    """with `rng=None` and without gradients the outcome is the same each time, and a look changes no state"""
+    prior, value = _made(case)
+    _disturb(case, prior)
+    state = _copy(prior.state_dict())
+    with torch.no_grad():
+        first = value(None).clone()
+        case.same(value(None), first, "second outcome")
+    case.same(prior.state_dict(), state, "state after two outcomes")
+
+
+def random_is_declared(case: Case) -> None:
+    """a prior without the trait `random` gives the same with and without a generator"""
+    if "random" in case.traits:
+        return
+    prior, value = _made(case)
+    _disturb(case, prior)
+    case.same(value(case.rng(3)), value(None), "with a generator")
+
+
+def state_round_trip(case: Case) -> None:
+    """a fresh prior with the state of another gives the same draws"""
+    prior, value = _made(case, seed=0)
+    _disturb(case, prior)
+    value(case.rng(5))
+    other, again = _made(case, seed=1)
+    state = _copy(prior.state_dict())
+    other.load_state_dict(_copy(state))
+    case.same(other.state_dict(), state, "state after loading")
+    case.same(again(None), value(None), "outcome after loading")
+    case.same(again(case.rng(6)), value(case.rng(6)), "draw after loading")
+    leaves = {id(parameter) for parameter in other.parameters()}
+    other.load_state_dict(_copy(state))
+    case.expect(leaves == {id(p) for p in other.parameters()}, "loading replaced parameters; copy into them in place")
+
+
+def _copy(state: Any) -> Any:
+    if isinstance(state, Tensor):
+        return state.detach().clone()
+    if isinstance(state, dict):
+        return {key: _copy(value) for key, value in state.items()}
+    return type(state)(_copy(value) for value in state) if isinstance(state, list | tuple) else state
+
+
+def start_from_comes_nearer(case: Case) -> None:
+    """after `start_from` the outcome is finite, and nearer to what the earlier stage found, or near it"""
+    earlier, found = _made(case, seed=0)
+    _disturb(case, earlier)
+    later, value = _made(case, seed=1)
+    wanted = found(None).detach()
+    before = float((value(None).detach() - wanted).norm())
+    same_grid = Transfer(lambda tensor: tensor, lambda tensor: tensor)
+    with torch.no_grad():
+        later.start_from(earlier, wanted, same_grid)
+    outcome = value(None).detach()
+    case.finite(outcome, "the outcome")
+    after, size = float((outcome - wanted).norm()), float(wanted.norm())
+    near = after <= max(before + 1e-4 * size, 0.25 * size)
+    case.expect(near, f"its distance was {before:.3g} before and is {after:.3g} after, its norm {size:.3g}")
+
+
+def gradient_reaches_parameters(case: Case) -> None:
+    """a prior that learns has leaf parameters, a finite gradient reaches each; one that does not has none in use"""
+    prior, value = _made(case)
+    parameters = list(prior.parameters())
+    if "learns" not in case.traits:
+        return
+    case.expect(bool(parameters), "it has no parameters")
+    case.expect(len({id(p) for p in parameters}) == len(parameters), "a parameter is listed twice")
+    for index, parameter in enumerate(parameters):
+        fine = parameter.is_leaf and parameter.requires_grad
+        case.expect(fine, f"parameter {index} is no leaf tensor with requires_grad")
+    outcome = value(case.rng())
+    gradients = torch.autograd.grad((outcome * case.noise(outcome.shape, 2)).sum(), parameters, allow_unused=True)
+    for index, gradient in enumerate(gradients):
+        case.expect(gradient is not None, f"no gradient reaches parameter {index} of {len(parameters)}")
+        assert gradient is not None
+        case.finite(gradient, f"the gradient of parameter {index}")
+    moved = any(bool(gradient.any()) for gradient in gradients if gradient is not None)
+    case.expect(moved, "all gradients are zero")
+
+
+def pixels_are_the_parameter(case: Case) -> None:
+    """with the trait `pixels`, the one parameter is the latent image or kernel itself"""
+    if "pixels" not in case.traits:
+        return
+    prior, value = _made(case)
+    outcome = value(None)
+    parameters = list(prior.parameters())
+    case.expect(len(parameters) == 1, f"it has {len(parameters)} parameters")
+    case.close(parameters[0], outcome, "parameter and outcome", 1e-5)
+
+
+def fixed_is_fixed(case: Case) -> None:
+    """a prior with the trait `fixed` has no parameters"""
+    if "fixed" in case.traits:
+        prior, _ = _made(case)
+        case.expect(not prior.parameters(), f"it has {len(prior.parameters())}")
+
+
+_SHARED = (
+    same_seed_same_bits,
+    quiet_without_rng,
+    random_is_declared,
+    state_round_trip,
+    start_from_comes_nearer,
+    gradient_reaches_parameters,
+    pixels_are_the_parameter,
+)
+IMAGE_RULES = (image_shape, *_SHARED)
+KERNEL_RULES = (kernel_is_a_kernel, *_SHARED, fixed_is_fixed)

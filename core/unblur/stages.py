@@ -117,4 +117,5 @@ def current(problem: Problem, state: Any, clock: Clock) -> Estimate:
     """The estimate of a running problem, drawn with a generator of its own."""
     rng = problem.context.compute.generator(seed_of(problem.rng.initial_seed(), (clock.stage, clock.step)))
     with torch.no_grad():
-        return problem.estimator.estimate(problem, state, problem.batch, clock, rng)
+        found = problem.estimator.estimate(problem, state, problem.batch, clock, rng)
+    return Estimate(found.image.detach(), found.kernel.detach(), found.spread)

@@ -94,6 +94,8 @@ def compose(
         built = _with_camera(built, offset, gain)
     if settings:
         built = built.set(settings)
+    if method is not None and not psf:
+        _check_psf(method, preset, built, registry)
     if max_seconds is not None:
         built = _with_budget(built, max_seconds)
     built.check(registry)
@@ -102,14 +104,20 @@ def compose(
 
 def _of_method(name: str, preset: str, psf: bool, registry: Registry, said: list[str]) -> Pipeline:
     method = registry.method(name)
-    if method.needs_psf and not psf:
-        blind = ", ".join(other for other, record in registry.methods().items() if record.blind) or "none is registered"
-        raise CompositionError(f"method {name!r} needs a PSF (--psf FILE); methods that estimate the kernel: {blind}")
     if psf and method.blind and not method.needs_psf:
         said.append(f"method {name} estimates the kernel; the PSF only serves where its parts make use of one")
     if preset not in method.presets:
         said.append(f"method {name} has no preset {preset!r}: 'balanced' is used")
     return method.pipeline(preset)
+
+
+def _check_psf(name: str, preset: str, built: Pipeline, registry: Registry) -> None:
+    """A method for a known PSF gets one, unless the settings put another kernel prior in."""
+    method = registry.method(name)
+    same = built.slots["kernel_prior"][0].name == method.pipeline(preset).slots["kernel_prior"][0].name
+    if method.needs_psf and same:
+        blind = ", ".join(other for other, record in registry.methods().items() if record.blind) or "none is registered"
+        raise CompositionError(f"method {name!r} needs a PSF (--psf FILE); methods that estimate the kernel: {blind}")
 
 
 def _with_kernel_size(pipeline: Pipeline, size: KernelSize, dims: int, registry: Registry) -> Pipeline:

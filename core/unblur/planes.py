@@ -72,7 +72,10 @@ def choose_mode(planes: Planes, image: Image, kernel_dims: int | None) -> tuple[
         if mode == "volume":
             said.append("the PSF has three dimensions: Z is treated as a spatial axis")
         elif outer:
-            said.append(f"every plane along {', '.join(outer)} is restored on its own, with a kernel of its own")
+            said.append(
+                f"every plane along {', '.join(outer)} is restored on its own"
+                + ("" if kernel_dims else ", with a kernel of its own")
+            )
         if image.is_rgb:
             said.append("the three colours share one kernel")
     if mode == "volume" and "Z" not in image.axes:

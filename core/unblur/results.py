@@ -42,7 +42,12 @@ class Result:
 
     def as_image(self) -> Image:
         """The restored pixels with the input's axes, pixel size, units and alpha."""
-        return self.source.with_data(self.image)
+        restored = self.source.with_data(self.image)
+        white = self.source.white_level
+        if restored.bit_depth is None and white is not None:
+            # The dtype said what is white; the restored floats do not.
+            restored = replace(restored, bit_depth=int(white).bit_length())
+        return restored
 
     def kernel_image(self) -> Image:
         """The kernel with its axes and the input's pixel size, as `unblur.io.read_psf` reads it back."""

@@ -1,4 +1,4 @@
-"""A plugin small enough for tests: pixels, softmax kernels, valid convolution, Adam; and an estimator that fails on demand."""
+"""A plugin small enough for tests: pixels, softmax kernels, valid convolution, Adam that fails on demand."""
 
 from __future__ import annotations
 

@@ -1,0 +1,49 @@
+"""The command line. Commands load what they need when they are called: lists and help start without torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from unblur.errors import UnblurError
+
+BAD_INPUT = 2
+"""Exit code for whatever a user can act on."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The entry point of ``unblur``; exits with 0, 2 (error), 3 (planes failed), 130 or 143 (signals)."""
+    from unblur.cli.app import app
+
+    try:
+        code = app(list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+    except UnblurError as error:
+        code = fail(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)  # noqa: T201
+        code = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        code = usage_error(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def fail(error: UnblurError) -> int:
+    """One or two lines on stderr, and the exit code."""
+    text = "\n".join(str(error).splitlines()[:2])
+    print(f"error: {text}", file=sys.stderr)  # noqa: T201
+    return BAD_INPUT
+
+
+def usage_error(error: Exception) -> int:
+    """An error of the option parser in one line; everything else is a bug and is raised."""
+    message, code = getattr(error, "format_message", None), getattr(error, "exit_code", None)
+    if message is None or code is None:
+        raise error
+    words = message()
+    if words:
+        print(f"error: {words} See `unblur COMMAND --help`", file=sys.stderr)  # noqa: T201
+    return int(code)

@@ -1,0 +1,147 @@
+"""`unblur compare`: several methods on a crop, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from unblur.cli import options
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from unblur.image import Image
+
+
+def compare(
+    source: Annotated[Path, typer.Argument(help="The image.")],
+    methods: Annotated[str, typer.Option(help="Methods or pipeline files, separated by commas.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The panel, a PNG file.")],
+    crop: Annotated[str | None, typer.Option(help="Rows and columns: 100:228,40:168.")] = None,
+    at: Annotated[str | None, typer.Option(help="The plane of a stack: T=0,Z=5; the middle one without it.")] = None,
+    unsharp: Annotated[bool, typer.Option("--unsharp", help="Add a column with unsharp masking.")] = False,
+    psf: Annotated[Path | None, typer.Option(help="File with the known PSF.")] = None,
+    psf_axes: Annotated[str | None, typer.Option(help="Axes of the PSF, where its file does not say.")] = None,
+    kernel_size: Annotated[str | None, typer.Option(help="Upper bound of the kernel's size: N, NxM or auto.")] = None,
+    preset: Annotated[str, typer.Option(help="fast, balanced or paper.")] = "balanced",
+    assign: Annotated[list[str] | None, typer.Option("--set", help="Settings for all of them, repeatable.")] = None,
+    axes: Annotated[str | None, typer.Option(help="Axes of the input, letters of TCZYXS.")] = None,
+    pixel_size: Annotated[str | None, typer.Option(help="In µm: 0.1, or Y=0.1,X=0.1.")] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Budget for each method.")] = None,
+    seed: Annotated[int, typer.Option(help="For all of them.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+) -> None:
+    """Run several methods on a crop and draw them side by side, on one grey scale."""
+    from unblur import io
+    from unblur.cli.panels import Column, flat, levels_of, write_panel
+    from unblur.cli.progress import bar
+    from unblur.cli.text import duration
+    from unblur.errors import FileError
+    from unblur.io.atomic import check_writable
+    from unblur.jobs import Job
+    from unblur.registry import default_registry
+
+    if output.suffix.lower() != ".png":
+        raise FileError(output, "is no PNG file", "Name the panel something.png")
+    check_writable(output)
+    image = cut(io.read(source, axes=axes, pixel_size=options.pixel_size(pixel_size)), options.crop(crop), places(at))
+    names = options.names(methods, "--methods")
+    registry = default_registry()
+    files = [name for name in names if name.endswith(".toml")]
+    needs = {name: name in files or not registry.method(name).blind for name in names}
+    jobs = {
+        name: Job(
+            image,
+            method=None if name in files else name,
+            pipeline=name if name in files else None,
+            psf=psf if needs[name] else None,
+            psf_axes=psf_axes if needs[name] else None,
+            kernel_size=None if psf is not None and needs[name] else options.kernel_size(kernel_size),
+            preset=preset,
+            settings=options.settings(assign or []),
+            max_seconds=max_seconds,
+            seed=seed,
+            device=device,
+            registry=registry,
+        )
+        for name in names
+    }
+    observed = flat(image.data, image.axes)
+    levels = levels_of(observed, image.white_level)
+    columns = [Column("observed", observed)]
+    if unsharp:
+        columns.append(Column("unsharp masking", unsharp_mask(observed)))
+    for name, job in jobs.items():
+        with bar() as update:
+            for event in job.events():
+                update(event)
+        row = job.result.report["planes"][-1]
+        words = f"{name}: {row['stop_reason']}, {duration(row['seconds'])}" if "stop_reason" in row else name
+        typer.echo(words)
+        for text in job.result.report["warnings"]:
+            typer.echo(f"  warning: {text}", err=True)
+        kernel = flat(job.result.kernel, job.result.kernel_axes)
+        columns.append(Column(f"{name}, {duration(row.get('seconds', 0))}", flat(job.result.image, image.axes), kernel))
+    write_panel(output, columns, levels)
+    typer.echo(f"{output}: written")
+
+
+def places(text: str | None) -> dict[str, int]:
+    """``T=0,Z=5`` as a mapping.
+
+    Raises:
+        ParameterError: something else.
+    """
+    from unblur.errors import ParameterError
+
+    chosen: dict[str, int] = {}
+    for part in text.split(",") if text else ():
+        axis, equals, number = part.strip().partition("=")
+        if not (equals and axis.upper() in ("T", "C", "Z") and number.strip().isdecimal()):
+            raise ParameterError(f"--at {text}: expected places along T, C or Z, such as T=0,Z=5")
+        chosen[axis.upper()] = int(number)
+    return chosen
+
+
+def cut(image: Image, crop: tuple[slice, slice] | None, at: dict[str, int]) -> Image:
+    """One plane of an image, or a part of it.
+
+    Raises:
+        ImageError: the place or crop lies outside.
+    """
+    import dataclasses
+
+    from unblur.errors import ImageError
+
+    index: list[Any] = []
+    for axis, size in image.sizes.items():
+        place = at.get(axis, size // 2)
+        if axis in "TCZ" and not 0 <= place < size:
+            raise ImageError(f"--at {axis}={place}: the image has {size} along {axis}")
+        span = crop["YX".index(axis)] if crop is not None and axis in "YX" else slice(None)
+        if axis in "YX" and span.stop is not None and span.stop > size:
+            raise ImageError(f"--crop ends at {span.stop} along {axis}, the image at {size}")
+        index.append(place if axis in "TCZ" else span)
+    missing = set(at) - set(image.axes)
+    if missing:
+        raise ImageError(f"--at names {', '.join(sorted(missing))}, the image has axes {image.axes}")
+    left = "".join(axis for axis in image.axes if axis not in "TCZ")
+    sizes = {axis: size for axis, size in image.pixel_size.items() if axis in left}
+    units = {axis: unit for axis, unit in image.units.items() if axis in left}
+    status = {axis: state for axis, state in image.status.items() if axis in left or axis == "axes"}
+    return dataclasses.replace(
+        image, data=image.data[tuple(index)], axes=left, pixel_size=sizes, units=units, status=status, alpha=None
+    )
+
+
+def unsharp_mask(observed: np.ndarray, sigma: float = 2.0, amount: float = 1.5) -> np.ndarray:
+    """What an image editor would do: the difference to a Gaussian blur, added again."""
+    import numpy as np
+    from scipy.ndimage import gaussian_filter
+
+    pixels = observed.astype(np.float64)
+    smooth = gaussian_filter(pixels, (sigma, sigma, 0)[: pixels.ndim])
+    sharpened: np.ndarray = pixels + amount * (pixels - smooth)
+    return sharpened

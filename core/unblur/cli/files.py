@@ -1,0 +1,230 @@
+"""One file after the other: read, estimate, run, write; finished ones are skipped."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+
+from unblur import io
+from unblur.cli import BAD_INPUT, fail
+from unblur.cli.places import Places, places
+from unblur.cli.progress import bar
+from unblur.cli.signals import Interrupt, interruptible
+from unblur.cli.text import duration
+from unblur.errors import CheckpointError, FileError, ImageError
+from unblur.image import Image
+from unblur.io.casting import cast
+from unblur.jobs import Job, JobEvent
+from unblur.planes import words
+from unblur.report import same_run
+from unblur.results import Result
+
+PLANES_FAILED = 3
+"""Exit code where some planes could not be restored, and the others were written."""
+
+PREVIEW_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """The options of `unblur run`, for every file alike."""
+
+    reading: Mapping[str, Any]
+    job: Mapping[str, Any]
+    plan: Path | None = None
+    dtype: str | None = None
+    resume: bool = False
+    force: bool = False
+
+
+def run_files(
+    sources: Sequence[Path],
+    output: Path,
+    kernel: Path | None,
+    uncertainty: Path | None,
+    preview: Path | None,
+    wishes: Wishes,
+) -> int:
+    """Restore every file; the exit code.
+
+    Where there are several, one that cannot be used is reported and the others go on.
+    """
+    if wishes.dtype is not None:
+        cast(np.zeros(1, np.float32), wishes.dtype)  # refuses, before any work, what no file holds
+    everything = places(sources, output, kernel, uncertainty, preview)
+    worst = 0
+    with interruptible() as interrupt:
+        for number, files in enumerate(everything):
+            if len(everything) > 1:
+                typer.echo(f"[{number + 1}/{len(everything)}] {files.source}")
+            try:
+                code = _run_file(files, wishes, interrupt)
+            except (FileError, ImageError, CheckpointError) as error:
+                if len(everything) == 1:
+                    raise
+                code = fail(error)
+            if interrupt.number is not None:
+                return interrupt.exit_code
+            worst = BAD_INPUT if BAD_INPUT in (code, worst) else max(code, worst)
+    return worst
+
+
+def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
+    files.check()
+    image = io.read(files.source, **wishes.reading)
+    with io.output_lock(files.output):
+        from unblur.driver import CancelToken
+
+        token = CancelToken()
+        interrupt.watch(token)
+        plan = read_plan(wishes.plan) if wishes.plan else None
+        job = Job(image, **wishes.job, plan=plan, cancel=token, checkpoint=files.checkpoint)
+        if not wishes.force and files.output.exists() and same_run(files.report(), job.fingerprint):
+            typer.echo(f"{files.output}: done before with the same input and settings, skipped (--force does it again)")
+            return 0
+        files.check_overwrite(wishes.force)
+        _announce(job, files, wishes)
+        result = _follow(job, files, wishes, token)
+        if result is None:
+            return 0
+        notes = result.save(files.output, kernel=files.kernel, uncertainty=_wanted(files, result), dtype=wishes.dtype)
+        _conclude(result, files, notes)
+        if result.report["status"] != "cancelled":
+            job.forget_checkpoint()
+    return 0 if result.complete or token.reason else PLANES_FAILED
+
+
+def read_plan(path: Path) -> Any:
+    """The plan of a report file.
+
+    Raises:
+        FileError: no report with a plan.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["plan"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FileError(
+            path, f"is no report with a plan ({type(error).__name__})", "Give a file OUTPUT.json"
+        ) from error
+
+
+def _announce(job: Job, files: Places, wishes: Wishes) -> None:
+    """What was assumed, and what it will cost."""
+    from unblur.compute import human_bytes
+
+    image = job.image
+    sizes = " x ".join(f"{axis} {size}" for axis, size in image.sizes.items())
+    typer.echo(f"{files.source}: {sizes}, {image.data.dtype.name}, {_scale(image)}")
+    typer.echo(f"method: {job.method or 'a pipeline of your own'}; {_machine(job)}")
+    for text in job.assumptions:
+        typer.echo(f"  assumed: {text}")
+    if files.checkpoint.exists():
+        if wishes.resume:
+            typer.echo(f"going on from {files.checkpoint}")
+            return
+        typer.echo(
+            f"starting anew: the checkpoint {files.checkpoint} of an interrupted run is not used without --resume"
+        )
+    if wishes.plan is not None:
+        typer.echo(f"repeating the steps of {wishes.plan}")
+        return
+    cost = job.estimate()
+    steps = "; ".join(f"{sum(counts)} steps per {kind}" for kind, counts in cost.steps.items())
+    if steps:
+        typer.echo(f"estimate: {duration(cost.seconds)}, {human_bytes(cost.memory)} of memory, {steps}")
+
+
+def _scale(image: Image) -> str:
+    if not image.pixel_size:
+        return "pixel size not known"
+    sizes = ", ".join(
+        f"{axis} {size:g} {image.units.get(axis, '')} ({image.status[axis]})" for axis, size in image.pixel_size.items()
+    )
+    return f"pixel size {sizes}"
+
+
+def _machine(job: Job) -> str:
+    facts = job.compute.describe()
+    return f"{facts['device']}, {facts['precision']}, {facts['threads']} threads, seed {job.seed}"
+
+
+def _follow(job: Job, files: Places, wishes: Wishes, token: Any) -> Result | None:
+    """Run to the end; None if it was stopped before any plane had a result."""
+    show = _previewer(job, files) if files.preview else None
+    with bar() as update:
+        for event in job.events(resume=wishes.resume):
+            update(event)
+            if show is not None:
+                show(event)
+    result = job.result
+    if all(row["status"] == "not run" for row in result.report["planes"] if row["kind"] == "plane"):
+        typer.echo(f"{files.source}: {token.reason} before there was a result; nothing is written")
+        return None
+    if files.preview is not None:
+        _panel(files.preview, job, result)
+    return result
+
+
+def _previewer(job: Job, files: Places) -> Callable[[JobEvent], None]:
+    """Writes the current plane as a panel now and then."""
+    from unblur.cli.panels import flat, triptych
+
+    last = time.monotonic()
+
+    def show(event: JobEvent) -> None:
+        nonlocal last
+        if time.monotonic() - last < PREVIEW_SECONDS or files.preview is None:
+            return
+        estimate = event.event.preview()
+        observed = job.image.plane(job.tasks[event.plane].frames[0], job.spatial)
+        axes = "S" + job.spatial
+        pictures = [_picture(array, axes) for array in (observed, estimate.image[0].float().cpu().numpy())]
+        kernel = flat(estimate.kernel[0].float().cpu().numpy(), job.spatial)
+        triptych(files.preview, pictures[0], kernel, pictures[1], job.white_level)
+        last = time.monotonic()
+
+    return show
+
+
+def _picture(array: Any, axes: str) -> Any:
+    from unblur.cli.panels import flat
+
+    return flat(array if array.shape[0] == 3 else array[0], axes if array.shape[0] == 3 else axes[1:])
+
+
+def _panel(path: Path, job: Job, result: Result) -> None:
+    from unblur.cli.panels import flat, triptych
+
+    axes = job.image.axes
+    kernel = flat(result.kernel, result.kernel_axes)
+    triptych(path, flat(job.image.data, axes), kernel, flat(result.image, axes), job.white_level)
+
+
+def _wanted(files: Places, result: Result) -> Path | None:
+    """Where the uncertainty goes; said before anything is written if there is none."""
+    if files.uncertainty is not None and result.uncertainty is None:
+        typer.echo("  warning: this method gives no uncertainty; that file is not written", err=True)
+        return None
+    return files.uncertainty
+
+
+def _conclude(result: Result, files: Places, notes: Sequence[str]) -> None:
+    report = result.report
+    rows = report["planes"]
+    for row in rows[:4]:
+        where = f"{words(row['index'])}: " if len(rows) > 1 else ""
+        if "stop_reason" in row:
+            steps = f"{sum(row['executed'])} of {sum(row['plan'])} steps"
+            typer.echo(f"{where}stopped: {row['stop_reason']} ({steps}, {duration(row['seconds'])})")
+    if len(rows) > 4:
+        typer.echo(f"… and {len(rows) - 4} more, all in the report")
+    for text in (*report["warnings"], *notes):
+        typer.echo(f"  warning: {text}", err=True)
+    typer.echo(f"{files.output}: written{'' if report['status'] == 'done' else ' (' + report['status'] + ')'}")

@@ -1,0 +1,117 @@
+"""Signals and killed processes, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from tests.cli.conftest import Unblur, process
+
+STEPS = 200_000
+LONG = ("--method", "richardson-lucy", "--set", f"stages.0.steps={STEPS}", "--threads", "1")
+
+
+def wait_for(path: Path, running: subprocess.Popen[str]) -> None:
+    """Until a file is there; fails if the process ends before."""
+    for _ in range(1200):
+        if path.exists():
+            return
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.05)
+    pytest.fail(f"{path} did not appear")
+
+
+def start(cells: Path, out: Path, *more: object) -> subprocess.Popen[str]:
+    """A run that is in its steps: its first checkpoint is there."""
+    given = ("--psf", cells.with_name("psf.tif"), "--checkpoint-seconds", "0.02")
+    running = process("run", cells, "-o", out, *given, *LONG, *more)
+    wait_for(Path(f"{out}.checkpoint") / "running-000000.pt", running)
+    return running
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_first_signal_keeps_the_result_and_the_checkpoint(
+    cells: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    out = tmp_path / "out.tif"
+    running = start(cells, out)
+    running.send_signal(number)
+    said, err = running.communicate(timeout=60)
+    assert running.returncode == code, err
+    assert "Traceback" not in err
+    assert number.name in said
+    assert np.isfinite(tifffile.imread(out)).all()
+    report = json.loads((tmp_path / "out.tif.json").read_text())
+    assert report["status"] == "cancelled"
+    assert 0 < report["planes"][0]["executed"][0] < STEPS
+    assert (tmp_path / "out.tif.checkpoint").is_dir()
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
+
+
+def test_killed_and_resumed_gives_the_bits_of_an_uninterrupted_run(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    out, straight = tmp_path / "out.tif", tmp_path / "straight.tif"
+    stack = np.stack([tifffile.imread(cells)[:16, :16]] * 2)
+    tifffile.imwrite(tmp_path / "stack.ome.tif", stack, metadata={"axes": "TYX"})
+    given = ("--psf", tmp_path / "psf.tif", "--method", "richardson-lucy", "--threads", "1")
+    command = ("run", tmp_path / "stack.ome.tif", *given, "--set", "stages.0.steps=3000")
+    running = process(*command, "-o", out, "--checkpoint-seconds", "0.02")
+    wait_for(Path(f"{out}.checkpoint") / "running-000000.pt", running)
+    running.kill()
+    running.communicate()
+    assert not out.exists()
+    assert unblur(*command, "-o", straight)[0] == 0
+    code, said, err = unblur(*command, "-o", out, "--resume")
+    assert code == 0, err
+    assert "going on from" in said
+    np.testing.assert_array_equal(tifffile.imread(out), tifffile.imread(straight))
+    assert not Path(f"{out}.checkpoint").exists()
+
+
+def test_resume_with_other_settings_is_refused(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.tif"
+    running = start(cells, out)
+    running.kill()
+    running.communicate()
+    given = ("--psf", tmp_path / "psf.tif", "--method", "richardson-lucy", "--set", "stages.0.steps=5")
+    code, _, err = unblur("run", cells, "-o", out, *given, "--resume")
+    assert code == 2
+    assert "--force" in err
+    assert not out.exists()
+
+
+def test_two_processes_and_one_output(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.tif"
+    running = start(cells, out)
+    code, _, err = unblur("run", cells, "-o", out, "--psf", tmp_path / "psf.tif", "--threads", "1")
+    running.kill()
+    running.communicate()
+    assert code == 2
+    assert "another process" in err
+
+
+def test_an_interrupted_folder_run_goes_on_where_it_was(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    plate = tmp_path / "plate"
+    plate.mkdir()
+    for name in ("a.tif", "b.tif"):
+        (plate / name).write_bytes(cells.read_bytes())
+    command = ("run", plate, "-o", tmp_path / "restored", "--psf", tmp_path / "psf.tif", "--threads", "1")
+    steps = ("--method", "richardson-lucy", "--set", "stages.0.steps=1500", "--checkpoint-seconds", "0.02")
+    running = process(*command, *steps)
+    wait_for(tmp_path / "restored" / "b.tif.checkpoint" / "running-000000.pt", running)
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    assert running.returncode == 130
+    code, said, err = unblur(*command, *steps, "--resume")
+    assert code == 0, err
+    assert said.count("done before") == 1
+    assert said.count("going on from") == 1
+    np.testing.assert_array_equal(
+        tifffile.imread(tmp_path / "restored" / "a.tif"), tifffile.imread(tmp_path / "restored" / "b.tif")
+    )

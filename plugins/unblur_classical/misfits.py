@@ -47,8 +47,8 @@ class Poisson(Misfit[PoissonParams]):
     """Mean Poisson deviance 2 (λ - n + n log(n / λ)) of n observed for λ predicted photons.
 
     It is near 1 where the residual is photon noise, zero for a perfect prediction. Read noise of variance v is taken
-    as v more photons in n and in λ (the shifted Poisson model of Snyder et al. 1995). Below a thousandth of the peak λ
-    goes on as an exponential function, so that the misfit stays finite and convex in predictions of any sign.
+    as v more photons in n and in λ (the shifted Poisson model of Snyder et al. 1995). Below a thousandth of the peak
+    log λ goes on as a straight line, so that the misfit stays finite and convex in predictions of any sign.
     """
 
     photons = 1.0
@@ -67,10 +67,9 @@ class Poisson(Misfit[PoissonParams]):
         counts = observed.clamp_min(0) * self.photons + self.params.read_noise**2
         raw = predicted * self.photons + self.params.read_noise**2
         bright, below = raw.clamp_min(dark), raw.clamp_max(dark) / dark - 1
-        rate = bright - dark + dark * below.exp()
         positive = counts.clamp_min(_FEW)
-        logarithm = torch.log1p((bright - positive) / positive) + below  # of rate / counts
-        return 2 * weighted_mean(rate - counts - counts * logarithm, weight)
+        logarithm = torch.log1p((bright - positive) / positive) + below  # of λ / n
+        return 2 * weighted_mean(bright - counts - counts * logarithm, weight)
 
 
 class Ssim(Misfit[SsimParams]):

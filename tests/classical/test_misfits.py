@@ -83,6 +83,15 @@ def test_the_poisson_misfit_stays_finite_and_pushes_dark_predictions_up() -> Non
     assert torch.autograd.gradcheck(lambda p: misfit("poisson", small)(p, small, None), (exact,))
 
 
+@pytest.mark.parametrize("counts", [0.0, 0.5, 30.0])
+def test_the_poisson_misfit_is_convex_through_zero(counts: float) -> None:
+    observed = torch.full((1, 1, 1, 1), counts / 100, dtype=torch.float64)
+    term = misfit("poisson", observed)
+    predicted = torch.linspace(-0.005, 0.005, 101, dtype=torch.float64)
+    values = torch.stack([term(p.view(1, 1, 1, 1), observed, None) for p in predicted])
+    assert number(values.diff().diff().min()) > -1e-9
+
+
 def test_poisson_says_what_it_takes_for_photons() -> None:
     noted = context(photons=1234.0)
     part("forward_model", "poisson").init(batch(rand(1, 1, 4, 4)), noted)

@@ -147,7 +147,8 @@ RESUMED = [
 
 
 @pytest.mark.parametrize(("name", "params"), RESUMED)
-def test_a_resumed_rule_says_what_it_would_have_said(name: str, params: dict[str, Any]) -> None:
+@pytest.mark.parametrize("resumed", [9, 18])
+def test_a_resumed_rule_says_what_it_would_have_said(name: str, params: dict[str, Any], resumed: int) -> None:
     whole = problem(rand(1, 1, 12, 12), forward_model=SWITCH)
     spreads = [0.3 * abs(step - 14) / 14 + 0.01 for step in range(30)]
     sequence = [
@@ -157,10 +158,12 @@ def test_a_resumed_rule_says_what_it_would_have_said(name: str, params: dict[str
     through, first, second = (rule(name, whole, **params) for _ in range(3))
     expected = fed(through, sequence, steps=60)
     assert any(expected)
-    fed(first, sequence[:9], steps=60)
+    fed(first, sequence[:resumed], steps=60)
     stored = io.BytesIO()
     torch.save(copy.deepcopy(first.state_dict()), stored)
     stored.seek(0)
     second.load_state_dict(torch.load(stored, weights_only=True))
     ask = second.better if hasattr(second, "better") else second.update
-    assert [ask(item, after(step, 60)) for step, item in enumerate(sequence[9:], 10)] == expected[9:]
+    assert [ask(item, after(step, 60)) for step, item in enumerate(sequence[resumed:], resumed + 1)] == expected[
+        resumed:
+    ]

@@ -56,6 +56,8 @@ def support(kernel: Tensor) -> tuple[Shape, tuple[float, ...]]:
     rim = weights[~inner] if not inner.all() else np.zeros(1)
     noise = np.median(rim) + _ABOVE_NOISE * 1.4826 * np.median(np.abs(rim - np.median(rim)))
     threshold = max(_FAINT * weights.max(), min(noise, 0.5 * weights.max()))
+    if not weights.max() > 0:
+        return weights.shape, (0.0,) * weights.ndim
     labels, count = ndimage.label(weights > threshold, np.ones((3,) * weights.ndim))
     sums = ndimage.sum_labels(weights, labels, np.arange(1, count + 1))
     strong = np.isin(labels, 1 + np.flatnonzero(sums >= _SPECK * sums.max()))
@@ -63,8 +65,9 @@ def support(kernel: Tensor) -> tuple[Shape, tuple[float, ...]]:
     for places, full in zip(np.nonzero(strong), strong.shape, strict=True):
         first, last = int(places.min()), int(places.max())
         extent = last - first + 1
-        sizes.append(min(full, (extent + 2 * max(1, math.ceil(_MARGIN * extent))) | 1))
-        centres.append(float((first + last) // 2 - full // 2))
+        size = min(full, (extent + 2 * max(1, math.ceil(_MARGIN * extent))) | 1)
+        sizes.append(size)
+        centres.append(0.0 if size == full else float((first + last) // 2 - full // 2))
     return tuple(sizes), tuple(centres)
 
 
@@ -118,4 +121,4 @@ def current(problem: Problem, state: Any, clock: Clock) -> Estimate:
     rng = problem.context.compute.generator(seed_of(problem.rng.initial_seed(), (clock.stage, clock.step)))
     with torch.no_grad():
         found = problem.estimator.estimate(problem, state, problem.batch, clock, rng)
-    return Estimate(found.image.detach(), found.kernel.detach(), found.spread)
+    return Estimate(found.image.detach(), found.kernel.detach().clone(), found.spread)

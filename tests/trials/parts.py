@@ -236,7 +236,8 @@ class Pixels(ImagePrior[NoParams]):
 
 def _network(inputs: int, outputs: int, dims: int, rng: Generator) -> nn.Module:
     kind = nn.Conv2d if dims == 2 else nn.Conv3d
-    layers = nn.Sequential(kind(inputs, 12, 3, padding=1), nn.LeakyReLU(0.1), kind(12, outputs, 3, padding=1))
+    first = nn.utils.skip_init(kind, inputs, 12, 3, padding=1)  # the usual one draws from the global generator
+    layers = nn.Sequential(first, nn.LeakyReLU(0.1), nn.utils.skip_init(kind, 12, outputs, 3, padding=1))
     with torch.no_grad():
         for parameter in layers.parameters():
             bound = 1 / math.sqrt(max(1, parameter[0].numel()))

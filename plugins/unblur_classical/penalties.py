@@ -37,7 +37,7 @@ class SquaredGradient(Penalty[SquaredGradientParams]):
 
 
 class KernelL2(Penalty[KernelL2Params]):
-    """||k||², the mean over kernels: Li, Nan, Ji 2022, section 3.2, where it stands beside a mean squared misfit."""
+    """||k||², the mean over kernels: Li, Nan, Ji 2022, Algorithm 1, where it stands beside a mean squared misfit."""
 
     def __call__(self, value: Tensor) -> Tensor:
         squares = value.square()

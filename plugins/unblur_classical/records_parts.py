@@ -27,7 +27,7 @@ FORWARD_MODELS = [
         target="unblur_classical.misfits:Huber",
         params=params.HuberParams,
         summary="Squares of small residuals, absolute values of large ones: impulse noise and outliers.",
-        source="Huber 1964; Zhuang et al. 2023, section 3.1.3",
+        source="Huber 1964; Zhuang et al. 2023, eq. 18",
     ),
     Component(
         name="poisson",
@@ -50,7 +50,7 @@ FORWARD_MODELS = [
         target="unblur_classical.responses:Gamma",
         params=params.GammaParams,
         summary="Gamma curve of a photograph: blur happens in linear light.",
-        source="Chen et al. 2022, section 3",
+        source="Chen et al. 2022, section 4.3.1",
     ),
     Component(
         name="saturation",
@@ -58,7 +58,7 @@ FORWARD_MODELS = [
         target="unblur_classical.responses:Saturation",
         params=params.SaturationParams,
         summary="Sensor that is full at the white level; the latent image may be brighter.",
-        source="Whyte, Sivic, Zisserman 2014, eq. 9",
+        source="Whyte, Sivic, Zisserman 2014",
     ),
     Component(
         name="camera",
@@ -137,7 +137,7 @@ KERNEL_PRIORS = [
         target="unblur_classical.penalties:KernelL2",
         params=params.KernelL2Params,
         summary="Squared norm of the kernel: against kernels that are too concentrated.",
-        source="Li, Nan, Ji 2022, section 3.2",
+        source="Li, Nan, Ji 2022, Algorithm 1",
     ),
     Component(
         name="kernel-tv",
@@ -172,7 +172,7 @@ STOPPING_RULES = [
         target="unblur_classical.stopping:NoiseLevel",
         params=params.NoiseLevelParams,
         summary="Ends the stage when the residual is no larger than the noise.",
-        source="Morozov 1966; Chen et al. 2022, section 5",
+        source="Morozov 1966; Chen et al. 2022, sections 3.2 and 4.1",
     ),
     Component(
         name="moving-variance",

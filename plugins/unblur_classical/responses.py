@@ -18,7 +18,7 @@ _TOE = 1e-3
 
 
 class Gamma(Response[GammaParams]):
-    """g(z) = z^(1/gamma) on the prediction, so that blur happens in linear light: Chen et al. 2022, section 3.
+    """g(z) = z^(1/gamma) on the prediction, so that blur happens in linear light: Chen et al. 2022, section 4.3.1.
 
     The noise is not touched, since nothing is undone on the data. The result is displayed like the input: g is applied
     to the latent image too, and the standard deviation is that of the latent image times the slope of g.
@@ -44,7 +44,7 @@ class Gamma(Response[GammaParams]):
 
 
 class Saturation(Response[SaturationParams]):
-    """R(z) = z - log(1 + exp(a (z - level))) / a on the prediction: Whyte, Sivic, Zisserman 2014, eq. 9.
+    """R(z) = z - log(1 + exp(a (z - level))) / a on the prediction: Whyte, Sivic, Zisserman 2014.
 
     The latent image may be brighter than the level.
     """

@@ -76,7 +76,7 @@ class NoProgress(StoppingRule[NoProgressParams]):
 class NoiseLevel(StoppingRule[NoiseLevelParams]):
     """Ends the stage when the mean squared residual is at most (factor · noise + margin)²: the discrepancy principle.
 
-    Morozov 1966; with a margin and on the masked pixels Chen et al. 2022, section 5. The residual is predicted anew
+    Morozov 1966; with a margin and on the masked pixels Chen et al. 2022, section 4.1. The residual is predicted anew
     from the step's draw, whatever misfit the step used. The noise is estimated by Chen, Zhu, Heng 2015, or the given
     one, which falls with the stage's resolution as pixels are averaged.
     """

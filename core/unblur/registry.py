@@ -121,7 +121,7 @@ class Registry:
             self._manager.register(plugin)
             self._manager.check_pending()
         except Exception as error:
-            raise PluginError(f"wrong hook: {error}") from error
+            raise PluginError(f"wrong hook: {' '.join(str(error).split())}") from error
         finally:
             if self._manager.is_registered(plugin):
                 self._manager.unregister(plugin)
@@ -148,18 +148,17 @@ class Registry:
         return components, methods
 
     def _check_new(self, components: list[Registered], methods: list[Method]) -> None:
-        seen: dict[tuple[str, str], Provenance] = {
+        seen: dict[tuple[str, str], Provenance | None] = {
             (slot, name): registered.provenance for slot in SLOTS for name, registered in self._components[slot].items()
         }
         seen |= {("method", name): provenance for name, (_, provenance) in self._methods.items()}
-        for kind, name, mine in [(c.slot, c.name, c.provenance) for c in components] + [
-            ("method", method.name, None) for method in methods
-        ]:
+        mine = [(str(registered.slot), registered.name) for registered in components]
+        for kind, name in mine + [("method", method.name) for method in methods]:
             if (kind, name) in seen:
                 other = seen[kind, name]
                 whose = f"{other.distribution} (plugin {other.plugin!r})" if other else "this plugin itself"
                 raise PluginError(f"{kind} {name!r} is already registered by {whose}; names must be unique")
-            seen[kind, name] = cast(Provenance, mine)
+            seen[kind, name] = None
 
     def components(self, slot: Slot) -> Mapping[str, Registered]:
         """The components of a slot by name, sorted."""

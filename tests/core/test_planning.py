@@ -1,0 +1,74 @@
+"""What a run costs, and the plan of steps that a budget allows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.trials.plugin import METHODS, NONBLIND, blurred, compute, observation_for, registry
+from unblur.compute import Compute
+from unblur.driver import Run, finish
+from unblur.errors import ResourceError
+from unblur.planning import Cost, measure
+
+REGISTRY = registry()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_can_be_measured(name: str) -> None:
+    cost = measure(METHODS[name], observation_for(name), REGISTRY, compute())
+    stages = [stage for segment in METHODS[name].segments() for stage in segment.stages]
+    assert cost.steps == tuple(stage.steps for stage in stages)
+    assert len(cost.seconds_per_step) == len(stages)
+    assert all(pace > 0 for pace in cost.seconds_per_step)
+    assert cost.seconds > 0
+    assert cost.memory > 0
+
+
+def test_measuring_changes_nothing() -> None:
+    pipeline, observation = METHODS["mc-mapk"], blurred()
+    plain = finish(Run(pipeline, observation, REGISTRY, compute()).events())
+    state = torch.get_rng_state()
+    measure(pipeline, observation, REGISTRY, compute())
+    assert torch.equal(torch.get_rng_state(), state)
+    again = finish(Run(pipeline, observation, REGISTRY, compute()).events())
+    assert torch.equal(plain.estimate.image, again.estimate.image)
+    assert observation.psf is None
+
+
+def test_a_budget_shortens_all_stages_in_proportion() -> None:
+    cost = Cost((100, 300), (0.1, 0.02), memory=0, spent=1.0)
+    assert cost.seconds == pytest.approx(16)
+    assert cost.within(None) is cost
+    assert cost.within(100) is cost
+    halved = cost.within(9.0)
+    assert halved.steps == (46, 139)
+    assert halved.seconds <= 8
+    assert cost.within(0.5).steps == (1, 1)
+
+
+def test_a_plan_from_a_budget_runs_as_planned() -> None:
+    pipeline = METHODS["coarse-to-fine"]
+    cost = Cost((12, 12, 12), (1.0, 1.0, 1.0), memory=0, spent=0.0).within(13)
+    outcome = finish(Run(pipeline.with_steps(cost.steps), blurred(), REGISTRY, compute()).events())
+    assert outcome.executed == list(cost.steps) == [4, 4, 4]
+
+
+def test_memory_follows_from_the_frames_that_a_stage_uses() -> None:
+    pipeline = METHODS["shared-kernel"].replace(then=None)
+    few = measure(pipeline, blurred(frames=2), REGISTRY, compute()).memory
+    many = measure(pipeline, blurred(frames=12), REGISTRY, compute()).memory
+    assert many < 2 * few
+
+
+def test_a_kernel_larger_than_the_probe_is_measured() -> None:
+    observation = blurred(size=128)
+    observation.psf = torch.full((1, 101, 101), 1 / 101**2)
+    pipeline = NONBLIND.replace(forward_model="periodic")
+    assert measure(pipeline, observation, REGISTRY, compute()).memory > 0
+
+
+def test_too_little_memory_is_said_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Compute, "free_memory", lambda self: 1000)
+    with pytest.raises(ResourceError, match=r"32x32 pixels would need .* 1 kB are free"):
+        measure(NONBLIND, blurred(psf=True), REGISTRY, compute())

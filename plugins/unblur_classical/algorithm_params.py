@@ -31,8 +31,8 @@ class RichardsonLucyParams:
 
 @dataclass(frozen=True)
 class BlindRichardsonLucyParams:
-    image_steps: Annotated[int, Ge(1), Doc("Updates of the image in each step.")] = 3
-    kernel_steps: Annotated[int, Ge(1), Doc("Updates of the kernel in each step.")] = 3
+    image_steps: Annotated[int, Ge(1), Doc("Updates of the image in each step.")] = 10
+    kernel_steps: Annotated[int, Ge(1), Doc("Updates of the kernel in each step.")] = 1
     epsilon: Annotated[
         float, Gt(0), Lt(1), Doc("Predictions below this part of the peak count as this much, where they divide.")
     ] = 1e-6

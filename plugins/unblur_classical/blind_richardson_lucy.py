@@ -34,9 +34,10 @@ class BlindState:
 
 
 class BlindRichardsonLucy(Estimator[BlindRichardsonLucyParams]):
-    """In each step some updates of the kernel for the image (eq. 4) and some of the image for the kernel (eq. 5).
+    """In each step some updates of the image for the kernel (eq. 5) and some of the kernel for the image (eq. 4).
 
-    The kernel is kept at sum one. Reports the mean Poisson deviance before the step.
+    The image is first: an image that is still the observed one would turn the kernel into a delta. The kernel is kept
+    at sum one. Reports the mean Poisson deviance before the step.
     """
 
     def init(self, problem: Problem, earlier: Any) -> BlindState:
@@ -48,25 +49,31 @@ class BlindRichardsonLucy(Estimator[BlindRichardsonLucyParams]):
     def step(self, problem: Problem, state: BlindState, batch: Batch, clock: Clock) -> Info:
         image, kernel = problem.image.parameters()[0], problem.kernels.parameters()[0]
         observed = problem.forward.target(batch).observed
-        misfits = [
-            self._update_kernel(problem, state, observed, image, kernel) for _ in range(self.params.kernel_steps)
-        ]
+        misfit = self._update_image(problem, state, observed, image, kernel)
+        for _ in range(self.params.kernel_steps):
+            self._update_kernel(problem, state, observed, image, kernel)
+        return Info(misfit, Draw(image), kernel)
+
+    def _update_image(
+        self, problem: Problem, state: BlindState, observed: Tensor, image: Tensor, kernel: Tensor
+    ) -> Tensor:
         operator = problem.forward.prepared(kernel.detach(), problem.latent_shape)
         seen = operator.adjoint(state.counted)
-        floor = SEEN * float(seen.max())
+        divisor = seen.clamp_min(SEEN * float(seen.max()))
+        misfits = []
         for _ in range(self.params.image_steps):
-            ratio, _ = compare(observed, operator.forward(image), state.valid, state.count, self.params.epsilon)
-            image.mul_((1 + (operator.adjoint(ratio) - seen) / seen.clamp_min(floor)).clamp_min_(0))
-        return Info(misfits[0], Draw(image), kernel)
+            ratio, misfit = compare(observed, operator.forward(image), state.valid, state.count, self.params.epsilon)
+            image.mul_((1 + (operator.adjoint(ratio) - seen) / divisor).clamp_min_(0))
+            misfits.append(misfit)
+        return misfits[0]
 
     def _update_kernel(
         self, problem: Problem, state: BlindState, observed: Tensor, image: Tensor, kernel: Tensor
-    ) -> Tensor:
+    ) -> None:
         predicted = problem.forward.predict(image, kernel)
-        ratio, misfit = compare(observed, predicted, state.valid, state.count, self.params.epsilon)
+        ratio, _ = compare(observed, predicted, state.valid, state.count, self.params.epsilon)
         seen = problem.forward.kernel_adjoint(state.counted, image, problem.spec)
         back = problem.forward.kernel_adjoint(ratio, image, problem.spec)
         kernel.mul_((back / seen.clamp_min(self.params.epsilon)).clamp_min_(0))
         total = kernel.flatten(1).sum(1).clamp_min(self.params.epsilon)
         kernel.div_(total.view(-1, *(1,) * (kernel.ndim - 1)))
-        return misfit

@@ -13,8 +13,9 @@ from torch import Tensor
 from unblur.components import Batch, Clock, Draw, Estimator, Info
 from unblur.problem import Problem
 from unblur_classical.algorithm_params import HyperLaplacianParams
-from unblur_classical.noise import LEAST_NOISE, estimate_noise
+from unblur_classical.noise import noise_of
 from unblur_classical.periodic import PeriodicProblem, differences
+from unblur_classical.quadratic import likeliest_balance, solved
 
 _NEWTON_STEPS = 5
 
@@ -28,14 +29,11 @@ class HyperLaplacianState:
     def __init__(self, problem: Problem, params: HyperLaplacianParams) -> None:
         self.periodic = PeriodicProblem(problem)
         self.differences = differences(self.periodic.grid, self.periodic.observed.device)
-        self.completed = self.periodic.observed.clone()
-        self.image = self.periodic.start()
-        if params.fidelity is not None:
-            self.fidelity = params.fidelity
-            return
-        target = problem.forward.target(problem.batch)
-        noise = max(estimate_noise(target.observed, target.valid), LEAST_NOISE)
-        self.fidelity = PRIOR_WEIGHT / noise**2
+        noise = noise_of(self.periodic.filled, problem.context, "hyper-laplacian")
+        self.fidelity = PRIOR_WEIGHT / noise**2 if params.fidelity is None else params.fidelity
+        start = solved(self.periodic, likeliest_balance(self.periodic, noise**2))
+        self.image = self.periodic.image(start.half)
+        self.completed = self.periodic.complete(start.predicted)
 
     def state_dict(self) -> dict[str, Any]:
         return {"completed": self.completed, "image": self.image}
@@ -48,7 +46,8 @@ class HyperLaplacian(Estimator[HyperLaplacianParams]):
     """Half-quadratic splitting of lambda/2 ‖k * x - y‖² + sum_j ‖D_j x‖^alpha (eq. 2-4), coupled by a rising beta.
 
     Each step solves for the auxiliary gradients w pixel by pixel (eq. 5) and for the image by FFT (eq. 6), with what
-    the last image predicts beyond the borders. Reports the mean squared residual of each step's image.
+    the last image predicts beyond the borders. It begins with the Wiener filter's image. Reports the mean squared
+    residual of each step's image.
     """
 
     def init(self, problem: Problem, earlier: Any) -> HyperLaplacianState:

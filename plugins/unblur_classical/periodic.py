@@ -8,6 +8,7 @@ its optimum.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -28,6 +29,7 @@ class PeriodicProblem:
         otf: transfer function as a half spectrum, (frames or 1, channels or 1, *half grid).
         observed: (frames, channels, *grid), completed by a smooth continuation.
         known: the same shape, true where a pixel was observed and counts; None where all are.
+        filled: the observed frames, where pixels that do not count have the value of their nearest neighbour.
         grid: spatial sizes of the periodic grid.
     """
 
@@ -43,7 +45,6 @@ class PeriodicProblem:
         sizes = tuple(target.observed.shape[2:])
         before = tuple(k - 1 - k // 2 for k in operator.geometry.kernel)
         self._latent, self._first = problem.latent_shape[2:], (0,) * len(sizes)
-        self._shift = (0,) * len(sizes) if operator.boundary == "periodic" else before
         if operator.boundary == "same":
             larger = [n + k - 1 for n, k in zip(sizes, operator.geometry.kernel, strict=True)]
             self._first, operator = before, Convolution(kernel, (*image.shape[:2], *larger), "valid")
@@ -53,8 +54,8 @@ class PeriodicProblem:
         if self.grid != sizes or target.valid is not None:
             counted = torch.ones_like(target.observed) if target.valid is None else target.valid
             self.known = _placed(counted, self.grid) > 0
-        filled = target.observed if target.valid is None else _nearest(target.observed, target.valid > 0)
-        self.observed = _continued(filled, self.grid)
+        self.filled = target.observed if target.valid is None else _nearest(target.observed, target.valid > 0)
+        self.observed = _continued(self.filled, self.grid)
         self.count = self.observed.numel() if self.known is None else int(self.known.sum())
 
     def spectrum(self, image: Tensor) -> Tensor:
@@ -68,10 +69,6 @@ class PeriodicProblem:
     def complete(self, predicted: Tensor) -> Tensor:
         """The observation, and where there is none what was predicted."""
         return self.observed if self.known is None else torch.where(self.known, self.observed, predicted)
-
-    def start(self) -> Tensor:
-        """The continued observation as a latent image on the grid, each pixel where its light comes from."""
-        return torch.roll(self.observed, self._shift, tuple(range(-len(self.grid), 0)))
 
     def misfit(self, predicted: Tensor) -> Tensor:
         """Mean squared residual over the pixels that were observed and count."""
@@ -105,13 +102,16 @@ def roughness(grid: Sequence[int], device: torch.device) -> Tensor:
 
 def power(half: Tensor, grid: Sequence[int]) -> Tensor:
     """Sum of squares of the image (frames, channels, *grid) behind a half spectrum, per frame and channel."""
-    squares = half.abs().square()
-    twice = torch.full((squares.shape[-1],), 2.0, device=half.device)
+    return half_sum(half.abs().square(), grid)
+
+
+def half_sum(values: Tensor, grid: Sequence[int]) -> Tensor:
+    """Sum over the whole spectrum of values given on its half, by frame and channel, over the number of pixels."""
+    twice = torch.full((values.shape[-1],), 2.0, device=values.device)
     twice[0] = 1
     if grid[-1] % 2 == 0:
         twice[-1] = 1
-    axes = tuple(range(-len(grid), 0))
-    return (squares * twice).sum(axes) / squares.new_tensor(float(torch.Size(grid).numel()))
+    return (values * twice).sum(tuple(range(-len(grid), 0))) / math.prod(grid)
 
 
 def _placed(image: Tensor, grid: Shape) -> Tensor:

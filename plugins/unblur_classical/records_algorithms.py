@@ -81,7 +81,7 @@ ESTIMATORS: list[Component] = [
         provides=frozenset({"uses-response"}),
         requires=_NEEDS | {"forward_model:linear", "forward_model:stationary"},
         summary="Linear filter for white noise and a 1/f² spectrum whose strength follows from the image.",
-        source="Wiener 1949; Galatsanos & Katsaggelos, IEEE Trans. Image Process. 1 (1992), 322",
+        source="Wiener 1949; Galatsanos & Katsaggelos, IEEE Trans. Image Process. 1 (1992), 322; Reeves, ibid. 14 (2005), 1448",
     ),
     Component(
         name="unsupervised-wiener",
@@ -143,7 +143,7 @@ METHODS: list[Method] = [
         "richardson-lucy are better.",
         reference="Wiener 1949; Galatsanos & Katsaggelos 1992",
         needs_psf=True,
-        presets={"fast": _pipeline("wiener", 1), "balanced": _pipeline("wiener", 10)},
+        presets={"fast": _pipeline("wiener", 5), "balanced": _pipeline("wiener", 20)},
     ),
     Method(
         name="unsupervised-wiener",
@@ -171,6 +171,6 @@ METHODS: list[Method] = [
         good_for="Small, smooth PSFs on stars, beads and cells. For motion blur use a method with a network.",
         reference="Fish et al. 1995",
         blind=True,
-        presets={"balanced": _pipeline("blind-richardson-lucy", 40, "free")},
+        presets={"balanced": _pipeline("blind-richardson-lucy", 20, "free")},
     ),
 ]

@@ -21,6 +21,9 @@ SEEN = 1e-2
 LEAST = 0.1
 """A penalty may not take more than all but this part of the divisor, which must stay positive."""
 
+_TINY = 1e-30
+"""In place of ratios of zero, whose logarithm is multiplied by zero: quicker than xlogy."""
+
 
 class RichardsonLucyState:
     """What stays the same between the steps (prepared once) and, for the acceleration, the last steps."""
@@ -72,9 +75,13 @@ class RichardsonLucy(Estimator[RichardsonLucyParams]):
     """
 
     def init(self, problem: Problem, earlier: Any) -> RichardsonLucyState:
+        image = problem.image.parameters()[0]
         with torch.no_grad():
-            problem.image.parameters()[0].clamp_min_(self.params.epsilon)
-            return RichardsonLucyState(problem, self.params)
+            state = RichardsonLucyState(problem, self.params)
+            if earlier is None:  # the image to begin with has the background in it, and would lose it very slowly
+                image.sub_(state.background)
+            image.clamp_min_(self.params.epsilon)
+            return state
 
     @torch.no_grad()
     def step(self, problem: Problem, state: RichardsonLucyState, batch: Batch, clock: Clock) -> Info:
@@ -109,7 +116,7 @@ def compare(
     """Ratio observed / predicted, zero where pixels do not count, and mean Poisson deviance; `predicted` is used up."""
     predicted.clamp_min_(epsilon)
     ratio = observed / predicted
-    deviance = torch.xlogy(observed, ratio).sub_(observed).add_(predicted)
+    deviance = ratio.clamp_min(_TINY).log_().mul_(observed).sub_(observed).add_(predicted)
     if valid is not None:
         ratio.mul_(valid)
         deviance.mul_(valid)

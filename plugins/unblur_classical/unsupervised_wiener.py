@@ -16,8 +16,9 @@ from torch import Generator, Tensor
 from unblur.components import Batch, Clock, Draw, Estimate, Estimator, Info
 from unblur.problem import Problem
 from unblur_classical.algorithm_params import UnsupervisedWienerParams
-from unblur_classical.noise import LEAST_NOISE, estimate_noise
+from unblur_classical.noise import noise_of
 from unblur_classical.periodic import PeriodicProblem, power, roughness
+from unblur_classical.quadratic import expanded, likeliest_balance, solved
 
 
 class GibbsState:
@@ -27,13 +28,12 @@ class GibbsState:
         self.periodic = PeriodicProblem(problem)
         observed = self.periodic.observed
         self.roughness = roughness(self.periodic.grid, observed.device)
-        self.completed = observed.clone()
         lead = observed.shape[:2]
-        target = problem.forward.target(problem.batch)
-        noise = max(estimate_noise(target.observed, target.valid), LEAST_NOISE)
-        gradients = power(self.periodic.spectrum(observed) * self.roughness.sqrt(), self.periodic.grid)
+        noise = noise_of(self.periodic.filled, problem.context, "unsupervised-wiener")
+        balance = likeliest_balance(self.periodic, noise**2)
+        self.completed = self.periodic.complete(solved(self.periodic, balance).predicted)
         self.noise_precision = torch.full(lead, noise**-2, device=observed.device)
-        self.image_precision = math.prod(self.periodic.grid) / gradients.clamp_min(1e-12)
+        self.image_precision = balance * self.noise_precision
         self.samples = 0
         self.mean = torch.zeros_like(problem.image.parameters()[0])
         self.scatter = torch.zeros_like(self.mean)
@@ -65,8 +65,7 @@ class UnsupervisedWiener(Estimator[UnsupervisedWienerParams]):
     @torch.no_grad()
     def step(self, problem: Problem, state: GibbsState, batch: Batch, clock: Clock) -> Info:
         periodic = state.periodic
-        spread = (...,) + (None,) * len(periodic.grid)
-        noise, gradients = state.noise_precision[spread], state.image_precision[spread]
+        noise, gradients = (expanded(each, periodic) for each in (state.noise_precision, state.image_precision))
         precision = noise * periodic.otf.abs().square() + gradients * state.roughness
         mean = noise * periodic.otf.conj() * periodic.spectrum(state.completed) / precision
         white = torch.randn(state.completed.shape, generator=problem.rng, device=state.completed.device)
@@ -75,15 +74,14 @@ class UnsupervisedWiener(Estimator[UnsupervisedWienerParams]):
         predicted = periodic.image(periodic.otf * sample)
         self._precisions(state, predicted, sample, problem.rng)
         fresh = torch.randn(predicted.shape, generator=problem.rng, device=predicted.device)
-        state.completed = periodic.complete(predicted + fresh * state.noise_precision[spread].rsqrt())
+        state.completed = periodic.complete(predicted + fresh * expanded(state.noise_precision, periodic).rsqrt())
         return Info(periodic.misfit(periodic.image(periodic.otf * mean)), Draw(problem.image.parameters()[0]))
 
     def estimate(self, problem: Problem, state: GibbsState, batch: Batch, clock: Clock, rng: Generator) -> Estimate:
         found = super().estimate(problem, state, batch, clock, rng)
         if state.samples:
-            spread = (...,) + (None,) * len(state.periodic.grid)
-            between = state.scatter / state.samples
-            found.spread = (between + state.variance[spread] / state.samples).sqrt()
+            total = state.scatter + expanded(state.variance, state.periodic)
+            found.spread = (total / state.samples).sqrt()
         return found
 
     def _collect(self, problem: Problem, state: GibbsState, mean: Tensor, precision: Tensor, clock: Clock) -> None:

@@ -410,9 +410,8 @@ class Job:
         image = outcome.estimate.image.detach().float().cpu().numpy()
         spread = outcome.estimate.spread
         record = self._record(task, "cancelled" if outcome.reason == self.cancel.reason else "done")
-        kernel_row, kernel_warnings = reports.kernel_facts(
-            kernel, estimated=self.psf is None and task.kernel_from is None
-        )
+        estimated = reports.learns_kernel(self.pipelines[task.kind], self.registry)
+        kernel_row, kernel_warnings = reports.kernel_facts(kernel, estimated)
         values, warnings = reports.image_facts(
             self.image.plane(task.frames[0], self.spatial), image[0], self.white_level
         )

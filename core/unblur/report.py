@@ -29,6 +29,9 @@ SCHEMA = 1
 DELTA_WEIGHT = 0.8
 """A kernel with this part of its weight within one pixel around its peak is delta-like: no blur was found."""
 
+POOR = 0.1
+"""A budget that pays for less than this part of the steps is worth a warning."""
+
 BLACK = 0.1
 """An image whose mean is below this part of the observed one is black: a known failure of untrained networks."""
 
@@ -60,6 +63,12 @@ def plugins(pipelines: Sequence[Pipeline], registry: Registry) -> list[dict[str,
         {"plugin": one.plugin, "distribution": one.distribution, "version": one.version}
         for one in sorted(used, key=lambda one: one.plugin)
     ]
+
+
+def learns_kernel(pipeline: Pipeline, registry: Registry) -> bool:
+    """Whether any segment estimates the kernel."""
+    priors = [resolve(segment, registry).base("kernel_prior") for segment in pipeline.segments()]
+    return any("learns" in prior.registered.component.provides for prior in priors)
 
 
 def own_version() -> str:
@@ -172,6 +181,7 @@ def job_report(
         for record in records
         for text in (*record["warnings"], *([f"failed: {record['error']}"] if "error" in record else []))
     ]
+    warnings += _poor(job, rows)
     return {
         "schema": SCHEMA,
         "status": "cancelled" if stopped else "failed planes" if "failed" in statuses else "done",
@@ -194,6 +204,23 @@ def job_report(
         "assumptions": list(job.assumptions),
         "warnings": warnings,
     }
+
+
+def _poor(job: Job, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A warning where the budget pays for so few steps that the result cannot be what the method can do."""
+    if job.budget is None:
+        return []
+    asked = {
+        kind: sum(stage.steps for segment in pipeline.segments() for stage in segment.stages)
+        for kind, pipeline in job.pipelines.items()
+    }
+    poor = [row for row in rows if row["executed"] and sum(row["steps"]) < POOR * asked[row["kind"]]]
+    if not poor:
+        return []
+    planned, full = sum(poor[0]["steps"]), asked[poor[0]["kind"]]
+    return [
+        f"the budget of {job.budget:g} seconds paid for {planned} of {full} steps: allow more time, or --preset fast"
+    ]
 
 
 def same_run(report: Mapping[str, Any], fingerprint: str) -> bool:

@@ -19,6 +19,7 @@ from unblur.cli.progress import bar
 from unblur.cli.signals import Interrupt, interruptible
 from unblur.cli.text import duration
 from unblur.errors import CheckpointError, FileError, ImageError
+from unblur.forecast import all_steps
 from unblur.image import Image
 from unblur.io.casting import cast
 from unblur.jobs import Job, JobEvent
@@ -136,9 +137,14 @@ def _announce(job: Job, files: Places, wishes: Wishes) -> None:
         typer.echo(f"repeating the steps of {wishes.plan}")
         return
     cost = job.estimate()
-    steps = "; ".join(f"{sum(counts)} steps per {kind}" for kind, counts in cost.steps.items())
+    steps = "; ".join(_steps(job, kind, sum(counts)) for kind, counts in cost.steps.items())
     if steps:
         typer.echo(f"estimate: {duration(cost.seconds)}, {human_bytes(cost.memory)} of memory, {steps}")
+
+
+def _steps(job: Job, kind: str, planned: int) -> str:
+    full = sum(all_steps(job.pipelines[kind]))
+    return f"{planned} steps per {kind}" if planned == full else f"{planned} of {full} steps per {kind} in the budget"
 
 
 def _scale(image: Image) -> str:

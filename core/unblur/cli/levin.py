@@ -53,7 +53,8 @@ class Curve:
     points: list[dict[str, float]] = field(default_factory=list)
 
     def record(self, event: JobEvent) -> None:
-        if self.points and event.event.elapsed - self.points[-1]["seconds"] < self.every:
+        last = event.event.step == event.event.planned
+        if self.points and event.event.elapsed - self.points[-1]["seconds"] < self.every and not last:
             return
         image = event.event.preview().image[0, 0].float().cpu().numpy()
         if np.isfinite(image).all():

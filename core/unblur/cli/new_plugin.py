@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-EXAMPLE = "unblur_example"
-TEMPLATE = "example_plugin"
+TEMPLATE = "example-plugin"
+"""Folder in the package `unblur`; with a hyphen, so that it cannot be imported from there."""
 
 
 def new_plugin(
@@ -17,6 +17,17 @@ def new_plugin(
     folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet, or is empty.")],
 ) -> None:
     """Make a plugin package: a copy of the example, with one component of each kind and a method."""
+    create(name, folder)
+    typer.echo(f"{folder}: plugin {name}. Install it with `pip install -e {folder}`, see it with `unblur plugins`")
+
+
+def create(name: str, folder: Path) -> Path:
+    """Write the example plugin into `folder` as plugin `name`, distribution ``unblur-NAME``; returns the folder.
+
+    Raises:
+        ParameterError: the name is not lower case with hyphens.
+        FileError: the folder is not empty, or cannot be written.
+    """
     from importlib import resources
 
     from unblur.errors import FileError, ParameterError
@@ -32,7 +43,7 @@ def new_plugin(
             target.write_text(_renamed(text, name), encoding="utf-8")
     except OSError as error:
         raise FileError(folder, f"cannot be written: {error.strerror or error}") from error
-    typer.echo(f"{folder}: plugin {name}. Install it with `pip install -e {folder}`, see it with `unblur plugins`")
+    return folder
 
 
 def _files(root: object, below: str = "") -> list[tuple[str, str]]:
@@ -48,6 +59,7 @@ def _files(root: object, below: str = "") -> list[tuple[str, str]]:
 
 
 def _renamed(text: str, name: str) -> str:
-    """The example's names as those of the new plugin: package, distribution and entry point."""
+    """The example's names as those of the new plugin: package, distribution, entry point, and the tested plugin."""
     module = name.replace("-", "_")
-    return text.replace(EXAMPLE, f"unblur_{module}").replace("unblur-example", f"unblur-{name}")
+    text = text.replace("unblur_example", f"unblur_{module}").replace("unblur-example", f"unblur-{name}")
+    return text.replace("\nexample = ", f"\n{name} = ").replace('plugin="example"', f'plugin="{name}"')

@@ -1,0 +1,149 @@
+"""`unblur compare`, `bench levin` and `demo` on small pictures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from scipy.signal import fftconvolve
+
+from tests.cli.conftest import Unblur
+from unblur import io
+from unblur.cli import demo
+from unblur.cli.compare import unsharp_mask
+from unblur.cli.levin import with_noise
+from unblur.metrics import aligned_psnr
+
+
+@pytest.fixture
+def levin(tmp_path: Path) -> Path:
+    """Two files in the benchmark's form, with an asymmetric kernel that is stored rotated by 180 degrees."""
+    kernel = np.zeros((5, 5))
+    kernel[0, 0], kernel[2, 2], kernel[2, 3] = 0.2, 0.5, 0.3
+    for number in (1, 2):
+        blocks = np.random.default_rng(number).random((9, 9)) > 0.5
+        sharp = np.kron(blocks, np.ones((8, 8)))[:68, :68] * 0.8 + 0.1
+        blurred = fftconvolve(sharp, kernel[::-1, ::-1], mode="valid")
+        content = {"x": sharp[2:-2, 2:-2], "y": blurred, "f": kernel}
+        scipy.io.savemat(tmp_path / f"im0{number}_ker01.mat", content)
+    return tmp_path
+
+
+def bench(unblur: Unblur, levin: Path, *more: object) -> tuple[int, dict[str, object], str]:
+    out = levin / "table.json"
+    command = ("bench", "levin", "--data", levin, "--methods", "hyper-laplacian", "--json", out, "--threads", "1")
+    code, said, err = unblur(*command, *more)
+    return code, json.loads(out.read_text()) if out.exists() else {}, said + err
+
+
+def test_the_benchmark_hands_the_stored_kernel_over_as_the_convolution_needs_it(unblur: Unblur, levin: Path) -> None:
+    code, table, said = bench(unblur, levin, "--known", "--panels", levin / "panels")
+    assert code == 0, said
+    rows = table["rows"]
+    assert [row["image"] for row in rows] == ["im01_ker01", "im02_ker01"]
+    for row in rows:
+        assert row["psnr"] > row["psnr_blurred"] + 5
+        assert row["kernel_similarity"] > 0.999
+        assert row["stop_reason"] == "planned steps done"
+    assert table["mean"]["hyper-laplacian"]["images"] == 2
+    assert len(list((levin / "panels").glob("*.png"))) == 2
+
+
+def test_the_benchmark_gives_a_blind_method_y_and_the_size(unblur: Unblur, levin: Path) -> None:
+    out = levin / "t.json"
+    wanted = ("--methods", "blind-richardson-lucy", "--images", "im02_ker01", "--threads", "1", "--kernel-size")
+    for size, expected in (("exact", [5, 5]), ("half", [32, 32]), ("7", [7, 7])):
+        code, _, err = unblur("bench", "levin", "--data", levin, "--json", out, *wanted, size)
+        assert code == 0, err
+        assert json.loads(out.read_text())["rows"][0]["kernel_size"] == expected
+
+
+def test_a_curve_has_the_best_and_the_last_preview(unblur: Unblur, levin: Path) -> None:
+    _, table, said = bench(unblur, levin, "--known", "--curve", "0.001", "--images", "im01_ker01")
+    row = table["rows"][0]
+    assert row["psnr_best"] == max(point["psnr"] for point in row["curve"]), said
+    assert row["curve"][-1]["step"] == row["steps"]
+    assert row["psnr_last"] == pytest.approx(row["psnr"], abs=0.002)
+
+
+def test_noise_is_of_the_strength_asked_for_and_the_same_each_time() -> None:
+    image = np.full((200, 200), 0.5)
+    gaussian = with_noise(image, ("gaussian", 0.05), (0,))
+    assert np.std(gaussian - image) == pytest.approx(0.05, rel=0.05)
+    impulse = with_noise(image, ("impulse", 0.05), (0,))
+    assert np.mean(impulse != image) == pytest.approx(0.05, rel=0.1)
+    assert set(np.unique(impulse)) == {0.0, 0.5, 1.0}
+    np.testing.assert_array_equal(impulse, with_noise(image, ("impulse", 0.05), (0,)))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [("--images", "im09_ker01"), ("--noise", "fog:1"), ("--noise", "gaussian:x"), ("--kernel-size", "large")],
+)
+def test_a_benchmark_that_cannot_be_run_is_refused(unblur: Unblur, levin: Path, more: tuple[str, str]) -> None:
+    code, table, said = bench(unblur, levin, *more)
+    assert code == 2
+    assert not table
+    assert "error: " in said
+
+
+def test_an_empty_folder_is_no_benchmark(unblur: Unblur, tmp_path: Path) -> None:
+    command = ("--data", tmp_path, "--methods", "wiener", "--json", tmp_path / "t.json")
+    assert unblur("bench", "levin", *command)[0] == 2
+
+
+def test_compare_draws_every_method_on_the_crop(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    panel = tmp_path / "panel.png"
+    command = ("compare", cells, "--methods", "richardson-lucy,wiener", "--psf", tmp_path / "psf.tif", "-o", panel)
+    code, said, err = unblur(*command, "--crop", "4:28,6:38", "--unsharp")
+    assert code == 0, err
+    assert "richardson-lucy: planned steps done" in said
+    assert "wiener: planned steps done" in said
+    drawn = io.read(panel)
+    assert drawn.sizes["X"] > 3 * drawn.sizes["Y"]
+
+
+@pytest.mark.parametrize("more", [("--crop", "0:500,0:10"), ("--at", "Z=3"), ("--at", "depth"), ("--methods", "magic")])
+def test_a_comparison_that_cannot_be_made_is_refused(
+    unblur: Unblur, cells: Path, tmp_path: Path, more: tuple[str, str]
+) -> None:
+    panel = tmp_path / "panel.png"
+    given = ("--psf", tmp_path / "psf.tif", "--methods", "wiener", "-o", panel)
+    assert unblur("compare", cells, *given, *more)[0] == 2
+    assert not panel.exists()
+
+
+def test_unsharp_masking_keeps_what_is_flat_and_steepens_edges() -> None:
+    edge = np.repeat(np.where(np.arange(40) < 20, 1.0, 2.0)[None], 30, axis=0)
+    sharper = unsharp_mask(edge)
+    np.testing.assert_allclose(sharper[:, :5], 1)
+    assert sharper.max() > 2.1
+    assert sharper.min() < 0.9
+
+
+def test_the_demo_s_observation_is_the_truth_blurred_by_a_kernel_within_the_bound() -> None:
+    case = demo.camera(noise=0.0)
+    assert case.truth is not None
+    kernel = demo.shake(demo.CAMERA_KERNEL, seed=4)
+    assert kernel.shape == (19, 19)
+    assert kernel.sum() == pytest.approx(1)
+    assert case.kernel_size >= demo.CAMERA_KERNEL  # type: ignore[operator]
+    expected = fftconvolve(case.truth, kernel, mode="valid")
+    inside = case.observed[9:-9, 9:-9] / 255.0
+    np.testing.assert_allclose(inside, expected, atol=0.5 / 255 + 1e-9)
+    assert aligned_psnr(case.observed / 255.0, case.truth) < 24
+
+
+def test_the_demo_gives_files_a_panel_and_figures(
+    unblur: Unblur, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "METHOD", "blind-richardson-lucy")
+    code, said, err = unblur("demo", "-o", tmp_path / "demo", "--max-seconds", "2", "--threads", "1")
+    assert code == 0, err
+    for case in ("camera", "clock"):
+        for name in ("before.png", "after.png", "after.tif", "kernel.tif", "panel.png", "after.png.json"):
+            assert (tmp_path / "demo" / f"{case}_{name}").exists()
+    assert said.count("aligned PSNR") == 2

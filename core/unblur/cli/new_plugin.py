@@ -11,12 +11,15 @@ import typer
 TEMPLATE = "example-plugin"
 """Folder in the package `unblur`; with a hyphen, so that it cannot be imported from there."""
 
+COMPONENTS = ("log-cosh", "positive-pixels", "learned-gaussian", "sign-descent", "small-misfit", "sign-blind")
+"""Names that the example registers; a copy has its own, so that both can be installed."""
+
 
 def new_plugin(
     name: Annotated[str, typer.Argument(help="Lower case with hyphens, such as my-psf.")],
     folder: Annotated[Path, typer.Argument(help="A folder that does not exist yet, or is empty.")],
 ) -> None:
-    """Make a plugin package: a copy of the example, with one component of each kind and a method."""
+    """Make a plugin package: a copy of the tested example, with one component of each kind and a method."""
     create(name, folder)
     typer.echo(f"{folder}: plugin {name}. Install it with `pip install -e {folder}`, see it with `unblur plugins`")
 
@@ -59,7 +62,10 @@ def _files(root: object, below: str = "") -> list[tuple[str, str]]:
 
 
 def _renamed(text: str, name: str) -> str:
-    """The example's names as those of the new plugin: package, distribution, entry point, and the tested plugin."""
-    module = name.replace("-", "_")
-    text = text.replace("unblur_example", f"unblur_{module}").replace("unblur-example", f"unblur-{name}")
-    return text.replace("\nexample = ", f"\n{name} = ").replace('plugin="example"', f'plugin="{name}"')
+    """The example's names as those of the new plugin: package, distribution, entry point, components."""
+    for component in COMPONENTS:
+        text = text.replace(component, f"{name}-{component}")
+    text = text.replace('plugin="example"', f'plugin="{name}"').replace("example = ", f"{name} = ")
+    return text.replace("unblur_example", f"unblur_{name.replace('-', '_')}").replace(
+        "unblur-example", f"unblur-{name}"
+    )

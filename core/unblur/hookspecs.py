@@ -25,7 +25,7 @@ def unblur_forward_models() -> Iterable[Component]:  # type: ignore[empty-body]
         def unblur_forward_models():
             yield unblur.Component(
                 name="log-cosh", role="misfit", target="unblur_example.parts:LogCosh",
-                summary="Smooth absolute difference.",
+                params=LogCoshParams, summary="Smooth absolute difference.",
             )
     """
 
@@ -70,9 +70,11 @@ def unblur_estimators() -> Iterable[Component]:  # type: ignore[empty-body]
         @unblur.hookimpl
         def unblur_estimators():
             yield unblur.Component(
-                name="sign-descent", target="unblur_example.parts:SignDescent",
+                name="sign-descent", target="unblur_example.parts:SignDescent", params=SignDescentParams,
                 requires=frozenset({"image_prior:learns", "forward_model:misfit"}),
-                provides=frozenset({"uses-misfit", "uses-response", "uses-image-penalty", "learns-kernel"}),
+                provides=frozenset({
+                    "uses-misfit", "uses-response", "uses-image-penalty", "uses-kernel-penalty", "learns-kernel",
+                }),
                 summary="Steps of fixed size against the sign of the gradient.",
             )
     """
@@ -105,8 +107,8 @@ def unblur_methods() -> Iterable[Method]:  # type: ignore[empty-body]
                 name="sign-blind", summary="Blind, by sign descent.", good_for="An example.", blind=True,
                 presets={"balanced": unblur.Pipeline(
                     forward_model=["convolution", "log-cosh"], image_prior="positive-pixels",
-                    kernel_prior="learned-gaussian", estimator="sign-descent", stopping=["last"],
-                    stages=[unblur.Stage(steps=50)],
+                    kernel_prior="learned-gaussian", estimator=("sign-descent", {"rate": 0.02}),
+                    stopping=["small-misfit", "last"], stages=[unblur.Stage(steps=50)],
                 )},
             )
     """

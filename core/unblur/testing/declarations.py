@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 
 import tomli_w
@@ -39,10 +38,9 @@ def target_is_of_its_kind(case: Case) -> None:
     case.expect(not missing, f"{named} does not implement {missing}")
 
 
-def names_and_summary(case: Case) -> None:
-    """the name is lower case with hyphens, the summary one sentence"""
+def summary_and_dims(case: Case) -> None:
+    """the summary is one sentence, and the numbers of dimensions are 2, 3 or both"""
     record = case.registered.component
-    case.expect(bool(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", record.name)), f"the name is {record.name!r}")
     summary = record.summary
     case.expect(summary.endswith(".") and summary == summary.strip() and "\n" not in summary, f"it reads {summary!r}")
     case.expect(bool(record.dims) and record.dims <= {2, 3}, f"dims are {sorted(record.dims)}; expected 2 and/or 3")
@@ -93,7 +91,7 @@ def weight_is_declared(case: Case) -> None:
 
 RULES = (
     target_is_of_its_kind,
-    names_and_summary,
+    summary_and_dims,
     traits_are_of_use,
     defaults_are_valid,
     params_survive_toml,

@@ -11,6 +11,7 @@ from unblur.errors import CompositionError, ParameterError
 from unblur.image import Image
 from unblur.params import fields_of
 from unblur.pipeline import Part, Pipeline, resolve
+from unblur.records import SLOTS
 from unblur.registry import Registry
 
 PRESETS = ("fast", "balanced", "paper")
@@ -86,14 +87,16 @@ def compose(
             method, reason = choose_method(is_photograph(image, white_level), volume, psf, kernel_size)
             said.append(f"method {method} was chosen: {reason}")
         built = _of_method(method, preset, psf, registry, said)
+    # Slots that are filled anew come first: the kernel size and the camera go into what then stands there.
+    filled = {address: value for address, value in (settings or {}).items() if address.rpartition(".")[2] in SLOTS}
+    built = built.set(filled)
     if kernel_size is not None:
         if psf:
             raise ParameterError(f"a kernel size ({kernel_size}) and a PSF were given; give one of the two")
         built = _with_kernel_size(built, kernel_size, 3 if volume else 2, registry)
     if offset is not None or gain is not None:
         built = _with_camera(built, offset, gain)
-    if settings:
-        built = built.set(settings)
+    built = built.set({address: value for address, value in (settings or {}).items() if address not in filled})
     if method is not None and not psf:
         _check_psf(method, preset, built, registry)
     if max_seconds is not None:

@@ -1,18 +1,57 @@
-"""SelfDeblur's pipelines: the authors' released settings, and coarse-to-fine ones that reach them in minutes."""
+"""SelfDeblur's pipelines: the authors' released settings, and coarse-to-fine ones that come near them in minutes.
+
+The released code takes squares for 1000 steps and then the structural similarity, and has no TV; it is better than the
+figures of the paper, so the preset `paper` follows it. The loss of the paper is `squared` with the penalty `tv`::
+
+    --set forward_model=convolution,squared --set image_prior=encoder-decoder,tv
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 from unblur import Pipeline, Stage
 
-PAPER = Pipeline(
-    forward_model=[
-        "convolution",
-        ("squared", {"weight": ((0.0, 1.0), (0.2, 0.0))}),
-        ("ssim", {"weight": ((0.0, 0.0), (0.2, 1.0))}),
-    ],
-    image_prior="encoder-decoder",
-    kernel_prior="fully-connected",
-    estimator="joint-adam",
-    stages=[Stage(steps=5000)],
-)
-PRESETS = {"balanced": PAPER, "paper": PAPER}
+_RATES = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
+_COARSE: dict[str, Any] = {
+    "estimator.image_rate": 1e-2,
+    "estimator.kernel_rate": 5e-4,
+    "forward_model.squared.weight": ((0.0, 1.0), (0.5, 0.0)),
+    "forward_model.ssim.weight": ((0.0, 0.0), (0.5, 1.0)),
+}
+
+
+def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
+    """A quarter, a half and the full resolution, with the network's weights and the kernel carried over.
+
+    The first level of the network is the narrowest, since that is where nearly all of the time goes.
+    """
+    quarter, half, full = steps
+    return Pipeline(
+        forward_model=["convolution", ("squared", {"weight": 0.0}), "ssim"],
+        image_prior=("encoder-decoder", {"channels": channels, "upsampling": "nearest", "noise": 0.0015}),
+        kernel_prior="fully-connected",
+        estimator=("joint-adam", {"image_rate": _RATES, "kernel_rate": ((0.0, 5e-4), (0.8, 1e-4))}),
+        stages=[
+            Stage(steps=quarter, scale=0.25, set=_COARSE),
+            Stage(steps=half, scale=0.5, set=_COARSE),
+            Stage(steps=full),
+        ],
+    )
+
+
+PRESETS = {
+    "fast": coarse_to_fine((16, 32, 64, 64, 64), (200, 200, 500)),
+    "balanced": coarse_to_fine((32, 64, 64, 64, 64), (300, 300, 1000)),
+    "paper": Pipeline(
+        forward_model=[
+            "convolution",
+            ("squared", {"weight": ((0.0, 1.0), (0.2, 0.0))}),
+            ("ssim", {"weight": ((0.0, 0.0), (0.2, 1.0))}),
+        ],
+        image_prior="encoder-decoder",
+        kernel_prior="fully-connected",
+        estimator="joint-adam",
+        stages=[Stage(steps=5000)],
+    ),
+}

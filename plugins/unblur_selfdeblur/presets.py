@@ -42,7 +42,7 @@ def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pi
 
 PRESETS = {
     "fast": coarse_to_fine((16, 32, 64, 64, 64), (200, 200, 500)),
-    "balanced": coarse_to_fine((32, 64, 64, 64, 64), (300, 300, 1000)),
+    "balanced": coarse_to_fine((32, 64, 64, 64, 64), (250, 250, 800)),
     "paper": Pipeline(
         forward_model=[
             "convolution",

@@ -21,7 +21,7 @@ from unblur.image import PLANE, VOLUME, Image, Index, PixelSize, fingerprint
 from unblur.io.psf import Psf
 from unblur.pipeline import Pipeline
 from unblur.planes import Planes, Task, choose_mode, micrometres, psf_for, split
-from unblur.psfs import take_psf
+from unblur.psfs import refuse_twice, take_psf
 from unblur.registry import Registry, default_registry
 from unblur.results import Result, stack_kernels
 from unblur.savepoint import Piece, Savepoint
@@ -63,8 +63,7 @@ class Job:
     which `result` is there.
 
     Args:
-        image, method, pipeline, preset, settings, psf, kernel_size, axes, pixel_size, planes, max_seconds, plan, seed,
-            device, precision, threads, checkpoint, force, cancel, registry: as `unblur.deblur` has them.
+        image: an array or an `Image`; this and all arguments that are not listed here are as `unblur.deblur` has them.
         anchors: positions (in the order of T, then Z) of the planes that a shared kernel is estimated from.
         psf_axes: axes of the PSF, where its file does not say; `centre_psf` moves its centroid to the origin.
         white_level: the value that is white, for photographs in floating point; else the image says.
@@ -113,7 +112,7 @@ class Job:
         self.image = _as_image(image, axes, pixel_size)
         self.registry = registry or default_registry()
         self.white_level = self.image.white_level if white_level is None else float(white_level)
-        self.psf: Psf | None = take_psf(psf, self.image, planes, psf_axes, centre_psf) if psf is not None else None
+        self.psf: Psf | None = take_psf(psf, self.image, psf_axes, centre_psf) if psf is not None else None
         self.mode, said = choose_mode(planes, self.image, None if self.psf is None else self.psf.kernel.ndim - 1)
         self.spatial = VOLUME if self.mode == "volume" else PLANE
         self.findings = check(self.image, nan=nan, spatial=self.spatial)
@@ -135,6 +134,7 @@ class Job:
         self.method, self.preset, self.pipeline = choice.method, preset, choice.pipeline
         self.tasks = split(self.image, self.mode, anchors, self.psf is not None)
         if self.psf is not None:
+            refuse_twice(self.psf, self.pipeline, self.registry)
             for task in self.tasks:
                 psf_for(self.psf, task, self.image)
         self.assumptions = (*choice.assumptions, *said, *self._facts_assumed(), *(self.psf.notes if self.psf else ()))

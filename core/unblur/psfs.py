@@ -7,16 +7,36 @@ from typing import Any
 
 import numpy as np
 
-from unblur.errors import FileError, ImageError
+from unblur.errors import FileError, ImageError, ParameterError
 from unblur.image import Image
 from unblur.io.psf import Psf, prepare_psf
 from unblur.io.reading import read
+from unblur.params import fields_of
+from unblur.pipeline import Pipeline
+from unblur.registry import Registry
 
 SAME_SIZE = 0.01
 """Pixel sizes that differ by less than this part count as equal."""
 
+RESAMPLED = "the PSF was resampled"
 
-def take_psf(given: Any, image: Image, planes: str, axes: str | None, centre: bool) -> Psf:
+
+def refuse_twice(psf: Psf, pipeline: Pipeline, registry: Registry) -> None:
+    """A kernel prior that resamples the PSF itself must not get one that was resampled already.
+
+    Raises:
+        ParameterError: it would.
+    """
+    prior = registry.component("kernel_prior", pipeline.slots["kernel_prior"][0].name).component
+    own = any(field.name == "pixel_size" for field in fields_of(prior.params))
+    if own and any(note.startswith(RESAMPLED) for note in psf.notes):
+        raise ParameterError(
+            f"kernel prior {prior.name!r} resamples the PSF, whose own pixel size has been used for that already; "
+            "set kernel_prior=known"
+        )
+
+
+def take_psf(given: Any, image: Image, axes: str | None, centre: bool) -> Psf:
     """A PSF as kernels ready for use.
 
     Args:
@@ -33,7 +53,7 @@ def take_psf(given: Any, image: Image, planes: str, axes: str | None, centre: bo
         return given
     if isinstance(given, str | Path):
         try:
-            return take_psf(read(given, axes=axes), image, planes, None, centre)
+            return take_psf(read(given, axes=axes), image, None, centre)
         except ImageError as error:
             raise FileError(given, str(error)) from None
     if isinstance(given, Image):
@@ -43,8 +63,8 @@ def take_psf(given: Any, image: Image, planes: str, axes: str | None, centre: bo
         psf = prepare_psf(data, named, image_shape=_field(image, named), centre=centre)
         return psf._replace(notes=(*notes, *psf.notes))
     array = np.asarray(given)
-    named = axes or _axes_of(array, image)
-    return prepare_psf(array, named, image_shape=_field(image, named), centre=centre)
+    likely = axes or _axes_of(array, image)
+    return prepare_psf(array, likely, image_shape=_field(image, likely), centre=centre)
 
 
 def _axes_of(array: np.ndarray, image: Image) -> str | None:
@@ -91,5 +111,5 @@ def _on_grid(data: np.ndarray, axes: str, psf: Image, image: Image, notes: list[
     resampled = resample_kernel(kernel, scales, shape).numpy()
     before = " x ".join(f"{psf.pixel_size[axis]:g}" for axis in spatial)
     after = " x ".join(f"{image.pixel_size[axis]:g}" for axis in spatial)
-    notes.append(f"the PSF was resampled from a pixel size of {before} to {after}, the image's")
+    notes.append(f"{RESAMPLED} from a pixel size of {before} to {after}, the image's")
     return resampled.reshape(*data.shape[: -len(spatial)], *shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -115,3 +116,35 @@ def test_an_interrupted_folder_run_goes_on_where_it_was(unblur: Unblur, cells: P
     np.testing.assert_array_equal(
         tifffile.imread(tmp_path / "restored" / "a.tif"), tifffile.imread(tmp_path / "restored" / "b.tif")
     )
+
+
+def test_a_second_signal_ends_at_once(cells: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.tif"
+    # A step that sleeps: the first signal waits for its end, the second one does not.
+    code = (
+        "import time\n"
+        "from unblur.registry import default_registry\n"
+        "kind = default_registry().component('estimator', 'wiener').load()\n"
+        "kind.step = lambda *of: (open('sleeping', 'w').close(), time.sleep(600))\n"
+        "import sys\n"
+        "from unblur.cli import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    given = ("--method", "wiener", "--psf", tmp_path / "psf.tif", "--plan", tmp_path / "plan.json")
+    (tmp_path / "plan.json").write_text('{"plan": [1]}')
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, "run", str(cells), "-o", str(out), *map(str, given)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(tmp_path / "sleeping", running)
+    running.send_signal(signal.SIGINT)
+    assert running.stderr is not None
+    while "once more" not in running.stderr.readline():
+        assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    running.communicate(timeout=60)
+    assert running.returncode == -signal.SIGINT
+    assert not out.exists()

@@ -100,6 +100,12 @@ def test_a_psf_on_another_pixel_grid_is_resampled_and_said() -> None:
     assert any("resampled" in text for text in chosen.assumptions)
 
 
+def test_a_psf_is_not_resampled_twice() -> None:
+    psf = Image.from_array(np.ones((9, 9), np.float32), pixel_size=0.1)
+    with pytest.raises(ParameterError, match="kernel_prior=known"):
+        unblur.deblur(picture(), method="wiener", settings={"kernel_prior": "measured-psf"}, psf=psf, pixel_size=0.3)
+
+
 def test_a_shared_kernel_comes_from_the_anchors_alone() -> None:
     y = picture((4, 20, 18))
     result = deblur(y, axes="TYX", planes="shared-kernel", anchors=[1], method="two-step")

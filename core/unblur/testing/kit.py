@@ -80,7 +80,7 @@ def _cases(
     registered: Registered, registry: Registry, settings: Settings, devices: Sequence[str] | None
 ) -> Iterator[tuple[str, Callable[[], None]]]:
     name = f"{registered.slot}/{registered.name}"
-    cpu = Compute(torch.device("cpu"), "float32", torch.get_num_threads())
+    cpu = Compute(torch.device("cpu"), "float32", threads=1)
     dims = min(registered.component.dims, default=2)
     for rule in declarations.RULES:
         yield f"{name}/{rule.__name__}", functools.partial(_hold, rule, Case(registered, registry, dims, cpu, settings))

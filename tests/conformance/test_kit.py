@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conformance import broken
-from tests.conformance.broken import LEARNS, MODEL, NEEDS, PIPELINE, SOUND, USES, registered, registry_with
+from tests.conformance.plugin import LEARNS, MODEL, NEEDS, PIPELINE, SOUND, USES, registered, registry_with
 from unblur.errors import ConformanceError
 from unblur.params import NoParams
 from unblur.records import Method, Registered

@@ -31,7 +31,7 @@ def install(project: Path, folder: Path) -> Path:
 
 def run(site: Path, *arguments: str, folder: Path) -> str:
     """What ``python ARGUMENTS`` prints with `site` on its path, started in `folder`; it must end well."""
-    environment = {**os.environ, "PYTHONPATH": str(site)}
+    environment = {**os.environ, "PYTHONPATH": str(site), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, *arguments], env=environment, cwd=folder, capture_output=True, text=True, timeout=600
     )

@@ -42,7 +42,7 @@ DEBLURRING = """
 import numpy as np, unblur
 from unblur.testing import photograph
 observed = photograph((32, 32), (5, 5)).pixels[0, 0].numpy()
-result = unblur.deblur(observed, method="sign-blind", kernel_size=5, device="cpu")
+result = unblur.deblur(observed, method="sign-blind", kernel_size=5, device="cpu", precision="float32", threads=1)
 assert result.image.shape == observed.shape and np.isfinite(result.image).all()
 assert abs(result.kernel.sum() - 1) < 1e-4 and result.kernel.max() < 0.9
 [plane] = result.report["planes"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ def compose(
         built = _of_method(method, preset, psf, registry, said)
     # Slots that are filled anew come first: the kernel size and the camera go into what then stands there.
     filled = {address: value for address, value in (settings or {}).items() if address.rpartition(".")[2] in SLOTS}
-    built = built.set(filled)
+    built = _refilled(built, filled, said)
     if kernel_size is not None:
         if psf:
             raise ParameterError(f"a kernel size ({kernel_size}) and a PSF were given; give one of the two")
@@ -112,6 +113,37 @@ def _of_method(name: str, preset: str, psf: bool, registry: Registry, said: list
     if preset not in method.presets:
         said.append(f"method {name} has no preset {preset!r}: 'balanced' is used")
     return method.pipeline(preset)
+
+
+def _refilled(pipeline: Pipeline, filled: Mapping[str, Any], said: list[str]) -> Pipeline:
+    """Slots filled anew; what the stages change in parts that are gone is dropped with them, and said."""
+    if not filled:
+        return pipeline
+    changed = []
+    for depth, segment in enumerate(pipeline.set(filled).segments()):
+        slots = {slot for address in filled for slot in SLOTS if address == "then." * depth + slot}
+        stages = []
+        for stage in segment.stages:
+            gone = {address for address in stage.set if _slot(address) in slots and not _fits(segment, address)}
+            said.extend(
+                f"{address} was set in a stage and is dropped: its part was replaced" for address in sorted(gone)
+            )
+            kept = {address: value for address, value in stage.set.items() if address not in gone}
+            stages.append(dataclasses.replace(stage, set=kept))
+        changed.append(segment.replace(stages=stages))
+    said[:] = dict.fromkeys(said)
+    return _chain(changed)
+
+
+def _slot(address: str) -> str:
+    return address.partition(".")[0]
+
+
+def _fits(segment: Pipeline, address: str) -> bool:
+    """Whether an address in a stage names a modifier that is there; a base that was replaced has other parameters."""
+    slot, _, rest = address.partition(".")
+    part = rest.rpartition(".")[0]
+    return any(part == one.name for name, parts in segment.slots.items() if name == slot for one in parts)
 
 
 def _check_psf(name: str, preset: str, built: Pipeline, registry: Registry) -> None:

@@ -40,8 +40,9 @@ def test_a_mixed_pipeline_gives_the_same_bits_from_file_python_and_set(
     common = ("--kernel-size", "5", "--seed", "3", "--threads", "1")
     code, _, err = unblur("run", cells, "-o", tmp_path / "a.tif", "--pipeline", tmp_path / "mixed.toml", *common)
     assert code == 0, err
+    method = ("--method", "selfdeblur", "--preset", "paper")
     settings = [word for address, value in ASSIGNMENTS.items() for word in ("--set", f"{address}={value}")]
-    code, _, err = unblur("run", cells, "-o", tmp_path / "b.tif", "--method", "selfdeblur", *settings, *common)
+    code, _, err = unblur("run", cells, "-o", tmp_path / "b.tif", *method, *settings, *common)
     assert code == 0, err
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), result.image)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), result.image)

@@ -197,7 +197,8 @@ class Plugin:
     @unblur.hookimpl
     def unblur_forward_models() -> Iterator[unblur.Component]:
         yield unblur.Component("blur", f"{__name__}:Blur", "Valid convolution.", BlurParams)
-        yield unblur.Component("squares", f"{__name__}:Squared", "Squares.", WeightParams, role="misfit")
+        for name in ("squares", "squares2"):
+            yield unblur.Component(name, f"{__name__}:Squared", "Squares.", WeightParams, role="misfit")
 
     @staticmethod
     @unblur.hookimpl

@@ -323,3 +323,14 @@ def test_a_plan_that_does_not_fit_is_refused(plan: Any) -> None:
 def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(ParameterError, match="device"):
         deblur(picture(), device="abacus")
+
+
+def test_a_slot_that_is_filled_anew_loses_what_stages_set_in_its_parts() -> None:
+    staged = BLIND.replace(
+        stages=[unblur.Stage(steps=2, set={"forward_model.squares.weight": 2.0}), unblur.Stage(steps=2)]
+    )
+    kept = job(picture(), pipeline=staged, settings={"forward_model": ["blur", "squares"]})
+    assert kept.pipeline.stages[0].set == {"forward_model.squares.weight": 2.0}
+    changed = job(picture(), pipeline=staged, settings={"forward_model": ["blur", "squares2"]})
+    assert changed.pipeline.stages[0].set == {}
+    assert any("forward_model.squares.weight" in text for text in changed.assumptions)

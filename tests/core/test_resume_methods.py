@@ -36,7 +36,7 @@ def small(pipeline: Pipeline) -> Pipeline:
 
 def job(method: str, preset: str, checkpoint: Path | None = None) -> Job:
     record = default_registry().method(method)
-    image = np.random.default_rng(0).random((40, 36), dtype=np.float32)
+    image = np.random.default_rng(0).random((56, 48), dtype=np.float32)
     psf = np.outer([1, 3, 1], [1, 2, 1]).astype(np.float32)
     known = {"psf": psf} if record.needs_psf else {"kernel_size": 5}
     pipeline = small(record.pipeline(preset))

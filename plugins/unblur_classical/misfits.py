@@ -8,6 +8,7 @@ from torch import Tensor
 
 from unblur.components import Batch, Context, Misfit
 from unblur.errors import ImageError
+from unblur.operators.noise import noise_std
 from unblur.operators.windows import SSIM_SIGMA, SSIM_TAPS, gaussian_taps, local_ssim, window_mean
 from unblur_classical.part_params import HuberParams, PoissonParams, SquaredParams, SsimParams
 
@@ -73,10 +74,12 @@ class Poisson(Misfit[PoissonParams]):
 
 
 class Ssim(Misfit[SsimParams]):
-    """One minus the mean local SSIM (11-pixel Gaussian windows, data range 1).
+    """One minus the mean local SSIM (11-pixel Gaussian windows, data range 1), corrected for noise on request.
 
     A window counts by the weight that lies in it; within it, pixels of weight zero are taken as predicted perfectly.
     """
+
+    noise = 0.0
 
     def init(self, batch: Batch, context: Context) -> None:
         if min(batch.observed.shape[2:]) < SSIM_TAPS:
@@ -84,10 +87,14 @@ class Ssim(Misfit[SsimParams]):
                 f"misfit 'ssim' compares windows of {SSIM_TAPS} pixels; "
                 f"the image has {tuple(batch.observed.shape[2:])} pixels at this resolution"
             )
+        if self.params.noise_corrected:
+            self.noise = float(noise_std(batch.observed).mean())
+            if context.scale == 1:
+                context.note(f"ssim: noise estimated as {self.noise:.3g} of the peak")
 
     def __call__(self, predicted: Tensor, observed: Tensor, weight: Tensor | None) -> Tensor:
         if weight is None:
-            return 1 - local_ssim(predicted, observed).mean()
+            return 1 - local_ssim(predicted, observed, noise=self.noise).mean()
         counted = torch.lerp(observed, predicted, weight)
         windows = window_mean(weight.expand_as(observed), gaussian_taps(SSIM_TAPS, SSIM_SIGMA))
-        return weighted_mean(1 - local_ssim(counted, observed), windows)
+        return weighted_mean(1 - local_ssim(counted, observed, noise=self.noise), windows)

@@ -75,6 +75,9 @@ class PoissonParams:
 @dataclass(frozen=True)
 class SsimParams:
     weight: MisfitWeight = 1.0
+    noise_corrected: Annotated[
+        bool, Doc("Estimate the noise of the observation and take its variance off; for images with visible noise.")
+    ] = False
 
 
 @dataclass(frozen=True)

@@ -104,3 +104,14 @@ def test_edge_taper_keeps_the_middle_and_closes_the_seam() -> None:
     tapered = edge_taper(ramp, kernel)
     torch.testing.assert_close(tapered[..., 12:-12, 12:-12], ramp[..., 12:-12, 12:-12])
     assert float((tapered[..., 0] - tapered[..., -1]).abs().max()) < 0.2
+
+
+def test_the_clean_image_is_the_most_similar_one_behind_noise() -> None:
+    rng = torch.Generator().manual_seed(3)
+    axis = torch.linspace(0, 1, 96, dtype=torch.float64)
+    clean = (0.5 + 0.3 * torch.sin(7 * axis)[:, None] * torch.cos(5 * axis)[None, :])[None, None]
+    noisy = clean + 0.05 * torch.randn(clean.shape, generator=rng, dtype=torch.float64)
+    contrasts = [0.5, 1.0, 2.0]
+    around = [0.5 + contrast * (clean - 0.5) for contrast in contrasts]
+    assert max(contrasts, key=lambda c: float(ssim(around[contrasts.index(c)], noisy, noise=0.05))) == 1.0
+    assert float(ssim(clean, noisy, noise=0.05)) > 0.9 > 2 * float(ssim(clean, noisy))

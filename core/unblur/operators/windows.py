@@ -101,12 +101,16 @@ def edge_taper(image: Tensor, kernel: Tensor) -> Tensor:
     return inner * image + (1 - inner) * blurred
 
 
-def local_ssim(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
+def local_ssim(a: Tensor, b: Tensor, data_range: float = 1.0, noise: float = 0.0) -> Tensor:
     """Structural similarity in every full 11-pixel Gaussian window (Wang et al. 2004), differentiable in both images.
+
+    With noise of variance s² in b, the variance of b is taken as s² less, and the constant that steadies the quotient
+    as 2 s² more, so that the clean image behind b is the most similar one and flat windows of noise count for little.
 
     Args:
         a, b: (frames, channels, *spatial) of one shape, 2-D (plane by plane) or 3-D, at least 11 pixels wide.
         data_range: the distance from black to white.
+        noise: standard deviation s of the noise in b.
 
     Returns:
         (frames, channels, *(n - 10)), the inner part of scikit-image's map with its Gaussian weights.
@@ -118,12 +122,12 @@ def local_ssim(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
         raise ImageError(f"SSIM of images of shapes {tuple(a.shape)} and {tuple(b.shape)}: expected one shape")
     a, b = as_float(a, b)
     _require_window(a, SSIM_TAPS)
-    return _LocalSsim.apply(a, b, data_range)  # type: ignore[no-untyped-call,no-any-return]
+    return _LocalSsim.apply(a, b, data_range, noise)  # type: ignore[no-untyped-call,no-any-return]
 
 
-def ssim(a: Tensor, b: Tensor, data_range: float = 1.0) -> Tensor:
+def ssim(a: Tensor, b: Tensor, data_range: float = 1.0, noise: float = 0.0) -> Tensor:
     """Mean of :func:`local_ssim`, a scalar: scikit-image's value with Gaussian weights and population covariance."""
-    return local_ssim(a, b, data_range).mean()
+    return local_ssim(a, b, data_range, noise).mean()
 
 
 class _WindowMean(torch.autograd.Function):
@@ -142,14 +146,14 @@ class _LocalSsim(torch.autograd.Function):
     """The four window means in one pass; backward spreads the three derivatives of each image in one pass."""
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, data_range: float) -> Tensor:
+    def forward(ctx: Any, a: Tensor, b: Tensor, data_range: float, noise: float) -> Tensor:
         taps = gaussian_taps(SSIM_TAPS, SSIM_SIGMA)
-        c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+        c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2 + 2 * noise**2
         mean_a, mean_b, energy, product = _slide(torch.stack([a, b, a * a + b * b, a * b]), taps, a.ndim - 2).unbind()
         means = mean_a * mean_b
         squares = mean_a * mean_a + mean_b * mean_b
         luminance, structure = 2 * means + c1, 2 * (product - means) + c2
-        below_1, below_2 = squares + c1, energy - squares + c2
+        below_1, below_2 = squares + c1, energy - squares + c2 - noise**2
         scale = 1 / (below_1 * below_2)
         similarity = luminance * structure * scale
         ctx.save_for_backward(a, b, mean_a, mean_b, luminance, structure, below_1, below_2, scale, similarity)
@@ -157,7 +161,7 @@ class _LocalSsim(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         a, b, mean_a, mean_b, luminance, structure, below_1, below_2, scale, similarity = ctx.saved_tensors
         taps = gaussian_taps(SSIM_TAPS, SSIM_SIGMA)
         weighted = gradient * similarity
@@ -175,7 +179,7 @@ class _LocalSsim(torch.autograd.Function):
         energy, product, *means = _spread(torch.stack(maps), taps, a.ndim - 2).unbind()
         grad_a = means[0] + 2 * a * energy + b * product if wants_a else None
         grad_b = means[-1] + 2 * b * energy + a * product if wants_b else None
-        return grad_a, grad_b, None
+        return grad_a, grad_b, None, None
 
 
 def _slide(image: Tensor, taps: tuple[float, ...], dims: int) -> Tensor:

@@ -81,7 +81,8 @@ ESTIMATORS: list[Component] = [
         provides=frozenset({"uses-response"}),
         requires=_NEEDS | {"forward_model:linear", "forward_model:stationary"},
         summary="Linear filter for white noise and a 1/f² spectrum whose strength follows from the image.",
-        source="Wiener 1949; Galatsanos & Katsaggelos, IEEE Trans. Image Process. 1 (1992), 322; Reeves, ibid. 14 (2005), 1448",
+        source="Wiener 1949; Galatsanos & Katsaggelos, IEEE Trans. Image Process. 1 (1992), 322; "
+        "Reeves, ibid. 14 (2005), 1448",
     ),
     Component(
         name="unsupervised-wiener",

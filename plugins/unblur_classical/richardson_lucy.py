@@ -21,6 +21,9 @@ SEEN = 1e-2
 LEAST = 0.1
 """A penalty may not take more than all but this part of the divisor, which must stay positive."""
 
+CLAMPED = 0.01
+"""Part of the pixels at that limit from which the penalty is called too strong."""
+
 _TINY = 1e-30
 """In place of ratios of zero, whose logarithm is multiplied by zero: quicker than xlogy."""
 
@@ -106,8 +109,11 @@ class RichardsonLucy(Estimator[RichardsonLucyParams]):
                 return back.clamp_min_(0)
             return torch.addcmul(state.rest, back, state.gain).clamp_min_(0)
         slope = state.count * penalty_gradient(problem, image, clock)
-        divisor = torch.maximum(state.seen + slope, state.seen * LEAST)
-        return (1 + (back - state.seen - slope) / divisor.clamp_min_(state.floor)).clamp_min_(0)
+        wanted, least = state.seen + slope, state.seen * LEAST
+        if float((wanted < least).float().mean()) > CLAMPED:
+            problem.context.note("richardson-lucy: a penalty is too strong for one-step-late updates; lower its weight")
+        wanted = torch.maximum(wanted, least)
+        return (1 + (back - wanted) / wanted.clamp_min(state.floor)).clamp_min_(0)
 
 
 def compare(

@@ -97,6 +97,14 @@ def test_total_variation_one_step_late_flattens_noise() -> None:
     assert float(results[1].min()) >= 0
 
 
+def test_a_penalty_too_strong_for_one_step_late_is_reported() -> None:
+    observed, _ = observe(blocks((40, 42)), streak(), noise=0.01)
+    gentle = pipeline("richardson-lucy", 10).set({"image_prior": ["pixels", "tv"], "image_prior.tv.weight": 0.002})
+    assert not [note for note in restore(gentle, observed, streak()).notes if "too strong" in note]
+    strong = restore(gentle.set({"image_prior.tv.weight": 3.0}), observed, streak())
+    assert [note for note in strong.notes if "too strong" in note]
+
+
 def test_background_is_explained_and_left_out() -> None:
     kernel = gaussian((9, 9), 1.5)
     sharp = torch.zeros(1, 1, 48, 48)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt
 from typing_extensions import Doc
@@ -29,6 +29,7 @@ class DipUnetParams(InputParams):
         ),
     ] = (128,)
     skip_channels: Annotated[int, Ge(0), Doc("Width of the skip connections; 0 for none.")] = 16
+    upsampling: Annotated[Literal["bilinear", "nearest"], Doc("How the decoder enlarges.")] = "bilinear"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ class DipUnetPrior(NetworkImagePrior[Any]):
             channels=widths(params.channels, params.levels),
             skip_channels=params.skip_channels,
             dims=dims,
+            upsampling=params.upsampling,
             head=head,
         )
 
@@ -37,7 +39,8 @@ class DipUnetPrior(NetworkImagePrior[Any]):
 class SirenPrior(NetworkKernelPrior[Any]):
     """Kernels as continuous functions (Zhuang et al. 2023, eq. 21): SIREN and a sigmoid.
 
-    Reading: a sigmoid fixes no scale, so the discretised kernel is divided by its sum.
+    Reading: a sigmoid fixes no scale, so the discretised kernel is divided by its sum. The bias of the output starts
+    where that sum is one: the sigmoid is steep there, and a weight can grow by orders of magnitude within few steps.
     """
 
     positions: Tensor
@@ -45,7 +48,7 @@ class SirenPrior(NetworkKernelPrior[Any]):
     def build(self, spec: KernelSpec, context: Context) -> nn.Module:
         params = self.params
         self.positions = pixel_positions(spec.shape, device=context.compute.device)
-        return Siren(
+        network = Siren(
             spec.shape,
             rng=context.rng,
             outputs=spec.count,
@@ -54,6 +57,9 @@ class SirenPrior(NetworkKernelPrior[Any]):
             first_frequency=params.frequency,
             frequency=params.frequency,
         )
+        with torch.no_grad():
+            network.biases[-1].fill_(-math.log(max(1, math.prod(spec.shape) - 1)))
+        return network
 
     def positive(self) -> Tensor:
         return torch.sigmoid(self.network(self.positions)).movedim(-1, 0)

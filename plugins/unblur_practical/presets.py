@@ -1,21 +1,74 @@
-"""The pipelines of practical BID: the paper's settings, and coarse-to-fine ones that reach them in minutes."""
+"""The pipelines of practical BID: the paper's settings, and coarse-to-fine ones that need minutes.
+
+What the coarse-to-fine ones do differently, and why (measured on one image of Levin et al. 2009, 17x17 kernel, one
+thread, 300 steps at full resolution):
+
+- Huber's misfit alone leaves the kernel soft for thousands of steps (21.8 dB), since few of its squares lie in the fine
+  detail; the structural similarity finds the kernel in hundreds (28.8 dB), and corrected for the noise it holds under
+  noise too. Huber's misfit ends the run.
+- The kernel is located at a quarter of the resolution, where half the image is a small support, and the support is then
+  cut to what carries weight.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 from unblur import Pipeline, Stage
 
-PAPER = Pipeline(
-    forward_model=[("convolution", {"placement": "located"}), ("huber", {"delta": 0.05})],
-    image_prior=["dip-unet", ("l1-l2", {"weight": 1e-5})],
-    kernel_prior="siren",
-    estimator=(
-        "joint-adam",
+_RATES = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
+_KERNEL_RATES = ((0.0, 1.5e-3), (0.5, 5e-4), (0.8, 1e-5))
+_SWITCH = 0.85
+_COARSE: dict[str, Any] = {
+    "estimator.image_rate": 1e-2,
+    "estimator.kernel_rate": 1.5e-3,
+    "forward_model.huber.weight": 0.0,
+    "forward_model.ssim.weight": 1.0,
+}
+
+
+def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
+    """A quarter, a half and the full resolution; the support of the kernel shrinks to what carries weight."""
+    quarter, half, full = steps
+    return Pipeline(
+        forward_model=[
+            ("convolution", {"placement": "located"}),
+            ("huber", {"delta": 0.05, "weight": ((0.0, 0.0), (_SWITCH, 1.0))}),
+            ("ssim", {"noise_corrected": True, "weight": ((0.0, 1.0), (_SWITCH, 0.0))}),
+        ],
+        image_prior=["dip-unet", ("l1-l2", {"weight": 1e-5})],
+        kernel_prior="siren",
+        estimator=("joint-adam", {"image_rate": _RATES, "kernel_rate": _KERNEL_RATES}),
+        stopping=[("smallest-variance", {"window": 50})],
+        stages=[
+            Stage(steps=quarter, scale=0.25, set=_COARSE),
+            Stage(steps=half, scale=0.5, support="shrink", set=_COARSE),
+            Stage(steps=full, support="shrink"),
+        ],
+    ).set(
         {
-            "image_rate": ((0.0, 1e-2), (0.2, 5e-3), (0.3, 2.5e-3), (0.5, 1.25e-3), (0.8, 6.25e-4)),
-            "kernel_rate": ((0.0, 1e-4), (0.2, 5e-5), (0.3, 2.5e-5), (0.5, 1.25e-5), (0.8, 6.25e-6)),
-        },
+            "image_prior.channels": channels,
+            "image_prior.upsampling": "nearest",
+            "image_prior.noise": 0.0015,
+        }
+    )
+
+
+PRESETS = {
+    "fast": coarse_to_fine((16, 32, 64, 64, 64), (250, 200, 400)),
+    "balanced": coarse_to_fine((32, 64, 64, 64, 64), (300, 250, 700)),
+    "paper": Pipeline(
+        forward_model=[("convolution", {"placement": "located"}), ("huber", {"delta": 0.05})],
+        image_prior=["dip-unet", ("l1-l2", {"weight": 1e-5})],
+        kernel_prior="siren",
+        estimator=(
+            "joint-adam",
+            {
+                "image_rate": ((0.0, 1e-2), (0.2, 5e-3), (0.3, 2.5e-3), (0.5, 1.25e-3), (0.8, 6.25e-4)),
+                "kernel_rate": ((0.0, 1e-4), (0.2, 5e-5), (0.3, 2.5e-5), (0.5, 1.25e-5), (0.8, 6.25e-6)),
+            },
+        ),
+        stopping=[("moving-variance", {"window": 100, "patience": 500}), ("smallest-variance", {"window": 100})],
+        stages=[Stage(steps=10000)],
     ),
-    stopping=[("moving-variance", {"window": 100, "patience": 500}), "smallest-variance"],
-    stages=[Stage(steps=10000)],
-)
-PRESETS = {"balanced": PAPER, "paper": PAPER}
+}

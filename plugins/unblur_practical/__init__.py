@@ -4,32 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
 from unblur import Component, Method, hookimpl
-from unblur.networks.params import InputParams
 from unblur_practical.presets import PRESETS
 
 SOURCE = "Zhuang, Li, Wang, Sun 2023, Blind Image Deblurring with Unknown Kernel Size and Substantial Noise"
-
-
-@dataclass(frozen=True)
-class DipUnetParams(InputParams):
-    """The image network."""
-
-    levels: Annotated[int, Ge(1), Doc("How often the resolution is halved.")] = 5
-    channels: Annotated[
-        tuple[int, ...],
-        Ge(1),
-        Doc(
-            "Width of the levels: one number, or one per level from the full resolution down; multiples of 16 are fast."
-        ),
-    ] = (128,)
-    skip_channels: Annotated[int, Ge(0), Doc("Width of the skip connections; 0 for none.")] = 16
-    upsampling: Annotated[Literal["bilinear", "nearest"], Doc("How the decoder enlarges.")] = "bilinear"
 
 
 @dataclass(frozen=True)
@@ -39,18 +22,6 @@ class SirenParams:
     hidden: Annotated[int, Ge(1), Doc("Width of the hidden layers.")] = 64
     layers: Annotated[int, Ge(1), Doc("Hidden layers.")] = 2
     frequency: Annotated[float, Gt(0), Doc("Factor omega inside the sines: higher ones fit finer kernels.")] = 30.0
-
-
-@hookimpl
-def unblur_image_priors() -> Iterable[Component]:
-    yield Component(
-        name="dip-unet",
-        target="unblur_practical.networks:DipUnetPrior",
-        params=DipUnetParams,
-        provides=frozenset({"learns", "random"}),
-        summary="Untrained U-Net with skip blocks (deep image prior).",
-        source=SOURCE + ", Fig. 17",
-    )
 
 
 @hookimpl

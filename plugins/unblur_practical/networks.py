@@ -1,4 +1,4 @@
-"""The image and kernel models of practical BID as priors."""
+"""The kernel model of practical BID as a prior."""
 
 from __future__ import annotations
 
@@ -6,34 +6,11 @@ import math
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from unblur.components import Context, KernelSpec
-from unblur.networks.encoder_decoder import EncoderDecoder
-from unblur.networks.hourglass import widths
-from unblur.networks.priors import NetworkImagePrior, NetworkKernelPrior
+from unblur.networks.priors import NetworkKernelPrior
 from unblur.networks.siren import Siren, pixel_positions
-
-
-class DipUnetPrior(NetworkImagePrior[Any]):
-    """The U-Net of Zhuang et al. 2023, Fig. 17, on fixed uniform noise.
-
-    Reading: its blocks are those of the deep image prior's encoder-decoder, with full-size skips of few channels.
-    """
-
-    def build(self, channels: int, dims: int, head: str, rng: Generator) -> nn.Module:
-        params = self.params
-        return EncoderDecoder(
-            params.input_channels,
-            channels,
-            rng=rng,
-            levels=params.levels,
-            channels=widths(params.channels, params.levels),
-            skip_channels=params.skip_channels,
-            dims=dims,
-            upsampling=params.upsampling,
-            head=head,
-        )
 
 
 class SirenPrior(NetworkKernelPrior[Any]):

@@ -1,4 +1,4 @@
-"""Networks small enough for tests; the rules do not depend on their size."""
+"""Networks and steps small enough for tests; the rules do not depend on their size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 SMALL: Mapping[str, Mapping[str, Any]] = {
-    "image_prior.dip-unet": {"levels": 2, "channels": (8,), "skip_channels": 4, "input_channels": 4},
+    "estimator.l-bfgs": {"iterations": 2},
     "image_prior.encoder-decoder": {"levels": 2, "channels": (8,), "skip_channels": 4, "input_channels": 4},
     "kernel_prior.fully-connected": {"inputs": 8, "hidden": 16},
     "kernel_prior.siren": {"hidden": 16, "layers": 1},

@@ -93,7 +93,7 @@ def test_every_trait_has_a_meaning_in_concepts(registry: Registry) -> None:
 
 
 def test_the_refusal_in_concepts_is_what_is_said(registry: Registry) -> None:
-    pipeline = registry.method("richardson-lucy").pipeline().set({"image_prior": "dip-unet"})
+    pipeline = registry.method("richardson-lucy").pipeline().set({"image_prior": "encoder-decoder"})
     with pytest.raises(CompositionError) as refusal:
         pipeline.check(registry)
     assert f"error: {refusal.value}\n" in text_of("concepts.md")

@@ -22,7 +22,6 @@ STEPS = 8
 
 NARROW = {
     "encoder-decoder": {"image_prior.channels": (16,), "image_prior.levels": 2},
-    "dip-unet": {"image_prior.channels": (16,), "image_prior.levels": 2},
     "fully-connected": {"kernel_prior.hidden": 16},
 }
 

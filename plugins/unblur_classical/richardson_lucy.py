@@ -110,7 +110,8 @@ class RichardsonLucy(Estimator[RichardsonLucyParams]):
             return torch.addcmul(state.rest, back, state.gain).clamp_min_(0)
         slope = state.count * penalty_gradient(problem, image, clock)
         wanted, least = state.seen + slope, state.seen * LEAST
-        if float((wanted < least).float().mean()) > CLAMPED:
+        well_seen = state.seen > 0.5 * state.floor / SEEN
+        if float((wanted < least)[well_seen].float().mean()) > CLAMPED:
             problem.context.note("richardson-lucy: a penalty is too strong for one-step-late updates; lower its weight")
         wanted = torch.maximum(wanted, least)
         return (1 + (back - wanted) / wanted.clamp_min(state.floor)).clamp_min_(0)

@@ -22,6 +22,7 @@ _RATES = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
 _KERNEL_RATES = ((0.0, 1.5e-3), (0.5, 5e-4), (0.8, 1e-5))
 _SWITCH = 0.85
 _COARSE: dict[str, Any] = {
+    "image_prior.noise": 0.03,
     "estimator.image_rate": 1e-2,
     "estimator.kernel_rate": 1.5e-3,
     "forward_model.huber.weight": 0.0,

@@ -33,7 +33,12 @@ __all__ = [
     "hookimpl",
 ]
 
-_LAZY = {"Image": "unblur.image", "Job": "unblur.deblurring", "Result": "unblur.deblurring", "deblur": "unblur.deblurring"}
+_LAZY = {
+    "Image": "unblur.image",
+    "Job": "unblur.deblurring",
+    "Result": "unblur.deblurring",
+    "deblur": "unblur.deblurring",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,7 @@
 """What each kind of component must do. Arrays are (frames, channels, *spatial), float32; kernels are (count, *spatial).
 
-A class is built with one argument, an instance of its parameter dataclass, and set up by `init` when the shapes are known.
+A class is built with one argument, an instance of its parameter dataclass, and set up by `init` when the shapes are
+known.
 Randomness comes from the generator handed in; `rng=None` asks for the outcome without randomness.
 """
 
@@ -195,7 +196,7 @@ class KernelPrior(Prior[P], ABC):
 
 
 class Operator(Protocol):
-    """A linear forward model with its kernel fixed: `forward` (the prediction) and its `adjoint` in the latent image."""
+    """A linear forward model with its kernel fixed: `forward` (prediction) and its `adjoint` in the latent image."""
 
     def forward(self, latent: Tensor) -> Tensor: ...
 
@@ -263,7 +264,7 @@ class Response(Component[P]):
         return observed
 
     def restore(self, image: Tensor) -> Tensor:
-        """The inverse of `calibrate`, for the result; with it a curve of `__call__` that the result is to show (gamma)."""
+        """The inverse of `calibrate`, for the result, and a curve of `__call__` that the result is to show (gamma)."""
         return image
 
     def spread(self, spread: Tensor, image: Tensor) -> Tensor:
@@ -279,7 +280,7 @@ class Response(Component[P]):
 
 
 class Misfit(Component[P], ABC):
-    """A modifier of any forward model: how far a prediction is from the observation. Its params have `weight: Schedule`."""
+    """A modifier of any forward model: how far a prediction is from the observation. Its params have `weight`."""
 
     def init(self, batch: Batch, context: Context) -> None:
         """Set up with the data."""

@@ -137,4 +137,4 @@ def saved_bytes(step: Any) -> int:
 def human_bytes(count: float) -> str:
     """Such as ``1.4 GB``."""
     power = min(4, max(0, int(math.log10(max(count, 1)) // 3)))
-    return f"{count / 1000**power:.3g} {'B kB MB GB TB'.split()[power]}"
+    return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"

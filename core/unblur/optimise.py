@@ -1,4 +1,4 @@
-"""Gradient steps for estimators: Adam on the image's and the kernel's parameters, each with a rate that follows a schedule."""
+"""Gradient steps for estimators: Adam on the parameters of image and kernel, each at a rate that follows a schedule."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ class AdamGroups:
     """
 
     def __init__(
-        self, groups: Mapping[str, Sequence[Tensor]], rates: Mapping[str, Schedule], betas: tuple[float, float] = (0.9, 0.999)
+        self,
+        groups: Mapping[str, Sequence[Tensor]],
+        rates: Mapping[str, Schedule],
+        betas: tuple[float, float] = (0.9, 0.999),
     ) -> None:
         self.rates = dict(rates)
         self.softness = 1.0
@@ -28,8 +31,13 @@ class AdamGroups:
         self.optimiser = torch.optim.Adam(filled, lr=1e-3, betas=betas, fused=True)
 
     def step(self, loss: Tensor, fraction: float) -> None:
-        """Descend on a scalar at the rates of this fraction of the planned steps."""
+        """Descend on a scalar at the rates of this fraction of the planned steps.
+
+        Parameters that it does not depend on stay as they are, and so do their momenta.
+        """
         self.optimiser.zero_grad(set_to_none=True)
+        if not loss.requires_grad:
+            return
         loss.backward()  # type: ignore[no-untyped-call]
         for group in self.optimiser.param_groups:
             group["lr"] = self.softness * value_at(self.rates[group["name"]], fraction)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from unblur.hookspecs import hookimpl
 from unblur.records import Component, Method
-from unblur_classical import records_algorithms, records_parts
+from unblur_classical import records_algorithms, records_gradient, records_parts
 
 
 @hookimpl
@@ -29,8 +29,8 @@ def unblur_kernel_priors() -> Iterable[Component]:
 
 @hookimpl
 def unblur_estimators() -> Iterable[Component]:
-    """Deconvolution algorithms."""
-    return records_algorithms.ESTIMATORS
+    """Deconvolution algorithms, and gradient steps for any priors."""
+    return [*records_algorithms.ESTIMATORS, *records_gradient.ESTIMATORS]
 
 
 @hookimpl

@@ -95,7 +95,6 @@ NETWORKS = sorted(
 )
 
 
-@pytest.mark.xfail(reason="joint-adam is the only registered estimator that learns networks")
 @pytest.mark.parametrize(("name", "plugin"), NETWORKS)
 def test_network_priors_serve_estimators_of_others(name: str, plugin: str) -> None:
     accepting = {c.parts[3] for c in ACCEPTED if c.parts[1].name == name}

@@ -21,8 +21,8 @@ from skimage.restoration import richardson_lucy
 
 from unblur import Pipeline, Stage
 from unblur.components import Clock
+from unblur.composition import resolve
 from unblur.compute import Compute
-from unblur.pipeline import resolve
 from unblur.problem import Observation, build
 from unblur.registry import default_registry
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unblur.composition import resolve
 from unblur.errors import CompositionError, ParameterError
 from unblur.image import Image
 from unblur.params import fields_of
-from unblur.pipeline import Part, Pipeline, resolve
+from unblur.pipeline import Part, Pipeline
 from unblur.records import SLOTS
 from unblur.registry import Registry
 

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from unblur.checkpoint import Checkpoint, load, save
 from unblur.components import Clock, Estimate, Info, Selector, Shape, StoppingRule
+from unblur.composition import Resolved, resolve
 from unblur.compute import Compute
 from unblur.errors import CheckpointError, DivergedError
-from unblur.pipeline import Pipeline, Resolved, Stage, resolve
+from unblur.pipeline import Pipeline, Stage
 from unblur.problem import Observation, Problem, build
 from unblur.registry import Registry
 from unblur.stages import current, hand_over, next_shape

@@ -1,4 +1,4 @@
-"""A pipeline: which part fills which slot, in which stages. Pure data, to and from TOML; checked before any work."""
+"""A pipeline: which part fills which slot, in which stages. Pure data, to and from TOML."""
 
 from __future__ import annotations
 
@@ -8,20 +8,11 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from unblur.errors import CompositionError, FileError, ParameterError, PluginError, UnblurError
-from unblur.params import plain, validate
-from unblur.records import SLOTS, Registered, Role, Slot
+from unblur.errors import FileError, ParameterError, UnblurError
+from unblur.records import SLOTS, Slot
 from unblur.registry import Registry, default_registry
-
-USES: Mapping[tuple[Slot, Role], str] = {
-    ("forward_model", "misfit"): "uses-misfit",
-    ("forward_model", "response"): "uses-response",
-    ("image_prior", "penalty"): "uses-image-penalty",
-    ("kernel_prior", "penalty"): "uses-kernel-penalty",
-}
-"""The trait an estimator must have for a modifier to count: without it, the modifier would be ignored in silence."""
 
 
 @dataclass(frozen=True)
@@ -212,26 +203,16 @@ class Pipeline:
         return self.set(stage.set) if stage.set else self
 
     def check(self, registry: Registry | None = None) -> None:
-        """Hold every part, parameter and combination against the registered components.
+        """Hold every part, parameter and combination against the registered components (`unblur.composition`).
 
         Raises:
             UnknownNameError: a part is not registered.
             ParameterError: a parameter is unknown or out of bounds.
             CompositionError: two parts do not fit; the message names both and what would fit.
         """
-        registry = registry or default_registry()
-        known_kernel = False
-        segment = self
-        for segment in self.segments():
-            if segment.stages[0].support == "shrink":
-                raise CompositionError(
-                    "support = 'shrink' in the first stage: there is no kernel yet that could shrink"
-                )
-            for stage in segment.stages:
-                check_fit(resolve(segment.in_stage(stage), registry), registry, known_kernel)
-            known_kernel = True
-        if segment.stages[-1].frames is not None or segment.stages[-1].crop is not None:
-            raise CompositionError("the last stage looks at a part of the image; add one without frames and crop")
+        from unblur.composition import check  # which looks at pipelines itself
+
+        check(self, registry or default_registry())
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as in TOML."""
@@ -376,140 +357,3 @@ def _read_pipeline(content: Any, where: str, depth: int) -> Pipeline:
     if "then" in content:
         slots["then"] = _read_pipeline(content["then"], f"{where}.then", depth + 1)
     return Pipeline(**slots)
-
-
-@dataclass(frozen=True)
-class ResolvedPart:
-    """A registered component with its validated parameters."""
-
-    registered: Registered
-    params: Any
-
-    @property
-    def name(self) -> str:
-        return self.registered.name
-
-    def build(self) -> Any:
-        """A fresh instance of the component's class."""
-        component = self.registered.load()
-        try:
-            return component(self.params)
-        except UnblurError:
-            raise
-        except Exception as error:
-            raise PluginError(
-                f"component {self.name!r} of plugin {self.registered.provenance.plugin!r} cannot be built: "
-                f"{type(error).__name__}: {error}"
-            ) from error
-
-
-@dataclass(frozen=True)
-class Resolved:
-    """A pipeline (one segment) whose names and parameters were found good."""
-
-    slots: Mapping[Slot, tuple[ResolvedPart, ...]]
-
-    def base(self, slot: Slot) -> ResolvedPart:
-        return self.slots[slot][0]
-
-    def having(self, slot: Slot, role: Role) -> tuple[ResolvedPart, ...]:
-        """The parts of a slot with a role, in order."""
-        return tuple(part for part in self.slots[slot] if part.registered.role == role)
-
-    def parts(self) -> Iterator[tuple[Slot, ResolvedPart]]:
-        for slot, parts in self.slots.items():
-            for part in parts:
-                yield slot, part
-
-    def full(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """All parameters, defaults included, as slot → part → parameter (for the report)."""
-        return {slot: {part.name: plain(part.params) for part in parts} for slot, parts in self.slots.items()}
-
-
-def resolve(pipeline: Pipeline, registry: Registry) -> Resolved:
-    """Look every part of one segment up and validate its parameters; `last` selects where nothing else does."""
-    slots: dict[Slot, tuple[ResolvedPart, ...]] = {}
-    for slot, parts in pipeline.slots.items():
-        found = []
-        for part in parts:
-            registered = registry.component(slot, part.name)
-            where = slot if registered.role == "base" else f"{slot}.{part.name}"
-            found.append(ResolvedPart(registered, validate(registered.component.params, part.params, where)))
-        slots[slot] = tuple(found)
-    if not any(part.registered.role == "selector" for part in slots["stopping"]):
-        last = registry.component("stopping", "last")
-        slots["stopping"] = (*slots["stopping"], ResolvedPart(last, last.component.params()))
-    return Resolved(slots)
-
-
-def check_fit(resolved: Resolved, registry: Registry, known_kernel: bool = False) -> None:
-    """Hold the parts against each other; with `known_kernel`, what follows in `then` must take the kernel handed over.
-
-    Raises:
-        CompositionError: roles out of place, or a required trait is missing; names both parts and what would fit.
-    """
-    for slot, parts in resolved.slots.items():
-        _check_roles(slot, parts)
-    for slot, part in resolved.parts():
-        for need in sorted(part.registered.component.requires):
-            _check_need(resolved, registry, part, need)
-        uses = USES.get((slot, part.registered.role))
-        if uses:
-            _check_need(resolved, registry, part, f"estimator:{uses}")
-    if "learns" in provided(resolved, "kernel_prior"):
-        _check_need(resolved, registry, resolved.base("kernel_prior"), "estimator:learns-kernel")
-    if known_kernel and "fixed" not in provided(resolved, "kernel_prior"):
-        prior = resolved.base("kernel_prior")
-        takers = [
-            name for name, other in registry.components("kernel_prior").items() if "fixed" in other.component.provides
-        ]
-        raise CompositionError(
-            f"kernel_prior {prior.name!r} (plugin {prior.registered.provenance.plugin}) in `then` does not take "
-            f"the kernel that is handed over; what would fit: {', '.join(takers) or 'nothing that is registered'}"
-        )
-
-
-def _check_roles(slot: Slot, parts: tuple[ResolvedPart, ...]) -> None:
-    names = [part.name for part in parts]
-    if len(set(names)) < len(names):
-        raise CompositionError(f"{slot}: the same part twice in {', '.join(names)}")
-    if slot == "stopping":
-        selectors = [part.name for part in parts if part.registered.role == "selector"]
-        if len(selectors) > 1:
-            raise CompositionError(f"stopping: exactly one selector, but {' and '.join(selectors)} are selectors")
-        return
-    if not parts:
-        raise CompositionError(f"{slot} is empty: expected one base, then any modifiers")
-    bases = [part.name for part in parts if part.registered.role == "base"]
-    if len(bases) != 1 or parts[0].registered.role != "base":
-        modifiers = ", ".join(f"{part.name} ({part.registered.role})" for part in parts[1:]) or "none"
-        raise CompositionError(
-            f"{slot}: expected one base first, then modifiers; got {parts[0].name}, then {modifiers}"
-        )
-
-
-def provided(resolved: Resolved, slot: Slot) -> frozenset[str]:
-    """The traits of a slot: those of its base, the roles of its modifiers, less what responses take away."""
-    traits = set(resolved.base(slot).registered.component.provides) if slot != "stopping" else set()
-    for part in resolved.slots[slot]:
-        traits.add(part.registered.role)
-        if part.registered.role == "response" and "linear" not in part.registered.component.provides:
-            traits -= {"linear", "stationary"}
-    return frozenset(traits)
-
-
-def _check_need(resolved: Resolved, registry: Registry, part: ResolvedPart, need: str) -> None:
-    target, _, trait = need.partition(":")
-    slot = cast(Slot, target)
-    if trait in provided(resolved, slot):
-        return
-    fitting = [
-        name
-        for name, other in registry.components(slot).items()
-        if trait in other.component.provides or other.role == trait
-    ]
-    there = " + ".join(other.name for other in resolved.slots[slot]) or "nothing"
-    raise CompositionError(
-        f"{part.registered.slot} {part.name!r} (plugin {part.registered.provenance.plugin}) does not fit {slot} "
-        f"{there!r}: it needs {trait!r} there; what would fit: {', '.join(fitting) or 'nothing that is registered'}"
-    )

@@ -26,11 +26,12 @@ from unblur.components import (
     Response,
     Shape,
 )
+from unblur.composition import Resolved, ResolvedPart
 from unblur.compute import Compute, seed_of
 from unblur.errors import CompositionError, ImageError
 from unblur.operators.resample import resample_kernel, resize
 from unblur.params import value_at
-from unblur.pipeline import Resolved, ResolvedPart, Stage
+from unblur.pipeline import Stage
 
 
 @dataclass

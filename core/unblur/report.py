@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unblur.composition import resolve
 from unblur.image import Image
 from unblur.io.psf import Psf
 from unblur.metrics import kernel_concentration
-from unblur.pipeline import Pipeline, resolve
+from unblur.pipeline import Pipeline
 from unblur.planes import words
 from unblur.registry import OWN_DISTRIBUTION, Registry
 

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from unblur.choice import choose_method
+from unblur.composition import USES
 from unblur.params import Field, fields_of
-from unblur.pipeline import USES, Part, Pipeline, Stage
+from unblur.pipeline import Part, Pipeline, Stage
 from unblur.records import ROLES, SLOTS, Method, Registered
 from unblur.registry import OWN_DISTRIBUTION, Registry
 
 ROOT = Path(__file__).parents[2]
 
-PLANNED = ("hookspecs", "registry", "components", "params", "pipeline", "driver")
+PLANNED = ("hookspecs", "registry", "components", "params", "pipeline", "composition", "driver")
 """The heart of the core as it was planned: hooks, registry, components, parameters, pipeline and driver."""
 
 HEART = (*PLANNED, "records", "problem", "stages")

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from unblur.components import Batch, Clock, Context, Draw, Info
+from unblur.composition import resolve
 from unblur.compute import Compute
 from unblur.params import validate
-from unblur.pipeline import Pipeline, Stage, resolve
+from unblur.pipeline import Pipeline, Stage
 from unblur.problem import Observation, Problem, build
 from unblur.records import Slot
 from unblur.registry import default_registry

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from unblur import Pipeline, Stage
 from unblur.components import Clock
+from unblur.composition import resolve
 from unblur.compute import Compute
 from unblur.driver import Outcome, Run, finish
 from unblur.operators.convolution import convolve
-from unblur.pipeline import resolve
 from unblur.problem import Observation, Problem, build
 from unblur.registry import default_registry
 

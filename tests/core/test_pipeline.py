@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.trials.plugin import METHODS, NONBLIND, registry
 from unblur import Part, Pipeline, Stage
+from unblur.composition import resolve
 from unblur.errors import CompositionError, FileError, ParameterError, UnknownNameError
-from unblur.pipeline import resolve
 
 REGISTRY = registry()
 BLIND = METHODS["two-stage"]

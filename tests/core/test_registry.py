@@ -226,8 +226,8 @@ def test_a_target_that_cannot_be_imported_names_plugin_and_cause(target: str, in
 
 
 def test_a_class_that_cannot_be_built_names_the_plugin() -> None:
+    from unblur.composition import ResolvedPart
     from unblur.params import NoParams
-    from unblur.pipeline import ResolvedPart
 
     made = Registry()
     made.register(of(component(target="unblur.components:KernelPrior")), Provenance("p", "d", "1"))

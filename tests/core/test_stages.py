@@ -11,9 +11,9 @@ from torch import Tensor
 from tests.trials.plugin import blurred, compute, kernel, registry
 from unblur import Pipeline, Stage
 from unblur.components import Estimate
+from unblur.composition import resolve
 from unblur.operators.convolution import convolve
 from unblur.operators.resample import resize
-from unblur.pipeline import resolve
 from unblur.problem import Observation, Problem, build
 from unblur.stages import hand_over, next_shape, support, transfer
 

@@ -14,9 +14,9 @@ import pytest
 import unblur
 from tests.docs.pages import DOCS, PAGES, ROOT
 from unblur import hookspecs
+from unblur.composition import USES
 from unblur.errors import CompositionError
 from unblur.params import fields_of
-from unblur.pipeline import USES
 from unblur.records import SLOTS
 from unblur.registry import Registry
 

@@ -7,9 +7,9 @@ import tomllib
 import tomli_w
 
 from unblur import components
+from unblur.composition import USES
 from unblur.errors import ParameterError
 from unblur.params import Schedule, fields_of, plain, validate
-from unblur.pipeline import USES
 from unblur.records import ROLES, SLOTS
 from unblur.testing.case import Case
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import torch
 
+from unblur.composition import resolve
 from unblur.compute import Compute
 from unblur.errors import ConformanceError, UnblurError
-from unblur.pipeline import Pipeline, resolve
+from unblur.pipeline import Pipeline
 from unblur.records import SLOTS, Registered
 from unblur.registry import Registry
 from unblur.testing import declarations, forward, priors, running, terms

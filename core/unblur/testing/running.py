@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from unblur.components import Clock, Info
-from unblur.pipeline import resolve
+from unblur.composition import resolve
 from unblur.problem import Problem, build
 from unblur.stages import current
 from unblur.testing.case import Case

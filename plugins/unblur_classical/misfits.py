@@ -8,12 +8,15 @@ from torch import Tensor
 
 from unblur.components import Batch, Context, Misfit
 from unblur.errors import ImageError
-from unblur.operators.noise import noise_std
+from unblur.operators.noise import noise_std, without_outliers
 from unblur.operators.windows import SSIM_SIGMA, SSIM_TAPS, gaussian_taps, local_ssim, window_mean
 from unblur_classical.part_params import HuberParams, PoissonParams, SquaredParams, SsimParams
 
 _DARK = 1e-3
 """Predictions below this part of the peak have the logarithm continued as a straight line."""
+
+_OUTLYING = 0.1
+"""Distance from the neighbours' median, as a part of the peak, below which no pixel is an outlier."""
 
 _FEW = 1e-6
 """Photons that stand for none where they divide."""
@@ -74,12 +77,13 @@ class Poisson(Misfit[PoissonParams]):
 
 
 class Ssim(Misfit[SsimParams]):
-    """One minus the mean local SSIM (11-pixel Gaussian windows, data range 1), corrected for noise on request.
+    """One minus the mean local SSIM (11-pixel Gaussian windows, data range 1), robust to noise on request.
 
     A window counts by the weight that lies in it; within it, pixels of weight zero are taken as predicted perfectly.
     """
 
     noise = 0.0
+    kept: Tensor | None = None
 
     def init(self, batch: Batch, context: Context) -> None:
         if min(batch.observed.shape[2:]) < SSIM_TAPS:
@@ -87,12 +91,16 @@ class Ssim(Misfit[SsimParams]):
                 f"misfit 'ssim' compares windows of {SSIM_TAPS} pixels; "
                 f"the image has {tuple(batch.observed.shape[2:])} pixels at this resolution"
             )
-        if self.params.noise_corrected:
-            self.noise = float(noise_std(batch.observed).mean())
+        if self.params.robust:
+            cleaned, self.kept = without_outliers(batch.observed, floor=_OUTLYING)
+            self.noise = float(noise_std(cleaned).mean())
             if context.scale == 1:
-                context.note(f"ssim: noise estimated as {self.noise:.3g} of the peak")
+                share = 100 * float(1 - self.kept.mean())
+                context.note(f"ssim: noise estimated as {self.noise:.3g} of the peak; {share:.2g} % outliers left out")
 
     def __call__(self, predicted: Tensor, observed: Tensor, weight: Tensor | None) -> Tensor:
+        if self.kept is not None:
+            weight = self.kept if weight is None else weight * self.kept
         if weight is None:
             return 1 - local_ssim(predicted, observed, noise=self.noise).mean()
         counted = torch.lerp(observed, predicted, weight)

@@ -75,8 +75,11 @@ class PoissonParams:
 @dataclass(frozen=True)
 class SsimParams:
     weight: MisfitWeight = 1.0
-    noise_corrected: Annotated[
-        bool, Doc("Estimate the noise of the observation and take its variance off; for images with visible noise.")
+    robust: Annotated[
+        bool,
+        Doc(
+            "Leave impulses and hot pixels out, and take the variance of the remaining noise, estimated, off the windows'."
+        ),
     ] = False
 
 

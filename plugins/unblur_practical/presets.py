@@ -37,7 +37,7 @@ def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pi
         forward_model=[
             ("convolution", {"placement": "located"}),
             ("huber", {"delta": 0.05, "weight": ((0.0, 0.0), (_SWITCH, 1.0))}),
-            ("ssim", {"noise_corrected": True, "weight": ((0.0, 1.0), (_SWITCH, 0.0))}),
+            ("ssim", {"robust": True, "weight": ((0.0, 1.0), (_SWITCH, 0.0))}),
         ],
         image_prior=["encoder-decoder", ("l1-l2", {"weight": 1e-5})],
         kernel_prior="siren",

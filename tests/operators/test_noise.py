@@ -7,7 +7,7 @@ import torch
 
 from tests.operators.scenes import scene
 from unblur.errors import ImageError
-from unblur.operators.noise import NoiseMethod, camera_estimate, noise_std
+from unblur.operators.noise import NoiseMethod, camera_estimate, noise_std, without_outliers
 from unblur.operators.windows import gaussian_taps, window_mean
 
 
@@ -62,3 +62,17 @@ def test_what_does_not_fit_is_refused() -> None:
         noise_std(torch.zeros(1, 1, 40, 40), "wavelet")  # type: ignore[arg-type]
     with pytest.raises(ImageError, match="expected"):
         camera_estimate(torch.zeros(40, 40))
+
+
+@pytest.mark.parametrize("shape", [(48, 40), (12, 14, 16)])
+def test_outliers_are_found_and_nothing_else(shape: tuple[int, ...]) -> None:
+    rng = torch.Generator().manual_seed(5)
+    axes = torch.meshgrid(*[torch.linspace(0, 3, size) for size in shape], indexing="ij")
+    smooth = 0.5 + 0.2 * torch.stack([torch.sin(axis) for axis in axes]).sum(0)[None, None] / len(shape)
+    noisy = smooth + 0.01 * torch.randn(smooth.shape, generator=rng)
+    hit = torch.rand(smooth.shape, generator=rng) < 0.02
+    cleaned, kept = without_outliers(torch.where(hit, torch.ones(()), noisy))
+    assert bool((kept[hit] == 0).all())
+    assert float(kept[~hit].mean()) > 0.99
+    assert float((cleaned - smooth)[hit].abs().max()) < 0.1
+    assert torch.equal(cleaned[kept == 1], noisy[kept == 1])

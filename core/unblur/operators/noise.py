@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from unblur.errors import ImageError
@@ -55,6 +56,28 @@ def noise_std(image: Tensor, method: NoiseMethod = "patches") -> Tensor:
         planes = [_from_patches(plane, side) for plane in image.flatten(0, 1)]
         return torch.stack(planes).reshape(image.shape[:2]).to(image.dtype)
     raise ImageError(f'unknown noise estimator {method!r}; choose one of: "laplacian", "patches"')
+
+
+def without_outliers(image: Tensor, factor: float = 5.0, floor: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Impulses, hot and dead pixels replaced by the median of their neighbourhood of 3 pixels along each axis.
+
+    A pixel is one of them if it lies farther from that median than `factor` times the robust standard deviation of such
+    distances in its plane or volume, and than `floor`.
+
+    Returns:
+        the image (frames, channels, *spatial), and a mask of its shape: 0 where a pixel was replaced, 1 elsewhere.
+    """
+    (image,) = as_float(image)
+    dims = image.ndim - 2
+    windows = F.pad(image, [1] * (2 * dims), mode="replicate")
+    for axis in range(2, 2 + dims):
+        windows = windows.unfold(axis, 3, 1)
+    median = windows.flatten(image.ndim).median(-1).values
+    distance = (image - median).abs()
+    spread = distance.flatten(2).median(-1).values / MAD_OF_NORMAL
+    limit = (factor * spread).clamp_min(floor).reshape(*spread.shape, *(1,) * dims)
+    kept = distance <= limit
+    return torch.where(kept, image, median), kept.to(image.dtype)
 
 
 def camera_estimate(image: Tensor, bins: int = 16) -> CameraEstimate:

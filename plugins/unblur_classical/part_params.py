@@ -76,10 +76,7 @@ class PoissonParams:
 class SsimParams:
     weight: MisfitWeight = 1.0
     robust: Annotated[
-        bool,
-        Doc(
-            "Leave impulses and hot pixels out, and take the variance of the remaining noise, estimated, off the windows'."
-        ),
+        bool, Doc("Leave impulses and hot pixels out, and correct for the noise that remains, as far as estimated.")
     ] = False
 
 

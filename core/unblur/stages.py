@@ -32,14 +32,16 @@ _MARGIN = 0.25
 def next_shape(earlier: Problem, estimate: Estimate, stage: Stage) -> tuple[Shape | None, tuple[float, ...]]:
     """Kernel shape for the next stage, and its centre in the earlier kernel (earlier pixels from the origin).
 
-    None for a flow field, whose shape follows from the image.
+    A kernel that is learned is centred, and cut to its support where the stage says so; one that is known stays as it
+    is. None for a flow field, whose shape follows from the image.
     """
     ratio = stage.scale / earlier.stage.scale
     shape, centre = earlier.spec.shape, (0.0,) * len(earlier.spec.shape)
     if earlier.spec.kind == "flow":
         return None, centre
-    if stage.support == "shrink":
-        shape, centre = support(estimate.kernel)
+    if earlier.kernels.parameters():  # what is learned may drift: it is brought back before it is cut by the border
+        smaller, centre = support(estimate.kernel)
+        shape = smaller if stage.support == "shrink" else shape
     if ratio == 1:
         return shape, centre
     return tuple(math.ceil(size * ratio) | 1 for size in shape), centre
@@ -67,7 +69,7 @@ def support(kernel: Tensor) -> tuple[Shape, tuple[float, ...]]:
         extent = last - first + 1
         size = min(full, (extent + 2 * max(1, math.ceil(_MARGIN * extent))) | 1)
         sizes.append(size)
-        centres.append(0.0 if size == full else float((first + last) // 2 - full // 2))
+        centres.append(0.0 if extent == full else float((first + last) // 2 - full // 2))
     return tuple(sizes), tuple(centres)
 
 

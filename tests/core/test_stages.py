@@ -77,18 +77,20 @@ def test_a_single_pixel_survives_the_way_down() -> None:
     assert float((moved[0].sum(0) * places).sum()) == pytest.approx(1.5, abs=0.05)
 
 
+@pytest.mark.parametrize("support_of_stage", ["shrink", "keep"])
 @pytest.mark.parametrize(("forward", "periodic"), [("valid", False), ("periodic", True)])
-def test_shrinking_an_off_centre_kernel_keeps_the_prediction(forward: str, periodic: bool) -> None:
-    """k'(d) = k(d + c) with x'(p) = x(p - c)."""
+def test_centring_a_learned_kernel_keeps_the_prediction(forward: str, periodic: bool, support_of_stage: str) -> None:
+    """k'(d) = k(d + c) with x'(p) = x(p - c), cut to its support or not."""
     latent = smooth(*((48, 48) if periodic else (62, 62)))
     truth = blob(15, (10.0, 4.0), sigma=0.8)
     observed = convolve(latent, truth, "periodic" if periodic else "valid")
     first = problem(Stage(1), observed, 15, forward)
-    shape, centre = next_shape(first, Estimate(latent, truth), Stage(1, support="shrink"))
+    stage = Stage(1, support=support_of_stage)  # type: ignore[arg-type]
+    shape, centre = next_shape(first, Estimate(latent, truth), stage)
     assert shape is not None
-    assert max(shape) < 15
+    assert (max(shape) < 15) == (support_of_stage == "shrink")
     assert centre == (3.0, -3.0)
-    second = problem(Stage(1, support="shrink"), observed, 15, forward, shape)
+    second = problem(stage, observed, 15, forward, shape)
     moved = transfer(first, second, centre)
     image, small = moved.latent(latent), moved.kernel(truth)
     assert tuple(image.shape) == second.latent_shape
@@ -96,6 +98,14 @@ def test_shrinking_an_off_centre_kernel_keeps_the_prediction(forward: str, perio
     assert peak == [n // 2 for n in shape]
     again = convolve(image, small, "periodic" if periodic else "valid")
     assert float(inner(again - observed, 8 if periodic else 1).abs().max()) < 5e-3
+
+
+def test_a_known_kernel_stays_where_it_is() -> None:
+    latent, truth = smooth(62, 62), blob(15, (10.0, 4.0), sigma=0.8)
+    pipeline = Pipeline("valid", "pixels", "known", "joint", stages=[Stage(1)])
+    observation = Observation(convolve(latent, truth), white_level=1.0, psf=truth)
+    known = build(resolve(pipeline, REGISTRY), Stage(1), observation, compute(), 0, [])
+    assert next_shape(known, Estimate(latent, truth), Stage(1)) == ((15, 15), (0.0, 0.0))
 
 
 def test_shrinking_on_the_way_up_keeps_the_prediction() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unblur.components import Batch, Context, Misfit
 from unblur.errors import ImageError
-from unblur.operators.noise import noise_std, without_outliers
+from unblur.operators.noise import SMALLEST, noise_std, without_outliers
 from unblur.operators.windows import SSIM_SIGMA, SSIM_TAPS, gaussian_taps, local_ssim, window_mean
 from unblur_classical.part_params import HuberParams, PoissonParams, SquaredParams, SsimParams
 
@@ -93,6 +93,12 @@ class Ssim(Misfit[SsimParams]):
             )
         if self.params.robust:
             cleaned, self.kept = without_outliers(batch.observed, floor=_OUTLYING)
+            smallest = SMALLEST[cleaned.ndim - 2]
+            if min(cleaned.shape[2:]) < smallest:
+                context.note(
+                    f"ssim: noise taken as zero at resolutions with fewer than {smallest} pixels along an axis"
+                )
+                return
             self.noise = float(noise_std(cleaned).mean())
             if context.scale == 1:
                 share = 100 * float(1 - self.kept.mean())

@@ -121,3 +121,20 @@ def test_a_schedule_switches_from_one_misfit_to_another() -> None:
     second = whole.misfit(Draw(latent), kernels, whole.batch, Clock(5, 10))
     torch.testing.assert_close(first, 2 * squared)
     torch.testing.assert_close(second, 3 * huber)
+
+
+def test_robust_ssim_prefers_the_clean_image_behind_noise_and_impulses() -> None:
+    axes = torch.meshgrid(torch.linspace(0, 9, 96), torch.linspace(0, 7, 96), indexing="ij")
+    clean = (0.5 + 0.3 * torch.sin(axes[0]) * torch.cos(axes[1]))[None, None]
+    rng = torch.Generator().manual_seed(1)
+    hit = torch.rand(clean.shape, generator=rng) < 0.05
+    observed = torch.where(hit, torch.ones(()), clean + 0.05 * torch.randn(clean.shape, generator=rng))
+    robust, plain = misfit("ssim", observed, robust=True), misfit("ssim", observed)
+    assert 0.03 < robust.noise < 0.08
+    for other in (0.5 + 0.6 * (clean - 0.5), 0.5 + 1.5 * (clean - 0.5)):
+        assert number(robust(clean, observed, None)) < number(robust(other, observed, None))
+    assert number(robust(clean, observed, None)) < 0.1 < number(plain(clean, observed, None))
+
+
+def test_robust_ssim_takes_small_images_without_an_estimate() -> None:
+    assert misfit("ssim", rand(1, 1, 14, 13), robust=True).noise == 0

@@ -15,6 +15,8 @@ from unblur.operators.fourier import as_float
 
 NoiseMethod = Literal["patches", "laplacian"]
 MAX_PATCHES = 100_000
+SMALLEST = {2: 16, 3: 8}
+"""Pixels along each axis, by the number of dimensions, from which on noise can be estimated."""
 MAD_OF_NORMAL = 0.6744897501960817
 
 
@@ -180,9 +182,9 @@ def _block_means(image: Tensor, side: int) -> Tensor:
 def _patch_side(image: Tensor) -> int:
     if image.ndim not in (4, 5):
         raise ImageError(f"an image of shape {tuple(image.shape)}: expected (frames, channels, *spatial), 2-D or 3-D")
-    side = 8 if image.ndim == 4 else 4
-    if min(image.shape[2:]) < 2 * side:
+    smallest = SMALLEST[image.ndim - 2]
+    if min(image.shape[2:]) < smallest:
         raise ImageError(
-            f"noise of an image of {tuple(image.shape[2:])} pixels: expected at least {2 * side} along each"
+            f"noise of an image of {tuple(image.shape[2:])} pixels: expected at least {smallest} along each"
         )
-    return side
+    return smallest // 2

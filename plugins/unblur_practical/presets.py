@@ -1,11 +1,10 @@
 """The pipelines of practical BID: the paper's settings, and coarse-to-fine ones that need minutes.
 
-What the coarse-to-fine ones do differently, and why (measured on one image of Levin et al. 2009, 17x17 kernel, one
-thread, 300 steps at full resolution):
+What the coarse-to-fine ones do differently, and why:
 
-- Huber's misfit alone leaves the kernel soft for thousands of steps (21.8 dB), since few of its squares lie in the fine
-  detail; the structural similarity finds the kernel in hundreds (28.8 dB). In its robust form, outliers are left out
-  and the variance of the noise is taken off. Huber's misfit ends the run.
+- Huber's misfit alone leaves the kernel soft for thousands of steps, since few of its squares lie in the fine detail;
+  the structural similarity finds the kernel in hundreds. In its robust form, outliers are left out and the variance of
+  the noise is taken off. Huber's misfit ends the run.
 - The kernel is located at a quarter of the resolution, where half the image is a small support, and the support is then
   cut to what carries weight.
 

@@ -25,8 +25,8 @@ _COARSE: dict[str, Any] = {
 def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
     """A quarter, a half and the full resolution, with the network's weights and the kernel carried over.
 
-    Input noise at the coarse resolutions keeps the kernel out of local optima: without it, one seed in three ends in
-    one on a 27x27 kernel of Levin et al. 2009. The first level of the network is the narrowest, since that is where
+    Input noise at the coarse resolutions keeps the kernel out of local optima, in which large kernels otherwise end
+    with some seeds. The first level of the network is the narrowest, since that is where
     nearly all of the time goes.
     """
     quarter, half, full = steps

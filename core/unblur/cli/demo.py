@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     import numpy as np
 
+    from unblur.cli.signals import Interrupt
+
 METHOD = "selfdeblur"
 SIDE = 255
 CAMERA_KERNEL = 19
@@ -97,7 +99,7 @@ def shake(size: int, seed: int, steps: int = 400) -> np.ndarray:
     return normal
 
 
-def _run(case: Case, output: Path, max_seconds: float, seed: int, threads: int | None, interrupt: object) -> None:
+def _run(case: Case, output: Path, max_seconds: float, seed: int, threads: int | None, interrupt: Interrupt) -> None:
     import dataclasses
 
     import numpy as np
@@ -105,7 +107,6 @@ def _run(case: Case, output: Path, max_seconds: float, seed: int, threads: int |
     from unblur import io
     from unblur.cli.panels import triptych
     from unblur.cli.progress import bar
-    from unblur.cli.signals import Interrupt
     from unblur.cli.text import duration
     from unblur.driver import CancelToken
     from unblur.image import Image
@@ -116,7 +117,6 @@ def _run(case: Case, output: Path, max_seconds: float, seed: int, threads: int |
     image = dataclasses.replace(Image.from_array(case.observed), bit_depth=8)
     io.write(output / f"{case.name}_before.png", image)
     token = CancelToken()
-    assert isinstance(interrupt, Interrupt)
     interrupt.watch(token)
     job = Job(
         image,

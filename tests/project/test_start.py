@@ -20,6 +20,7 @@ MODULES = [
     "unblur.records",
     "unblur.registry",
     "unblur_classical",
+    "unblur_mapk",
     "unblur_practical",
     "unblur_selfdeblur",
 ]

@@ -34,9 +34,9 @@ class MonteCarloState:
 class MonteCarloMap(Estimator[MonteCarloParams]):
     """MAP of the kernel, marginalised over images that a random network draws (Li, Nan & Ji 2022, Algorithm 1).
 
-    In each step N images are drawn (eq. 20). They are held while Adam moves the kernel's parameters (eq. 25); then, with
-    the kernel held, Adam moves the image's parameters for the same images (eq. 26). Penalties on the kernel count in the
-    first half only, penalties on the image in the second. A known kernel has no first half.
+    In each step N images are drawn (eq. 20). They are held while Adam moves the kernel's parameters (eq. 25); then,
+    with the kernel held, Adam moves the image's parameters for the same images (eq. 26). So penalties on the kernel
+    count in the first half, penalties on the image in the second. A known kernel has no first half.
 
     The estimate is the mean of sampled images with their standard deviation, and the kernel without randomness. Where
     all images are the same, or `draws` is 0, it is the single pass without randomness of Algorithm 1, line 8. Reports

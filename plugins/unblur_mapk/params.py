@@ -27,7 +27,7 @@ class RandomUNetParams(InputParams):
     noise: Annotated[
         Schedule,
         Ge(0),
-        Doc("Standard deviation of the noise on the input, drawn anew in every step (0.05 at first for large kernels)."),
+        Doc("Standard deviation of the noise on the input, anew in every step. For large kernels 0.05 at first."),
         Unit("input"),
     ] = NOISE
     dropout: Annotated[Schedule, Ge(0), Lt(1), Doc("Dropout rate before every rescaling in the decoder.")] = DROPOUT

@@ -29,7 +29,8 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 test: lint docs ## linters, types, import contracts, documentation, tests
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest --ignore=tests/napari $(PYTEST_ARGS)
+	$(BIN)/pytest tests/napari # in a process of its own: a crash in Qt ends no other test
 
 lint: $(STAMP) ## ruff, mypy and the import contracts
 	$(BIN)/ruff check
@@ -49,4 +50,4 @@ bench: $(STAMP) ## run every script in benchmarks/
 clean: ## remove what was built, except the virtual environment
 	rm -rf build dist demo-output docs/_build docs/generated
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find core plugins tests docs benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find core napari_deblur plugins tests docs benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,6 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PLUGINS = {path.parent.name for path in ROOT.glob("plugins/*/__init__.py")}
+PACKAGES = PLUGINS | {"napari_deblur", "unblur"}
 
 
 @pytest.fixture(scope="module")
@@ -43,25 +44,26 @@ def test_every_plugin_has_an_entry_point(project: dict[str, Any]) -> None:
 
 def test_every_plugin_is_under_every_import_contract(project: dict[str, Any]) -> None:
     linter = project["tool"]["importlinter"]
-    core, plugins, independence = linter["contracts"]
-    assert set(linter["root_packages"]) == PLUGINS | {"unblur"}
+    core, plugins, independence, widget = linter["contracts"]
+    assert set(linter["root_packages"]) == PACKAGES
     assert set(core["forbidden_modules"]) >= PLUGINS
     assert set(plugins["source_modules"]) == set(independence["modules"]) == PLUGINS
+    assert set(widget["forbidden_modules"]) >= PLUGINS
 
 
 def test_wheel_holds_the_packages_and_nothing_else(wheel: set[str]) -> None:
     tops = {name.split("/")[0] for name in wheel if ".dist-info/" not in name}
-    assert tops == PLUGINS | {"unblur"}
+    assert tops == PACKAGES
 
 
 def test_wheel_holds_every_source_file(wheel: set[str]) -> None:
     sources = {
         path.relative_to(root).as_posix()
-        for root in (ROOT / "core", ROOT / "plugins")
+        for root in (ROOT / "core", ROOT / "napari_deblur", ROOT / "plugins")
         for path in root.rglob("*")
-        if path.suffix == ".py" or path.name == "py.typed"
+        if path.suffix == ".py" or path.name in ("napari.yaml", "py.typed")
     }
-    assert "unblur/py.typed" in sources
+    assert {"unblur/py.typed", "napari_deblur/napari.yaml"} <= sources
     assert sources <= wheel
 
 

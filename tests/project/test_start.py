@@ -10,6 +10,7 @@ import pytest
 HEAVY = {"torch", "napari", "qtpy"}
 
 MODULES = [
+    "napari_deblur",
     "unblur",
     "unblur.cli",
     "unblur.hookspecs",

@@ -1,0 +1,1 @@
+"""Tests of the napari widget, with real windows."""

@@ -17,6 +17,7 @@ CONFTEST = Path(__file__).parents[1] / "conftest.py"
 )
 def test_skips(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, ci: str, outcomes: dict[str, int]) -> None:
     monkeypatch.setenv("CI", ci)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # napari's plugins would be imported here
     pytester.makeconftest(CONFTEST.read_text())
     pytester.makepyfile(
         test_one="""

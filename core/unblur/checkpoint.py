@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import pickle
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ class Checkpoint:
     executed: list[int]
     pace: list[float]
     elapsed: float
+    misfit: float
     rewinds: int
     notes: list[str]
 
@@ -49,8 +50,12 @@ def load(path: Path, fingerprint: str, device: torch.device | str = "cpu") -> Ch
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as archive:  # torch itself does not look at the checksums
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(f"bad checksum of {damaged}")
         checkpoint = Checkpoint(**torch.load(path, map_location=device, weights_only=True))
-    except (OSError, RuntimeError, TypeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # a damaged file makes zipfile, pickle and torch raise whatever they like
         raise CheckpointError(f"{path}: not a readable checkpoint ({error}). Delete it to start anew") from error
     if checkpoint.fingerprint != fingerprint:
         raise CheckpointError(

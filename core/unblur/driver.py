@@ -103,6 +103,7 @@ class Run:
         seed: of this plane.
         checkpoint: file for checkpoints, none if None; `interval` seconds apart.
         fingerprint: what a checkpoint must have been made with to be resumed.
+        limit: steps over all stages after which the run ends, as the run did whose plan it repeats.
     """
 
     def __init__(
@@ -116,12 +117,14 @@ class Run:
         checkpoint: Path | None = None,
         interval: float = 30.0,
         fingerprint: str = "",
+        limit: int | None = None,
     ) -> None:
         self.observation = observation
         self.compute = compute
         self.seed = seed
         self.cancel = cancel or CancelToken()
         self.notes: list[str] = []
+        self._limit = limit
         self._checkpoint, self._interval, self._fingerprint = checkpoint, interval, fingerprint
         self._segments = [
             _Segment(resolve(part.in_stage(stage), registry), stage, first=index == 0)
@@ -273,11 +276,11 @@ class Run:
         clock = self._clock(self._step)
         if self._selector.better(info, clock):
             self._selected = (self._step, *copy.deepcopy((self._problem.state_dict(), self._state.state_dict())))
-        for rule in self._rules:
-            reason = rule.update(info, clock)
-            if reason is not None:
-                return reason, rule.ends == "run"
-        return None
+        said = ((rule.update(info, clock), rule.ends == "run") for rule in self._rules)
+        ended = next(((reason, ends_run) for reason, ends_run in said if reason is not None), None)
+        if self._limit is not None and sum(self.executed) >= self._limit and not (ended and ended[1]):
+            return "steps of the given plan done", True
+        return ended
 
     def _event(self) -> Event:
         remaining = 0.0
@@ -347,6 +350,7 @@ class Run:
                 executed=self.executed,
                 pace=self._pace,
                 elapsed=self._clock(self._step).elapsed,
+                misfit=self._misfit,
                 rewinds=self._rewinds,
                 notes=self.notes,
             ),
@@ -361,7 +365,7 @@ class Run:
             ) from error
         self._safe, self._rewinds = saved.safe, saved.rewinds
         self.plan, self.executed, self._pace = list(saved.plan), list(saved.executed), list(saved.pace)
-        self._elapsed, self.notes[:] = saved.elapsed, saved.notes
+        self._elapsed, self._misfit, self.notes[:] = saved.elapsed, saved.misfit, saved.notes
         self._begin = time.perf_counter()
 
     def _selected_estimate(self) -> Estimate:

@@ -340,6 +340,7 @@ class Job:
                 checkpoint=running,
                 interval=self._interval,
                 fingerprint=savepoint.stored if savepoint else "",
+                limit=sum(plan["executed"]) if "executed" in plan else None,
             )
             outcome = yield from self._follow(run.events(again), number, task, plan, token, pace)
             piece = self._piece(task, outcome)
@@ -364,9 +365,8 @@ class Job:
         token: CancelToken,
         pace: Sequence[float],
     ) -> Generator[JobEvent, None, Outcome]:
-        """The driver's events as the job's; cancels the run where its share of the budget or a repeated plan ends."""
+        """The driver's events as the job's; cancels the run where its share of the budget ends."""
         left = len(self.tasks) - number - 1
-        last = sum(plan["executed"]) if "executed" in plan else math.inf
         try:
             while True:
                 try:
@@ -379,8 +379,6 @@ class Job:
                     token.cancel(self.cancel.reason)
                 elif event.elapsed >= plan.get("seconds", math.inf):
                     token.cancel(f"budget of {self.budget:g} seconds used")
-                elif event.step >= last:
-                    token.cancel("steps of the given plan done")
         finally:
             events.close()
 

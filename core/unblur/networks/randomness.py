@@ -94,6 +94,10 @@ class Sampler:
         """Standard normal numbers of the shape, device and memory format of a tensor; float32, not to be changed."""
         return self._window(self._pool.numbers("normal", like.numel(), like.device), like)
 
+    def levels(self, like: Tensor) -> Tensor:
+        """Uniform numbers of the shape, device and memory format of a tensor; int16, not to be changed."""
+        return self._window(self._pool.numbers("level", like.numel(), like.device), like)
+
     def add_noise(self, x: Tensor, std: float) -> Tensor:
         """The tensor plus Gaussian noise of a standard deviation, in the units of the tensor.
 
@@ -115,7 +119,7 @@ class Sampler:
             ParameterError: a rate (checked for one number only) outside [0, 1).
         """
         if isinstance(rate, Tensor):
-            level = self._window(self._pool.numbers("level", x.numel(), x.device), x)
+            level = self.levels(x)
             dropped = (rate * LEVELS).round()
             return x * ((level >= dropped - LEVELS // 2) * (LEVELS / (LEVELS - dropped))).to(x.dtype)
         if not 0 <= rate < 1:

@@ -38,18 +38,19 @@ class Progress:
 
     Attributes:
         words: what is being done.
-        done, planned: steps; none are planned yet where `planned` is 0.
+        fraction: done of all, None where that is not known yet.
         remaining: seconds, None where that is not known yet.
         misfits: of all steps so far of the plane in work; grows in place.
         preview: the latest look.
+        notes: sentences for the user, when it has ended.
     """
 
     words: str = "starting"
-    done: int = 0
-    planned: int = 0
+    fraction: float | None = None
     remaining: float | None = None
     misfits: list[float] = field(default_factory=list)
     preview: Preview | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

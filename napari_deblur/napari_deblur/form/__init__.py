@@ -1,0 +1,1 @@
+"""Forms made from the core's field descriptors, so that a plugin gets one without knowing napari."""

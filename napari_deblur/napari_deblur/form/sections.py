@@ -1,0 +1,80 @@
+"""What forms are arranged with: a heading that opens and closes, and rows."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+
+class Section(QWidget):
+    """A heading, and below it what opens on a click."""
+
+    toggled = Signal(bool)
+
+    def __init__(self, title: str, content: QWidget, opened: bool = False) -> None:
+        super().__init__()
+        self.content = content
+        self._title = title
+        self._head = QToolButton()
+        self._head.setCheckable(True)
+        self._head.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._head.setStyleSheet("QToolButton { border: none; background: transparent; font-weight: bold; }")
+        self._head.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._head.toggled.connect(self._show)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self._head)
+        layout.addWidget(content)
+        self.say("")
+        self._head.setChecked(opened)
+        self._show(opened)
+
+    def say(self, words: str) -> None:
+        """A few words beside the title, for when it is closed."""
+        self._head.setText(f"{self._title}: {words}" if words else self._title)
+
+    def open(self, opened: bool = True) -> None:
+        self._head.setChecked(opened)
+
+    @property
+    def opened(self) -> bool:
+        return self._head.isChecked()
+
+    def _show(self, opened: bool) -> None:
+        self._head.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
+        self.content.setVisible(opened)
+        self.toggled.emit(opened)
+
+
+def column(*widgets: QWidget, indent: int = 0) -> QWidget:
+    """Widgets below each other."""
+    holder = QWidget()
+    layout = QVBoxLayout(holder)
+    layout.setContentsMargins(indent, 0, 0, 0)
+    layout.setSpacing(4)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return holder
+
+
+def row(*widgets: QWidget, stretch: int | None = None) -> QWidget:
+    """Widgets beside each other; the one with number `stretch` takes what is left."""
+    holder = QWidget()
+    layout = QHBoxLayout(holder)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(6)
+    for number, widget in enumerate(widgets):
+        layout.addWidget(widget, 1 if number == stretch else 0)
+    return holder
+
+
+def words(text: str = "", faint: bool = False) -> QLabel:
+    """A text that wraps, is never wider than its place, and can be copied."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    if faint:
+        label.setStyleSheet("color: palette(mid);")
+    return label

@@ -2,23 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from unblur.errors import FileError, ImageError, ParameterError
+from unblur.errors import CompositionError, FileError, ImageError, ParameterError
 from unblur.image import Image
 from unblur.io.psf import Psf, prepare_psf
 from unblur.io.reading import read
-from unblur.params import fields_of
-from unblur.pipeline import Pipeline
-from unblur.registry import Registry
+from unblur.params import fields_of, validate
+from unblur.pipeline import Part, Pipeline
+from unblur.records import Registered
+from unblur.registry import Registry, default_registry
 
 SAME_SIZE = 0.01
 """Pixel sizes that differ by less than this part count as equal."""
 
 RESAMPLED = "the PSF was resampled"
+
+
+def psf_models(registry: Registry) -> Mapping[str, Registered]:
+    """The kernel priors that make a PSF from a few numbers, by name: fixed ones that need none that is given."""
+    return {
+        name: one
+        for name, one in registry.components("kernel_prior").items()
+        if "fixed" in one.component.provides and "takes-psf" not in one.component.provides
+    }
+
+
+def model_psf(
+    part: Part, shape: Sequence[int], pixel_size: Sequence[float] | None = None, registry: Registry | None = None
+) -> np.ndarray:
+    """The kernel of a PSF model, as a run would use it.
+
+    Args:
+        part: one of `psf_models`, with its parameters.
+        shape: of the kernel along the spatial axes; its origin is at floor(n / 2).
+        pixel_size: micrometres along the spatial axes, for models that need it.
+
+    Returns:
+        (*spatial), float32, with sum 1.
+
+    Raises:
+        UnknownNameError, ParameterError, ImageError, CompositionError: no such model, or not with these parameters.
+    """
+    import torch
+
+    from unblur.components import Clock, Context, KernelSpec
+    from unblur.compute import Compute
+
+    known = registry or default_registry()
+    component = known.component("kernel_prior", part.name).component
+    if len(shape) not in component.dims:
+        works = " and ".join(f"{dims}-D" for dims in sorted(component.dims))
+        raise CompositionError(f"kernel_prior {part.name!r} works in {works}; the image has {len(shape)}")
+    params = validate(component.params, part.params, "kernel_prior")
+    prior = known.component("kernel_prior", part.name).load()(params)
+    compute = Compute.choose("cpu", "float32")
+    context = Context(compute, torch.Generator().manual_seed(0), pixel_size=tuple(pixel_size) if pixel_size else None)
+    prior.init(KernelSpec(tuple(shape)), context)
+    kernel: np.ndarray = prior.kernel(torch.zeros(1, 1, *shape), Clock(0, 1), None)[0].detach().numpy()
+    return kernel
 
 
 def refuse_twice(psf: Psf, pipeline: Pipeline, registry: Registry) -> None:

@@ -58,7 +58,7 @@ KERNEL_PRIORS: list[Component] = [
         name="measured-psf",
         target="unblur_classical.psf:MeasuredPsf",
         params=MeasuredPsfParams,
-        provides=_FIXED,
+        provides=_FIXED | {"takes-psf"},
         summary="The PSF that is given, resampled from its own pixel size to the image's.",
     ),
 ]

@@ -108,7 +108,7 @@ KERNEL_PRIORS = [
         name="known",
         target="unblur_classical.kernels:Known",
         summary="The PSF that was given.",
-        provides=frozenset({"fixed", "single", "grid"}),
+        provides=frozenset({"fixed", "takes-psf", "single", "grid"}),
     ),
     Component(
         name="free",

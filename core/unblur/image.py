@@ -113,6 +113,32 @@ class Image:
         depth = self.bit_depth if white is None else int(white + 1).bit_length() - 1
         return replace(self, data=data, bit_depth=depth, notes=(*self.notes, *notes))
 
+    def cut(self, region: Mapping[str, tuple[int, int]]) -> Image:
+        """A copy of the part from start to stop (excluded) along the axes that ``region`` names, with all axes kept.
+
+        Raises ImageError for an axis that the image lacks, and for a part that does not lie within it.
+        """
+        if not region:
+            return self
+        for axis, (start, stop) in region.items():
+            if axis not in self.axes or axis == "S":
+                raise ImageError(f"a region along {axis!r}, but the image has axes {self.axes!r}")
+            if not 0 <= start < stop <= self.sizes[axis]:
+                raise ImageError(f"the region {axis}={start}:{stop} is not within 0:{self.sizes[axis]}")
+        place = tuple(slice(*region[axis]) if axis in region else slice(None) for axis in self.axes)
+        flat = tuple(part for axis, part in zip(self.axes, place, strict=True) if axis != "S")
+        metadata = dict(self.metadata)
+        if "C" in region and len(metadata.get("channels", ())) == self.sizes["C"]:
+            metadata["channels"] = tuple(metadata["channels"])[slice(*region["C"])]
+        named = ", ".join(f"{axis}={start}:{stop}" for axis, (start, stop) in region.items())
+        return replace(
+            self,
+            data=self.data[place].copy(),
+            alpha=None if self.alpha is None else self.alpha[flat].copy(),
+            metadata=metadata,
+            notes=(*self.notes, f"only a region is used: {named}"),
+        )
+
     @property
     def shape(self) -> tuple[int, ...]:
         return self.data.shape

@@ -68,6 +68,24 @@ def pixel_size(text: str | None) -> float | tuple[float, ...] | dict[str, float]
     return numbers[0] if len(numbers) == 1 else numbers
 
 
+def region(text: str | None) -> dict[str, tuple[int, int]] | None:
+    """``T=0:3,Y=100:228,X=40:168``: start and stop along some axes.
+
+    Raises:
+        ParameterError: something else.
+    """
+    if text is None:
+        return None
+    parts: dict[str, tuple[int, int]] = {}
+    for part in text.split(","):
+        axis, equals, span = part.partition("=")
+        start, colon, stop = span.partition(":")
+        if not (equals and colon and start.strip().isdecimal() and stop.strip().isdecimal()):
+            raise ParameterError(f"--region {text}: expected start:stop along axes, such as T=0:3,Y=100:228,X=40:168")
+        parts[axis.strip().upper()] = (int(start), int(stop))
+    return parts
+
+
 def positions(text: str | None, option: str) -> list[int] | None:
     """Whole numbers separated by commas.
 

@@ -31,6 +31,7 @@ def run(
     axes: Annotated[str | None, typer.Option(help="Axes of the input, letters of TCZYXS.")] = None,
     pixel_size: Annotated[str | None, typer.Option(help="In µm: 0.1, or Z=0.3,Y=0.1,X=0.1.")] = None,
     series: Annotated[int | None, typer.Option(help="Which image of a file that holds several.")] = None,
+    region: Annotated[str | None, typer.Option(help="Only this part: T=0:3,Y=100:228,X=40:168.")] = None,
     planes: Annotated[str, typer.Option(help="auto, independent, shared-kernel or volume.")] = "auto",
     anchors: Annotated[str | None, typer.Option(help="Planes that a shared kernel comes from: 0,5,9.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Budget for each file.")] = None,
@@ -62,7 +63,12 @@ def run(
     if nan not in ("refuse", "mask"):
         raise ParameterError(f"--nan {nan}: choose refuse or mask")
     wishes = Wishes(
-        reading={"axes": axes, "pixel_size": options.pixel_size(pixel_size), "series": series},
+        reading={
+            "axes": axes,
+            "pixel_size": options.pixel_size(pixel_size),
+            "series": series,
+            "region": options.region(region),
+        },
         job={
             "method": method,
             "pipeline": pipeline,

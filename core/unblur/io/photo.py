@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,12 @@ import PIL.Image
 
 from unblur.errors import FileError, ImageError, ResourceError, UnblurError
 from unblur.image import Image, PixelSize
+from unblur.io.header import Header
 from unblur.io.limits import check_claim
 from unblur.io.orientation import upright
 
 ORIENTATION = 0x0112
+DEPTH_BYTE = 24  # bits per sample in the header of a PNG
 MODES = {"L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I"}
 MOST_COMPRESSED = {"PNG": 1040.0, "JPEG": float("inf"), "MPO": float("inf")}
 REFUSED = {
@@ -29,11 +33,27 @@ REFUSED = {
 
 def read_photo(path: Path, axes: str | None, pixel_size: PixelSize | None) -> Image:
     """Read a PNG or JPEG file; see :func:`unblur.io.read`."""
+    with _opened(path) as opened:
+        return _read(path, opened, axes, pixel_size)
+
+
+def photo_header(path: Path) -> Header:
+    """The facts of a PNG or JPEG file; see :func:`unblur.io.read_header`."""
+    with _opened(path) as opened:
+        samples = len(opened.getbands())
+        deep = opened.format == "PNG" and path.read_bytes()[DEPTH_BYTE] == 16
+        dtype = np.dtype(np.uint16 if deep else np.uint8)
+        shape = (opened.height, opened.width, *((samples,) if samples > 1 else ()))
+        return Header(shape, dtype, "YXS" if samples > 1 else "YX", bit_depth=8 * dtype.itemsize)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[PIL.Image.Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
             with PIL.Image.open(path, formats=["PNG", "JPEG", "MPO"]) as opened:
-                return _read(path, opened, axes, pixel_size)
+                yield opened
     except UnblurError:
         raise
     except PIL.Image.DecompressionBombError as error:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from unblur.errors import FileError
+from unblur.errors import FileError, ImageError
 from unblur.image import Image, PixelSize
-from unblur.io.photo import read_photo
-from unblur.io.tiff import read_tiff
+from unblur.io.header import Header
+from unblur.io.photo import photo_header, read_photo
+from unblur.io.tiff import read_tiff, tiff_header
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -24,27 +25,41 @@ def read(
     pixel_size: PixelSize | None = None,
     series: int | None = None,
     multi_file: bool = False,
+    region: Mapping[str, tuple[int, int]] | None = None,
 ) -> Image:
     """Read a TIFF (plain, BigTIFF, ImageJ, OME), PNG or JPEG file.
 
     ``axes`` overrides what the file says, one letter of TCZYXS per dimension; it is needed where the file does not say
     what its dimensions are. ``pixel_size`` is one number for Y and X, one per spatial axis, or a mapping by axis
     letter. ``series`` chooses among images that differ; ``multi_file`` follows an OME-TIFF to the other files of its
-    set, in the same folder. Dimensions of size one that the file adds are left out.
+    set, in the same folder. ``region`` gives start and stop along some of the axes, of which only that part is kept.
+    Dimensions of size one that the file adds are left out.
 
     Raises FileError if the file cannot be read, is cut, or claims what it does not hold, and where a choice is missing;
     ResourceError if the image would not fit in memory. Both are raised before pixels are read where the header tells.
     """
     path = Path(path)
-    start = _start(path)
-    if start.startswith(TIFF_STARTS):
-        return read_tiff(path, axes, pixel_size, series, multi_file)
-    if start.startswith(PHOTO_STARTS):
-        if series not in (None, 0):
-            raise FileError(path, f"has no series {series}", "A photograph holds one image")
-        return read_photo(path, axes, pixel_size)
-    problem = "is empty" if not start else "is not a TIFF, PNG or JPEG file"
-    raise FileError(path, problem, "Convert other formats to OME-TIFF")
+    if _is_photo(path):
+        _refuse_series(path, series)
+        image = read_photo(path, axes, pixel_size)
+    else:
+        image = read_tiff(path, axes, pixel_size, series, multi_file)
+    try:
+        return image.cut(region or {})
+    except ImageError as error:
+        raise FileError(path, str(error)) from None
+
+
+def read_header(path: str | Path, *, axes: str | None = None, series: int | None = None) -> Header:
+    """What a TIFF, PNG or JPEG file says about its image, without reading pixels; arguments and errors are `read`'s.
+
+    The axes are None where the file does not say what its dimensions are.
+    """
+    path = Path(path)
+    if _is_photo(path):
+        _refuse_series(path, series)
+        return photo_header(path)
+    return tiff_header(path, axes, series)
 
 
 def expand(patterns: Iterable[str | Path]) -> list[Path]:
@@ -73,6 +88,20 @@ def expand(patterns: Iterable[str | Path]) -> list[Path]:
 def _natural(path: Path) -> list[tuple[int, int, str]]:
     parts = re.split(r"(\d+)", str(path))
     return [(1, int(part), part) if part.isdecimal() else (0, 0, part) for part in parts]
+
+
+def _is_photo(path: Path) -> bool:
+    """A PNG or JPEG file, otherwise a TIFF; raises FileError for everything else."""
+    start = _start(path)
+    if start.startswith((*TIFF_STARTS, *PHOTO_STARTS)):
+        return start.startswith(PHOTO_STARTS)
+    problem = "is empty" if not start else "is not a TIFF, PNG or JPEG file"
+    raise FileError(path, problem, "Convert other formats to OME-TIFF")
+
+
+def _refuse_series(path: Path, series: int | None) -> None:
+    if series not in (None, 0):
+        raise FileError(path, f"has no series {series}", "A photograph holds one image")
 
 
 def _start(path: Path) -> bytes:

@@ -17,8 +17,9 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffFrame, TiffPage, Ti
 
 from unblur.errors import FileError, ImageError, ResourceError, UnblurError
 from unblur.image import AXES, Image, PixelSize, Status, check_axes, split_alpha
+from unblur.io.header import Header
 from unblur.io.limits import check_claim
-from unblur.io.ome import Ome, is_bare_name, parse_ome
+from unblur.io.ome import Ome, OmeImage, is_bare_name, parse_ome
 from unblur.io.orientation import upright
 from unblur.io.tiff_facts import Facts, facts_of
 
@@ -42,16 +43,47 @@ def read_tiff(
     path: Path, axes: str | None, pixel_size: PixelSize | None, series: int | None, multi_file: bool
 ) -> Image:
     """Read one series of a TIFF file; see :func:`unblur.io.read`."""
-    with _log() as log, _damage(path), TiffFile(path, _multifile=multi_file) as tif:
+    with _log() as log, _opened(path, log, multi_file) as (tif, ome, notes):
+        image = _read(path, tif, ome, notes, axes, pixel_size, series)
+    warnings = tuple(f"the TIFF reader warns: {line[:160]}" for line in dict.fromkeys(log))
+    return replace(image, notes=(*image.notes, *warnings))
+
+
+def tiff_header(path: Path, axes: str | None, number: int | None) -> Header:
+    """The facts of one series of a TIFF file; see :func:`unblur.io.read_header`."""
+    with _log() as log, _opened(path, log, False) as (tif, ome, notes):
+        number, chosen = _choose(path, tif, number)
+        _check_series(path, tif, number, chosen)
+        facts = facts_of(tif, number, chosen, _described(tif, ome, number, notes))
+        try:
+            shape, named, _ = _axes(path, chosen, axes)
+        except FileError:
+            if axes is not None:
+                raise
+            shape, named = tuple(size for size in chosen.get_shape(False) if size > 1), ""
+        return Header(
+            shape,
+            np.dtype(chosen.dtype).newbyteorder("="),
+            named or None,
+            facts.pixel_size,
+            facts.units,
+            facts.bit_depth,
+            (*notes, *facts.notes),
+            facts.metadata,
+        )
+
+
+@contextlib.contextmanager
+def _opened(path: Path, log: list[str], multi_file: bool) -> Iterator[tuple[TiffFile, Ome | None, list[str]]]:
+    """The file with its checked OME-XML and notes; as if it had none where that cannot be used."""
+    with _damage(path), TiffFile(path, _multifile=multi_file) as tif:
         _check_directories(path, tif, log)
         ome, notes = _ome(path, tif, multi_file)
         if ome is None and tif.is_ome:
             with TiffFile(path, is_ome=False, _multifile=multi_file) as plain:
-                image = _read(path, plain, None, notes, axes, pixel_size, series)
+                yield plain, None, notes
         else:
-            image = _read(path, tif, ome, notes, axes, pixel_size, series)
-    warnings = tuple(f"the TIFF reader warns: {line[:160]}" for line in dict.fromkeys(log))
-    return replace(image, notes=(*image.notes, *warnings))
+            yield tif, ome, notes
 
 
 def _read(
@@ -66,10 +98,7 @@ def _read(
     number, chosen = _choose(path, tif, number)
     page = chosen.keyframe
     _check_series(path, tif, number, chosen)
-    described = ome.images[number] if ome and len(ome.images) == len(tif.series) else None
-    if ome and described is None:
-        notes.append("the OME-XML describes images that are not in the file: pixel sizes are not read from it")
-    facts = facts_of(tif, number, chosen, described)
+    facts = facts_of(tif, number, chosen, _described(tif, ome, number, notes))
     kept_shape, kept_axes, status = _axes(path, chosen, axes)
     if len(chosen.levels) > 1:
         notes.append(f"a pyramid of {len(chosen.levels)} levels: the full resolution is read")
@@ -97,6 +126,13 @@ def _read(
         return image.with_pixel_size(pixel_size)
     except ImageError as error:
         raise FileError(path, str(error)) from None
+
+
+def _described(tif: TiffFile, ome: Ome | None, number: int, notes: list[str]) -> OmeImage | None:
+    if ome and len(ome.images) != len(tif.series):
+        notes.append("the OME-XML describes images that are not in the file: pixel sizes are not read from it")
+        return None
+    return ome.images[number] if ome else None
 
 
 def _image(path: Path, data: np.ndarray, axes: str, facts: Facts, notes: list[str]) -> Image:

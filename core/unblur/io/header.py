@@ -1,0 +1,30 @@
+"""What a file says about its image, before any pixel is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Header:
+    """The facts of one image in a file.
+
+    Attributes:
+        shape: as :func:`unblur.io.read` would give it, alpha still among the samples.
+        axes: a letter for each dimension; None where the file does not say.
+        pixel_size, units: by axis letter, as far as the file says.
+        bit_depth: of the camera or the format, if known.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    axes: str | None
+    pixel_size: Mapping[str, float] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    bit_depth: int | None = None
+    notes: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import PIL.Image
+import pytest
+import tifffile
+
+from unblur.errors import FileError, ImageError, ParameterError
+from unblur.image import Image
+from unblur.io import read, read_header, write
+
+
+def stack() -> Image:
+    data = np.arange(3 * 2 * 20 * 24, dtype=np.uint16).reshape(3, 2, 20, 24)
+    return Image(
+        data,
+        "TCYX",
+        {"T": 5.0, "Y": 0.1, "X": 0.1},
+        {"T": "s", "Y": "µm", "X": "µm"},
+        metadata={"channels": ("a", "b")},
+    )
+
+
+def test_a_region_keeps_axes_sizes_and_the_names_of_its_channels() -> None:
+    image = stack()
+    part = image.cut({"T": (1, 3), "C": (1, 2), "X": (4, 9)})
+    np.testing.assert_array_equal(part.data, image.data[1:3, 1:2, :, 4:9])
+    assert (part.axes, part.pixel_size, part.units) == (image.axes, image.pixel_size, image.units)
+    assert part.metadata["channels"] == ("b",)
+    assert part.notes == ("only a region is used: T=1:3, C=1:2, X=4:9",)
+    assert not np.shares_memory(part.data, image.data)
+    assert image.cut({}) is image
+
+
+def test_a_region_takes_alpha_along_and_colours_whole() -> None:
+    data = np.random.default_rng(0).integers(0, 255, (8, 9, 4), np.uint8)
+    part = Image.from_array(data, "YXS").cut({"Y": (2, 5)})
+    np.testing.assert_array_equal(part.data, data[2:5, :, :3])
+    np.testing.assert_array_equal(part.alpha, data[2:5, :, 3])
+
+
+@pytest.mark.parametrize("region", [{"Z": (0, 1)}, {"Y": (5, 5)}, {"Y": (-1, 4)}, {"X": (0, 25)}])
+def test_a_region_outside_the_image_is_refused(region: dict[str, tuple[int, int]]) -> None:
+    with pytest.raises(ImageError, match=next(iter(region))):
+        stack().cut(region)
+
+
+def test_a_region_of_a_file(tmp_path: Path) -> None:
+    image = stack()
+    write(tmp_path / "a.ome.tif", image)
+    np.testing.assert_array_equal(read(tmp_path / "a.ome.tif", region={"T": (2, 3)}).data, image.data[2:3])
+    with pytest.raises(FileError, match=r"a\.ome\.tif.*T=2:4"):
+        read(tmp_path / "a.ome.tif", region={"T": (2, 4)})
+
+
+def test_the_region_option_is_read_as_documented() -> None:
+    from unblur.cli import options
+
+    assert options.region("t=0:3, Y=100:228") == {"T": (0, 3), "Y": (100, 228)}
+    assert options.region(None) is None
+    for text in ("3:4", "T=3", "T=a:b", ""):
+        with pytest.raises(ParameterError, match="--region"):
+            options.region(text)
+
+
+@pytest.mark.parametrize("name", ["a.ome.tif", "a.tif"])
+def test_a_header_says_what_reading_says(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, stack().cut({"C": (0, 1)}))
+    header, image = read_header(tmp_path / name), read(tmp_path / name)
+    assert (header.shape, header.dtype, header.axes) == (image.shape, image.data.dtype, image.axes)
+    assert {axis: size for axis, size in header.pixel_size.items() if axis in image.axes} == image.pixel_size
+    assert header.bit_depth == image.bit_depth
+
+
+def test_a_header_without_axes_still_has_the_pixel_size(tmp_path: Path) -> None:
+    with tifffile.TiffWriter(tmp_path / "a.tif") as out:
+        for _ in range(3):
+            out.write(np.zeros((8, 9), np.uint8), resolution=(1e5, 1e5), resolutionunit="CENTIMETER", metadata=None)
+    header = read_header(tmp_path / "a.tif")
+    assert header.shape == (3, 8, 9)
+    assert header.axes is None
+    assert header.pixel_size == {"Y": pytest.approx(0.1), "X": pytest.approx(0.1)}
+    assert read_header(tmp_path / "a.tif", axes="TYX").axes == "TYX"
+
+
+@pytest.mark.parametrize(("mode", "shape"), [("L", (6, 7)), ("RGB", (6, 7, 3)), ("RGBA", (6, 7, 4)), ("LA", (6, 7, 2))])
+def test_headers_of_photographs(tmp_path: Path, mode: str, shape: tuple[int, ...]) -> None:
+    PIL.Image.new(mode, (7, 6)).save(tmp_path / "a.png")
+    header = read_header(tmp_path / "a.png")
+    assert (header.shape, header.dtype, header.bit_depth) == (shape, np.uint8, 8)
+
+
+def test_headers_of_deep_photographs(tmp_path: Path) -> None:
+    for shape in ((6, 7), (6, 7, 3)):
+        (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(np.zeros(shape, np.uint16)))
+        header, image = read_header(tmp_path / "a.png"), read(tmp_path / "a.png")
+        assert (header.shape, header.dtype, header.axes) == (shape, np.uint16, image.axes)
+        assert header.bit_depth == image.bit_depth == 16
+
+
+def test_a_header_of_what_is_no_image_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_text("no image")
+    with pytest.raises(FileError, match="is not a TIFF"):
+        read_header(tmp_path / "a.tif")

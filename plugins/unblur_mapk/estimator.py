@@ -10,9 +10,9 @@ import torch
 from torch import Generator, Tensor
 
 from unblur.components import Batch, Clock, Draw, Estimate, Estimator, Info, State
+from unblur.moments import Moments
 from unblur.optimise import AdamGroups
 from unblur.problem import Problem
-from unblur_mapk.moments import Moments
 from unblur_mapk.params import MonteCarloParams
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from tests.mapk.small import STEPS, advance, begun, composition, generator
 from unblur import Pipeline
 from unblur.components import Clock, Draw
+from unblur.moments import Moments
 from unblur.problem import Problem
-from unblur_mapk.moments import Moments
 
 
 def values(trial: Problem, slot: str) -> Tensor:

@@ -80,16 +80,16 @@ class Result:
         keep or had to clip, which the report then holds under ``output``.
 
         Raises:
-            FileError: a file cannot be written; nothing is left under its name.
+            FileError: a file cannot be written; every file is then as before.
         """
+        others: list[tuple[str | Path, Image]] = []
         if uncertainty is not None:
-            io.write(uncertainty, self.uncertainty_image())
+            others.append((uncertainty, self.uncertainty_image()))
         if kernel is not None:
-            io.write(kernel, self.kernel_image())
-        notes = io.write(path, self.as_image(), dtype=dtype, report=self.report)
+            others.append((kernel, self.kernel_image()))
+        notes = io.write(path, self.as_image(), dtype=dtype, report=self.report, others=others)
         if notes:
             self.report["output"] = list(notes)
-            io.write_json(io.report_path(path), self.report)
         return notes
 
 

@@ -15,6 +15,7 @@ import pytest
 from unblur.errors import FileError
 from unblur.image import Image
 from unblur.io import atomic_path, check_writable, expand, output_lock, write, write_json
+from unblur.io.atomic import sweep
 
 
 def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -111,6 +112,36 @@ def test_a_report_that_fails_leaves_no_image(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"a\.tif\.json"):
         write(tmp_path / "a.tif", Image.from_array(np.zeros((9, 9))), report={})
     assert os.listdir(tmp_path) == ["a.tif.json"]
+
+
+def test_where_one_file_fails_all_are_as_before(tmp_path: Path) -> None:
+    out, kernel = tmp_path / "a.tif", tmp_path / "k.png"
+    image, psf = Image.from_array(np.zeros((9, 9), np.float32)), Image.from_array(np.ones((3, 3), np.uint8))
+    write(out, image, report={"run": 1}, others=[(kernel, psf)])
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert set(before) == {"a.tif", "a.tif.json", "k.png"}
+    flat = Image.from_array(np.ones((3, 3), np.float32))  # of no known white level, which PNG needs
+    with pytest.raises(FileError, match=r"k\.png"):
+        write(out, image.with_data(image.data + 1), report={"run": 2}, others=[(kernel, flat)])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_the_report_holds_what_the_format_could_not_keep(tmp_path: Path) -> None:
+    image = Image.from_array(np.zeros((9, 9), np.uint8), pixel_size=1, unit="µm")
+    notes = write(tmp_path / "a.png", image, report={"run": 1})
+    assert notes
+    assert json.loads((tmp_path / "a.png.json").read_text()) == {"run": 1, "output": list(notes)}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
+def test_what_a_kill_left_of_a_file_is_swept_away(tmp_path: Path) -> None:
+    for name in ("a.tif", "b.tif"):
+        run(KILLED, tmp_path / name)
+    (tmp_path / "a.tif").write_text("whole")
+    assert len(os.listdir(tmp_path)) == 3
+    sweep(tmp_path / "a.tif")
+    assert (tmp_path / "a.tif").read_text() == "whole"
+    assert len(os.listdir(tmp_path)) == 2
 
 
 def test_reports_are_strict_json(tmp_path: Path) -> None:

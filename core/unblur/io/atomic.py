@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -25,19 +26,40 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     final = Path(os.path.realpath(path))
     check_writable(path)
-    temporary = final.with_name(f".unblur-{secrets.token_hex(8)}.part{final.suffix}")
+    temporary = final.with_name(f"{_start(final)}{secrets.token_hex(8)}.part{final.suffix}")
     try:
         temporary.open("xb").close()
         yield temporary
-        _sync(temporary)
+        flush(temporary)
         os.replace(temporary, final)
-        _sync(final.parent)
+        flush(final.parent)
     except OSError as error:
         if isinstance(error, FileError):
             raise
         raise FileError(path, f"cannot be written: {error.strerror or error}", "The output is unchanged") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(path: str | Path) -> None:
+    """Remove what processes that were killed while they wrote ``path`` have left; nobody else may be writing it."""
+    final = Path(os.path.realpath(path))
+    for torn in final.parent.glob(f"{_start(final)}*.part*"):
+        with contextlib.suppress(OSError):
+            torn.unlink()
+
+
+def make_way(path: str | Path) -> None:
+    """Remove what stands under ``path``, where it may not stand beside what is about to be written."""
+    try:
+        Path(os.path.realpath(path)).unlink(missing_ok=True)
+    except OSError as error:
+        raise FileError(path, f"cannot be replaced: {error.strerror or error}", "The output is unchanged") from error
+
+
+def _start(final: Path) -> str:
+    """How the names of temporary files for ``final`` begin; short, however long its name is."""
+    return f".unblur-{hashlib.sha256(os.fsencode(final.name)).hexdigest()[:16]}-"
 
 
 def check_writable(path: str | Path) -> None:
@@ -77,7 +99,7 @@ def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
-def _sync(path: Path) -> None:
+def flush(path: Path) -> None:
     """Flush a file or, where the system allows opening one, a folder to the disk."""
     if path.is_dir() and os.name == "nt":
         return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import DTypeLike
 
 from unblur.errors import FileError, ImageError
 from unblur.image import Image
-from unblur.io.atomic import atomic_path, to_json, write_json
+from unblur.io.atomic import atomic_path, flush, make_way, to_json
 from unblur.io.atomic import check_writable as check_place
 from unblur.io.png_out import write_png
 from unblur.io.tiff_out import write_ome, write_tiff
@@ -31,31 +32,49 @@ def report_path(path: str | Path) -> Path:
 
 
 def write(
-    path: str | Path, image: Image, *, dtype: DTypeLike | None = None, report: Mapping[str, Any] | None = None
+    path: str | Path,
+    image: Image,
+    *,
+    dtype: DTypeLike | None = None,
+    report: Mapping[str, Any] | None = None,
+    others: Sequence[tuple[str | Path, Image]] = (),
 ) -> tuple[str, ...]:
-    """Write an image, and its report as JSON beside it; the format follows from the name.
+    """Write an image, its report as JSON beside it, and other images that belong to it, such as its kernel.
 
     OME-TIFF and TIFF keep shape, axes, pixel size, units and, unless ``dtype`` asks for a cast, the numbers. A TIFF is
     readable by ImageJ where ImageJ can hold the image, and a BigTIFF above 4 GB. PNG holds one grey or RGB plane of 8
-    or 16 bits: floats are rounded and clipped to the bit depth of the original.
+    or 16 bits: floats are rounded and clipped to the bit depth of the original. The format follows from the name.
 
-    Returns notes for the user: what was clipped, changed or could not be kept. Raises FileError if the file cannot be
-    written or the format cannot hold the image; nothing is then left under ``path``.
+    Returns notes for the user, which the report has as ``output``: what was clipped, changed or could not be kept.
+    Raises FileError if a file cannot be written or its format cannot hold the image; then every file is as before.
+
+    Where the image is, all that belongs to it is, however the process ends: an image that stood under ``path`` goes
+    before the first of the new files takes its place, and the new image comes last.
     """
-    check_writable(path)
-    name = str(path).lower()
+    for place in (path, *(place for place, _ in others)):
+        check_writable(place)
     text = to_json(report) if report is not None else ""
+    with contextlib.ExitStack() as files:  # closed in reverse order
+        temporary = files.enter_context(atomic_path(path))
+        notes = _encode(path, temporary, image, dtype, text)
+        if report is not None:
+            content = to_json({**report, "output": notes} if notes else report)
+            files.enter_context(atomic_path(report_path(path))).write_text(content + "\n", encoding="utf-8")
+        for place, other in others:
+            _encode(place, files.enter_context(atomic_path(place)), other, None, "")
+        if report is not None or others:
+            flush(temporary)
+            make_way(path)
+    return notes
+
+
+def _encode(path: str | Path, temporary: Path, image: Image, dtype: DTypeLike | None, report: str) -> tuple[str, ...]:
+    name = str(path).lower()
     try:
-        with atomic_path(path) as temporary:
-            if name.endswith(".png"):
-                notes = write_png(temporary, image, dtype)
-            elif name.endswith((".ome.tif", ".ome.tiff")):
-                notes = write_ome(temporary, image, dtype, text)
-            else:
-                notes = write_tiff(temporary, image, dtype, text)
-            if report is not None:
-                # First the report: where the image exists, everything that belongs to it does.
-                write_json(report_path(path), report)
+        if name.endswith(".png"):
+            return write_png(temporary, image, dtype)
+        if name.endswith((".ome.tif", ".ome.tiff")):
+            return write_ome(temporary, image, dtype, report)
+        return write_tiff(temporary, image, dtype, report)
     except ImageError as error:
         raise FileError(path, str(error)) from None
-    return notes

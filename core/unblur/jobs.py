@@ -209,7 +209,7 @@ class Job:
         began = time.perf_counter()
         savepoint = Savepoint(self._savepoint_path, self.fingerprint) if self._savepoint_path else None
         self.resumed = bool(resume and savepoint and savepoint.exists())
-        plans = savepoint.resume(self.force) if savepoint and self.resumed else self._plans()
+        plans = savepoint.resume(self.force, self._stages()) if savepoint and self.resumed else self._plans()
         if savepoint and not self.resumed:
             savepoint.begin(plans)
         self._pieces = []
@@ -242,10 +242,20 @@ class Job:
             raise ParameterError("the job has not run to its end: exhaust its events first")
         return self._result
 
+    @property
+    def resumable(self) -> bool:
+        """Whether there is a checkpoint to go on from, of whatever run."""
+        return self._savepoint_path is not None and Savepoint(self._savepoint_path, "").exists()
+
     def forget_checkpoint(self) -> None:
         """Remove the checkpoint, once the result is safe."""
         if self._savepoint_path is not None:
             Savepoint(self._savepoint_path, "").remove()
+
+    def settle_checkpoint(self) -> None:
+        """Remove what this very job left where it ended before it could forget its checkpoint."""
+        if self._savepoint_path is not None:
+            Savepoint(self._savepoint_path, self.fingerprint).settle()
 
     def _facts_assumed(self) -> Iterator[str]:
         yield from self.image.notes
@@ -287,6 +297,10 @@ class Job:
         """How many tasks of each kind there is work for."""
         kinds = [task.kind for task in self.tasks if not self._constant(task)]
         return {kind: kinds.count(kind) for kind in kinds}
+
+    def _stages(self) -> list[int | None]:
+        """How many stages each task has; None where there is nothing to do."""
+        return [None if self._constant(task) else len(all_steps(self.pipelines[task.kind])) for task in self.tasks]
 
     def _constant(self, task: Task) -> bool:
         return task.frames[0] in self.findings.constant
@@ -352,7 +366,7 @@ class Job:
             if again and self.force:
                 raise CheckpointError(f"{running}: does not fit this run even by force ({error})") from error
             piece = self._failed(task, _typed(error), errors)
-        if savepoint and piece.record["status"] in ("done", "failed"):
+        if savepoint and piece.record["status"] == "done":
             savepoint.keep(number, piece)
         return piece
 

@@ -6,9 +6,10 @@ atomically; `running-N.pt` is the driver's own checkpoint of task N.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,32 +55,33 @@ class Savepoint:
         return (self.path / "job.json").is_file()
 
     def begin(self, plans: Sequence[Mapping[str, Any]]) -> None:
-        """Start anew with a plan; what an earlier job left is removed."""
+        """Start anew with a plan for each task; what an earlier job left is removed."""
         self.remove()
         try:
             self.path.mkdir(exist_ok=True)
         except OSError as error:
             raise FileError(self.path, f"cannot be made: {error.strerror or error}") from error
-        write_json(self.path / "job.json", {"fingerprint": self.fingerprint, "plans": list(plans)})
+        content = {"fingerprint": self.fingerprint, "plans": list(plans)}
+        write_json(self.path / "job.json", {**content, "checksum": _checksum(content)})
 
-    def resume(self, force: bool) -> list[dict[str, Any]]:
-        """The plans of the job that is there.
+    def resume(self, force: bool, stages: Sequence[int | None]) -> list[dict[str, Any]]:
+        """The plans of the job that is there, for tasks of so many stages (None: it does not matter).
 
         Raises:
-            CheckpointError: it cannot be read, or belongs to another job and `force` is not set.
+            CheckpointError: it cannot be read, or belongs to another job and `force` is not set or does not help.
         """
-        try:
-            content = json.loads((self.path / "job.json").read_text(encoding="utf-8"))
-            self.stored, plans = str(content["fingerprint"]), list(content["plans"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                f"{self.path}: not a readable checkpoint ({error}). Delete it to start anew"
-            ) from error
+        self.stored, plans = self._read()
         if self.stored != self.fingerprint and not force:
             raise CheckpointError(
                 f"{self.path}: made with another input, other settings or versions. "
                 "Start without --resume, or --force to go on"
             )
+        if len(plans) != len(stages) or any(
+            wanted not in (None, len(plan["steps"])) for plan, wanted in zip(plans, stages, strict=True)
+        ):
+            raise CheckpointError(f"{self.path}: made with other planes or stages. Start without --resume")
+        for torn in self.path.glob(".unblur-*"):  # of processes that were killed
+            torn.unlink(missing_ok=True)
         return plans
 
     def running(self, number: int) -> Path:
@@ -106,13 +108,19 @@ class Savepoint:
         if not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as content:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
                 arrays = {name: content[name] for name in ("image", "kernel", "spread") if name in content}
                 return Piece(json.loads(str(content["record"])), **arrays)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except Exception as error:  # as in `checkpoint.load`
             raise CheckpointError(
                 f"{path}: not a readable checkpoint ({error}). Delete it to do the plane anew"
             ) from error
+
+    def settle(self) -> None:
+        """Delete what is left of this very job, whose result is safe; the checkpoint of another one stays."""
+        with contextlib.suppress(CheckpointError):
+            if not self.exists() or self._read()[0] == self.fingerprint:
+                self.remove()
 
     def remove(self) -> None:
         """Delete what is there; a folder that is no checkpoint is left alone.
@@ -124,7 +132,23 @@ class Savepoint:
             return
         if not self.path.is_dir() or any(not file.name.startswith(OWN) for file in self.path.iterdir()):
             raise CheckpointError(f"{self.path}: is no checkpoint of a run; move it away or choose another output")
+        (self.path / "job.json").unlink(missing_ok=True)  # first: without it nothing goes on from what is left
         shutil.rmtree(self.path)
+
+    def _read(self) -> tuple[str, list[dict[str, Any]]]:
+        try:
+            content = json.loads((self.path / "job.json").read_text(encoding="utf-8"))
+            if content.pop("checksum") != _checksum(content):
+                raise ValueError("bad checksum of job.json")
+            return content["fingerprint"], content["plans"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{self.path}: not a readable checkpoint ({error}). Delete it to start anew"
+            ) from error
 
     def _piece(self, number: int) -> Path:
         return self.path / f"plane-{number:06d}.npz"
+
+
+def _checksum(content: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())

@@ -81,6 +81,8 @@ def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
     files.check()
     image = io.read(files.source, **wishes.reading)
     with io.output_lock(files.output):
+        if files.checkpoint.exists():
+            files.sweep()
         from unblur.driver import CancelToken
 
         token = CancelToken()
@@ -88,6 +90,7 @@ def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
         plan = read_plan(wishes.plan) if wishes.plan else None
         job = Job(image, **wishes.job, plan=plan, cancel=token, checkpoint=files.checkpoint)
         if not wishes.force and files.output.exists() and same_run(files.report(), job.fingerprint):
+            job.settle_checkpoint()
             typer.echo(f"{files.output}: done before with the same input and settings, skipped (--force does it again)")
             return 0
         files.check_overwrite(wishes.force)
@@ -126,7 +129,7 @@ def _announce(job: Job, files: Places, wishes: Wishes) -> None:
     typer.echo(f"method: {job.method or 'a pipeline of your own'}; {_machine(job)}")
     for text in job.assumptions:
         typer.echo(f"  assumed: {text}")
-    if files.checkpoint.exists():
+    if job.resumable:
         if wishes.resume:
             typer.echo(f"going on from {files.checkpoint}")
             return

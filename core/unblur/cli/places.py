@@ -10,6 +10,7 @@ from typing import Any
 
 from unblur.errors import FileError
 from unblur.io.atomic import check_writable as check_place
+from unblur.io.atomic import sweep
 from unblur.io.writing import WRITABLE, check_writable, report_path
 
 
@@ -43,6 +44,12 @@ class Places:
                 raise FileError(path, "is the input itself", "Choose another output")
         if len({path.resolve() for path in outputs}) < len(outputs):
             raise FileError(self.output, "two of the outputs are the same file", "Give each a name of its own")
+
+    def sweep(self) -> None:
+        """Remove what a process that was killed while it wrote these files has left."""
+        for path in (self.output, report_path(self.output), self.kernel, self.uncertainty, self.preview):
+            if path is not None:
+                sweep(path)
 
     def report(self) -> Mapping[str, Any]:
         """The report beside the output; empty where there is none."""

@@ -17,7 +17,7 @@ class Request:
         method, pipeline: exactly one of them.
         settings: ``{"slot.part.parameter": value}``.
         psf: path of a file, or an `unblur.Image` made from a layer; None where the kernel is estimated or modelled.
-        psf_name: what people call the PSF.
+        psf_name: what people call the PSF; `centre_psf` moves its centroid to its origin.
         kernel_size: upper bound in pixels, one number or one per spatial axis; None leaves it to the pipeline.
         planes: ``auto``, ``independent``, ``shared-kernel`` or ``volume``.
         anchors: positions of the planes that a shared kernel is estimated from; the middle one if None.
@@ -30,6 +30,7 @@ class Request:
     settings: Mapping[str, Any] = field(default_factory=dict)
     psf: Any = None
     psf_name: str = ""
+    centre_psf: bool = False
     kernel_size: int | tuple[int, ...] | None = None
     planes: str = "auto"
     anchors: tuple[int, ...] | None = None
@@ -47,6 +48,7 @@ class Request:
             "preset": self.preset,
             "settings": dict(self.settings),
             "psf": self.psf,
+            "centre_psf": self.centre_psf,
             "kernel_size": self.kernel_size,
             "planes": self.planes,
             "anchors": self.anchors,

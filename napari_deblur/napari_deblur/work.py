@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_deblur.request import Request
 from napari_deblur.worker import Dropped, Preview, Worker
 
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from unblur.results import Result
 
 Load = Callable[[], "Image"]
-"""Gives the pixels of what is to be done, and no more than those; called in the worker's thread."""
+"""Gives what is to be done with pixels of its own, and no more than those; called in the worker's thread."""
 
 STOPPED = "stopped by the user"
 
@@ -47,12 +45,16 @@ def estimate(load: Load, request: Request) -> Callable[[Worker], Forecast]:
     return work
 
 
-def restore(load: Load, request: Request, checkpoint: Path | None = None) -> Callable[[Worker], Result]:
-    """Work that restores an image. What an earlier run left in `checkpoint` is gone on with."""
+def restore(load: Load, request: Request, checkpoints: Path | None = None) -> Callable[[Worker], Result]:
+    """Work that restores an image. What an earlier run of the same left in the folder `checkpoints` is gone on with."""
 
     def work(worker: Worker) -> Result:
-        job = _job(worker, load, request, checkpoint)
-        resume = checkpoint is not None and (checkpoint / "job.json").exists()
+        job = _job(worker, load, request)
+        resume = False
+        if checkpoints is not None:  # named by what the result follows from, so that none is taken for another's
+            image, path = job.image, checkpoints / job.fingerprint[:32]
+            resume = (path / "job.json").exists()
+            job = _job(worker, lambda: image, request, path)
         if not resume:
             worker.report(words="measuring time and memory")
             forecast = job.estimate()  # refuses beforehand what would not fit into memory
@@ -88,13 +90,10 @@ def compare(load: Load, requests: Sequence[tuple[str, Request]]) -> Callable[[Wo
 
 
 def _loaded(worker: Worker, load: Load) -> Image:
-    """The image with pixels of its own: the layer's may change while the work goes on."""
-    import dataclasses
-
     worker.report(words="reading the image")
     image = load()
     _drop_if_asked(worker)
-    return dataclasses.replace(image, data=np.array(image.data, copy=True))
+    return image
 
 
 def _job(worker: Worker, load: Load, request: Request, checkpoint: Path | None = None) -> Job:

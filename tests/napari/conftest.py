@@ -1,18 +1,43 @@
-"""Windows where there is no display: Xvfb is started for the whole session, and Qt's threads are looked after."""
+"""Windows where there is no display: Xvfb is started for the whole session. Settings and checkpoints stay apart."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+with warnings.catch_warnings():  # of napari's own code and of what it uses
+    warnings.simplefilter("ignore")
+    import napari
+    import napari.layers
+    import napari.qt
+    import napari.viewer
+
+os.environ["NAPARI_CONFIG"] = ""  # the settings of whoever runs this are neither read nor written
+
+KNOWN = ("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::PendingDeprecationWarning")
+"""Warnings that napari's own code raises later on."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            for known in KNOWN:
+                item.add_marker(pytest.mark.filterwarnings(known))
+
 
 @pytest.fixture(scope="session", autouse=True)
-def display() -> Iterator[None]:
+def _display() -> Iterator[None]:
     """A display, before any window is made."""
     if not sys.platform.startswith("linux") or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
         yield
@@ -29,3 +54,43 @@ def display() -> Iterator[None]:
     server.terminate()
     server.wait(10)
     del os.environ["DISPLAY"]
+
+
+@pytest.fixture(autouse=True)
+def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints in a folder of their own."""
+    from napari_deblur import checkpoints
+
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    monkeypatch.setattr(checkpoints, "folder", lambda: folder)
+
+
+@pytest.fixture
+def viewer(_display: None) -> Iterator[Any]:
+    """A viewer with a window; at its end no thread of ours may be left."""
+    made = napari.Viewer(show=True)
+    yield made
+    with contextlib.suppress(RuntimeError):  # closed by the test itself
+        made.close()
+    settle()
+    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("napari-deblur")]
+    assert not left
+
+
+def settle() -> None:
+    """Let Qt do what is due."""
+    from qtpy.QtCore import QCoreApplication, QEvent
+
+    for _ in range(3):
+        QCoreApplication.processEvents()
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 300) -> None:
+    """Let Qt work until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "not in time"
+        settle()
+        time.sleep(0.005)

@@ -1,6 +1,6 @@
 """The form's own widgets, registered with magicgui, whose boxes keep two decimals and know no missing values.
 
-Each is made by ``create_widget(annotation=…, options={"field": field})``, where the annotation is one of the types below.
+Each is made by ``create_widget(annotation=…, options={"field": field})`` with one of the types below as annotation.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ class ParameterForm(Container[Any]):
         self._registered, self._given = registered, dict(params)
         self._fields = fields_of(registered.component.params)
         edits = [edit_for(field, self._given.get(field.name, field.default)) for field in self._fields]
-        super().__init__(widgets=edits, labels=True)
+        super().__init__(labels=True)
+        self.extend(edits)  # which aligns their labels
         self.margins = (0, 0, 0, 0)
 
     def values(self) -> dict[str, Any]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+LABEL_WIDTH = 72
+"""Of the left column of every part of the dock, so that they stand in line."""
 
 
 class Section(QWidget):
@@ -18,8 +21,10 @@ class Section(QWidget):
         self._head = QToolButton()
         self._head.setCheckable(True)
         self._head.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self._head.setStyleSheet("QToolButton { border: none; background: transparent; font-weight: bold; }")
-        self._head.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self._head.setStyleSheet(
+            "QToolButton { border: none; background: transparent; font-weight: bold; text-align: left; }"
+        )
+        self._head.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._head.toggled.connect(self._show)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -32,7 +37,9 @@ class Section(QWidget):
 
     def say(self, words: str) -> None:
         """A few words beside the title, for when it is closed."""
-        self._head.setText(f"{self._title}: {words}" if words else self._title)
+        text = f"{self._title}: {words}" if words else self._title
+        self._head.setText(text)
+        self._head.setToolTip(text)
 
     def open(self, opened: bool = True) -> None:
         self._head.setChecked(opened)
@@ -67,6 +74,22 @@ def row(*widgets: QWidget, stretch: int | None = None) -> QWidget:
     for number, widget in enumerate(widgets):
         layout.addWidget(widget, 1 if number == stretch else 0)
     return holder
+
+
+def labelled(owner: QWidget) -> QFormLayout:
+    """The layout of a part of the dock."""
+    form = QFormLayout(owner)
+    form.setContentsMargins(0, 0, 0, 0)
+    form.setVerticalSpacing(4)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return form
+
+
+def label(text: str) -> QLabel:
+    """The name of a row."""
+    named = QLabel(text)
+    named.setFixedWidth(LABEL_WIDTH)
+    return named
 
 
 def words(text: str = "", faint: bool = False) -> QLabel:

@@ -1,0 +1,1 @@
+"""The pieces of the dock; each knows its own widgets and says `changed`."""

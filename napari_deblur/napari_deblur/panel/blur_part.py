@@ -1,0 +1,225 @@
+"""What blurred the image: unknown, or a PSF from a layer, a file or a model, shown as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_deblur import layers
+from napari_deblur.form.parameters import ParameterForm
+from napari_deblur.form.sections import label, labelled, row, words
+from napari_deblur.panel.image_part import LayerBox
+from unblur.errors import ParameterError
+from unblur.psfs import psf_models
+from unblur.registry import Registry
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+UNKNOWN, LAYER, FILE, MODEL = "unknown", "layer", "file", "model"
+MODES = {
+    UNKNOWN: "unknown: estimate it",
+    LAYER: "known: from a layer",
+    FILE: "known: from a file",
+    MODEL: "known: from a model",
+}
+MODEL_SIZE = 65
+"""Pixels that a modelled PSF may have along each axis, where the user does not say."""
+
+PICTURE = 72
+"""Side of the PSF's picture in screen pixels."""
+
+
+class BlurPart(QWidget):
+    """The choice of a PSF. `arguments` are what a request needs of it."""
+
+    changed = Signal()
+    picture_wanted = Signal()
+
+    def __init__(self, viewer: ViewerModel, registry: Registry) -> None:
+        super().__init__()
+        self._models = psf_models(registry)
+        self._model_form: ParameterForm | None = None
+        self.mode_box = QComboBox()
+        for mode, name in MODES.items():
+            self.mode_box.addItem(name, mode)
+        self.layer_box = LayerBox(viewer)
+        self.path = QLineEdit()
+        self.path.setPlaceholderText("TIFF, PNG, …")
+        browse = QPushButton("Browse …")
+        browse.clicked.connect(self._on_browse)
+        self.centre = QCheckBox("centre it")
+        self.centre.setToolTip("Move the PSF's centroid to its origin; without this the result may be shifted.")
+        self.model_box = QComboBox()
+        for one in self._models.values():
+            self.model_box.addItem(one.name, one.name)
+            self.model_box.setItemData(self.model_box.count() - 1, one.component.summary, 3)
+        self._model_place = QWidget()
+        QVBoxLayout(self._model_place).setContentsMargins(0, 0, 0, 0)
+        self.size = QLineEdit()
+        self.size.setFixedWidth(80)
+        self.size.setToolTip("Upper bound of the kernel's size in pixels: 31, or 31x21, or 9x31x31 (Z, Y, X).")
+        self._size_said = words("pixels at most", faint=True)
+        self.picture = QLabel()
+        self.picture.setFixedSize(PICTURE, PICTURE)
+        self.picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.picture.setToolTip("The PSF, its largest value white")
+        self.picture_said = words(faint=True)
+        form = labelled(self)
+        form.addRow(label("Blur"), self.mode_box)
+        self._rows = {
+            "layer": _added(form, "PSF layer", self.layer_box.native),
+            "file": _added(form, "PSF file", row(self.path, browse, stretch=0)),
+            "centre": _added(form, "", self.centre),
+            "model": _added(form, "Model", self.model_box),
+            "form": _added(form, "", self._model_place),
+            "size": _added(form, "Kernel", row(self.size, self._size_said, stretch=1)),
+            "picture": _added(form, "", row(self.picture, self.picture_said, stretch=1)),
+        }
+        self._form = form
+        self.mode_box.currentIndexChanged.connect(self._on_mode)
+        self.layer_box.changed.connect(lambda _: self._tell())
+        self.path.editingFinished.connect(self._tell)
+        self.centre.toggled.connect(lambda _: self._tell())
+        self.model_box.currentIndexChanged.connect(self._on_model)
+        self.size.editingFinished.connect(self._tell)
+        self._on_mode()
+
+    @property
+    def mode(self) -> str:
+        return str(self.mode_box.currentData())
+
+    def set_mode(self, mode: str) -> None:
+        self.mode_box.setCurrentIndex(self.mode_box.findData(mode))
+
+    @property
+    def known(self) -> bool:
+        return self.mode != UNKNOWN
+
+    @property
+    def model(self) -> ParameterForm | None:
+        return self._model_form if self.mode == MODEL else None
+
+    def arguments(self) -> dict[str, Any]:
+        """`psf`, `psf_name`, `centre_psf`, `kernel_size` of a request, and `settings` that put a model in.
+
+        Raises:
+            ParameterError: something is missing or cannot be read.
+        """
+        if self.mode == LAYER:
+            layer = self.layer_box.value
+            if layer is None:
+                raise ParameterError("choose the layer that holds the PSF")
+            image = layers.read(layer).image
+            return {"psf": image, "psf_name": layer.name, "centre_psf": self.centre.isChecked()}
+        if self.mode == FILE:
+            if not self.path.text().strip():
+                raise ParameterError("choose the file that holds the PSF")
+            path = Path(self.path.text().strip())
+            return {"psf": path, "psf_name": path.name, "centre_psf": self.centre.isChecked()}
+        size = kernel_size(self.size.text())
+        if self.mode == MODEL and self._model_form is not None:
+            if problems := self._model_form.problems():
+                raise ParameterError(problems[0])
+            part = self._model_form.part()
+            values = {f"kernel_prior.{name}": value for name, value in part.params.items()}
+            return {"settings": {"kernel_prior": [part.name], **values}, "kernel_size": size or MODEL_SIZE}
+        return {"kernel_size": size}
+
+    def show_picture(self, kernel: np.ndarray | None, said: str = "") -> None:
+        """Show a kernel (of several or of a volume: its middle), or only words."""
+        self.picture.setPixmap(QPixmap() if kernel is None else pixmap(kernel))
+        self.picture.setVisible(kernel is not None)
+        self.picture_said.setText(said)
+        self._set_visible("picture", kernel is not None or bool(said))
+
+    def _on_mode(self, *_: Any) -> None:
+        mode = self.mode
+        self._set_visible("layer", mode == LAYER)
+        self._set_visible("file", mode == FILE)
+        self._set_visible("centre", mode in (LAYER, FILE))
+        self._set_visible("model", mode == MODEL)
+        self._set_visible("form", mode == MODEL)
+        self._set_visible("size", mode in (UNKNOWN, MODEL))
+        self.size.setPlaceholderText(str(MODEL_SIZE) if mode == MODEL else "auto")
+        self.show_picture(None)
+        if mode == MODEL and self._model_form is None:
+            self._on_model()
+        else:
+            self._tell()
+
+    def _on_model(self, *_: Any) -> None:
+        layout = self._model_place.layout()
+        while (item := layout.takeAt(0)) is not None:
+            if (old := item.widget()) is not None:
+                old.hide()
+                old.deleteLater()
+        registered = self._models.get(self.model_box.currentData())
+        self._model_form = ParameterForm(registered, {}) if registered else None
+        if self._model_form is not None:
+            self._model_form.changed.connect(lambda _: self._tell())
+            layout.addWidget(self._model_form.native)
+            self.model_box.setToolTip(registered.component.summary)
+        self._tell()
+
+    def _on_browse(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "PSF", "", "Images (*.tif *.tiff *.png *.jpg);;All files (*)")
+        if name:
+            self.path.setText(name)
+            self._tell()
+
+    def _tell(self) -> None:
+        self.changed.emit()
+        if self.known:
+            self.picture_wanted.emit()
+
+    def _set_visible(self, name: str, visible: bool) -> None:
+        self._form.setRowVisible(self._rows[name], visible)
+
+
+def _added(form: QFormLayout, name: str, widget: QWidget) -> QWidget:
+    form.addRow(label(name), widget)
+    return widget
+
+
+def kernel_size(text: str) -> int | tuple[int, ...] | None:
+    """``31``, ``31x21`` or nothing.
+
+    Raises:
+        ParameterError: something else.
+    """
+    text = text.strip().lower()
+    if text in ("", "auto"):
+        return None
+    parts = [part.strip() for part in text.replace(",", "x").split("x")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise ParameterError(f"kernel size {text}: expected a number, one per axis such as 31x21, or auto")
+    numbers = tuple(map(int, parts))
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def pixmap(kernel: np.ndarray, side: int = PICTURE) -> QPixmap:
+    """The middle plane of a kernel, scaled to `side`, grey from zero to its largest value."""
+    while kernel.ndim > 2:
+        kernel = kernel[len(kernel) // 2]
+    top = float(np.nanmax(kernel, initial=0.0)) or 1.0
+    grey = np.ascontiguousarray(np.nan_to_num(kernel / top).clip(0, 1) * 255).astype(np.uint8)
+    image = QImage(grey.tobytes(), grey.shape[1], grey.shape[0], grey.shape[1], QImage.Format.Format_Grayscale8)
+    aspect, fast = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.FastTransformation
+    return QPixmap.fromImage(image.copy()).scaled(side, side, aspect, fast)

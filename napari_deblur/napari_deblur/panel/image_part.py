@@ -1,0 +1,168 @@
+"""Which layer, what its axes are, how large its pixels are; and how each of these is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import ComboBox
+from napari.layers import Image as ImageLayer
+from psygnal import Signal
+from qtpy.QtWidgets import QLineEdit, QWidget
+
+from napari_deblur import layers
+from napari_deblur.form.sections import label, labelled, row, words
+from unblur.errors import UnblurError
+from unblur.image import sizes_by_axis
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+OWN = "napari-deblur: not an input"
+"""Key in the metadata of layers that only show something: live previews."""
+
+LETTERS = {"T": "time", "C": "channel", "Z": "depth", "Y": "height", "X": "width", "S": "colours"}
+
+
+def image_layers(viewer: ViewerModel) -> list[ImageLayer]:
+    """The layers that can be deblurred."""
+    return [layer for layer in viewer.layers if isinstance(layer, ImageLayer) and OWN not in layer.metadata]
+
+
+class LayerBox(ComboBox):
+    """A drop-down of the viewer's image layers that follows the viewer."""
+
+    def __init__(self, viewer: ViewerModel, **kwargs: Any) -> None:
+        self._viewer = viewer
+        super().__init__(choices=lambda _: [(layer.name, layer) for layer in image_layers(viewer)], **kwargs)
+        viewer.layers.events.inserted.connect(self._follow)
+        viewer.layers.events.removed.connect(self.reset_choices)
+        viewer.layers.events.reordered.connect(self.reset_choices)
+        for layer in viewer.layers:
+            layer.events.name.connect(self.reset_choices)
+        self.native.setMinimumContentsLength(8)
+        self.native.setSizeAdjustPolicy(self.native.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+
+    def _follow(self, event: Any) -> None:
+        event.value.events.name.connect(self.reset_choices)
+        self.reset_choices()
+
+
+class ImagePart(QWidget):
+    """The layer and what is known about it. `source` is what `layers.read` gives, None where there is nothing to read.
+
+    `problem` says in words why there is none.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._watched: Layer | None = None
+        self.source: layers.LayerSource | None = None
+        self.problem = ""
+        self.layer_box = LayerBox(viewer, label="Image")
+        self._axes = QLineEdit()
+        self._axes.setToolTip(
+            "One letter for each dimension: " + ", ".join(f"{letter} {name}" for letter, name in LETTERS.items())
+        )
+        self._axes_said = words(faint=True)
+        self._size = QLineEdit()
+        self._size.setPlaceholderText("not known")
+        self._size_said = words(faint=True)
+        self._problem = words()
+        form = labelled(self)
+        form.addRow(label("Image"), self.layer_box.native)
+        form.addRow(label("Axes"), row(self._axes, self._axes_said, stretch=1))
+        form.addRow(label("Pixel size"), row(self._size, self._size_said, stretch=1))
+        form.addRow(self._problem)
+        self._axes.setFixedWidth(80)
+        self._size.setFixedWidth(80)
+        self.layer_box.changed.connect(self._on_layer)
+        self._axes.editingFinished.connect(self._on_edit)
+        self._size.editingFinished.connect(self._on_edit)
+        self._on_layer()
+
+    @property
+    def layer(self) -> ImageLayer | None:
+        return self.layer_box.value
+
+    def _on_layer(self, *_: Any) -> None:
+        layer = self.layer
+        if self._watched is not None:
+            for name in ("data", "scale", "units", "axis_labels"):
+                getattr(self._watched.events, name).disconnect(self._reread)
+        self._watched = layer
+        if layer is not None:
+            for name in ("data", "scale", "units", "axis_labels"):
+                getattr(layer.events, name).connect(self._reread)
+        self._axes.setText("")
+        self._size.setText("")
+        self._read()
+
+    def _reread(self, *_: Any) -> None:
+        self._read()
+
+    def _on_edit(self) -> None:
+        if self._axes.isModified() or self._size.isModified():
+            self._axes.setModified(False)
+            self._size.setModified(False)
+            self._read(self._axes.text().strip() or None, self._size.text().strip() or None)
+
+    def _read(self, axes: str | None = None, size: str | None = None) -> None:
+        """Read the layer anew; `axes` and `size` are what the user wrote."""
+        self.source, self.problem = None, ""
+        if self.layer is None:
+            self.problem = "Open an image, or try a sample: File → Open Sample → Deblur."
+        else:
+            try:
+                source = layers.read(self.layer, axes=axes)
+                self.source = source if size is None else layers.with_pixel_size(source, sizes(size, source.image.axes))
+            except UnblurError as error:
+                self.problem = str(error)
+            except ValueError:
+                self.problem = f"Pixel size {size}: expected a number, or one for each of Z, Y, X."
+        self._show(keep=bool(self.problem))
+        self.changed.emit()
+
+    def _show(self, keep: bool) -> None:
+        self._problem.setText(self.problem)
+        self._problem.setVisible(bool(self.problem))
+        for widget in (self._axes, self._size):
+            widget.setEnabled(self.layer is not None)
+        if self.source is None:
+            if not keep:
+                self._axes.setText("")
+                self._size.setText("")
+            self._axes_said.setText("")
+            self._size_said.setText("")
+            return
+        image = self.source.image
+        self._axes.setText(image.axes)
+        named = " · ".join(f"{LETTERS[axis]} {size}" for axis, size in image.sizes.items())
+        self._axes_said.setText(f"{named} ({_status(image.status.get('axes', 'assumed'))})")
+        spatial = [axis for axis in image.axes if axis in "ZYX" and axis in image.pixel_size]
+        values = [f"{image.pixel_size[axis]:.6g}" for axis in spatial]
+        same = len(set(values[-2:])) == 1 and len(values) == 2
+        self._size.setText(values[-1] if same else ", ".join(values))
+        if spatial:
+            units = {image.units.get(axis, "") for axis in spatial}
+            states = {_status(image.status.get(axis, "missing")) for axis in spatial}
+            self._size_said.setText(f"{', '.join(sorted(units))} ({', '.join(sorted(states))})")
+        else:
+            self._size_said.setText("µm; needed only by models of a microscope")
+
+
+def sizes(text: str, axes: str) -> dict[str, float]:
+    """``0.1`` for Y and X, or one number for each spatial axis.
+
+    Raises:
+        ValueError: something else.
+    """
+    numbers = [float(part) for part in text.replace(";", ",").split(",")]
+    return sizes_by_axis(numbers[0] if len(numbers) == 1 else numbers, axes)
+
+
+def _status(status: str) -> str:
+    return {"read": "from the layer", "given": "given by you", "assumed": "guessed", "missing": "not known"}[status]

@@ -1,0 +1,187 @@
+"""Which method, how thoroughly, within what time; or a pipeline of one's own, part by part."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from psygnal import Signal
+from qtpy.QtWidgets import QComboBox, QLineEdit, QWidget
+
+from napari_deblur.form.pipelines import PipelineForm
+from napari_deblur.form.sections import Section, label, labelled, row, words
+from unblur.choice import PRESETS, choose_method
+from unblur.errors import ParameterError
+from unblur.pipeline import Pipeline
+from unblur.records import Method
+from unblur.registry import Registry
+
+AUTOMATIC = ""
+OWN = "own pipeline"
+PRESET_NAMES = {"fast": "Fast", "balanced": "Balanced", "paper": "As in the paper"}
+
+
+class MethodPart(QWidget):
+    """The choice of a method or pipeline. `arguments` are what a request needs of it."""
+
+    changed = Signal()
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__()
+        self._registry = registry
+        self._blur_known = False
+        self._automatic = ("practical-bid", "")
+        self._own: tuple[str, Pipeline] | None = None
+        self.method_box = QComboBox()
+        self.method_box.setMinimumContentsLength(8)
+        self.method_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.preset_box = QComboBox()
+        self.limit = QLineEdit()
+        self.limit.setPlaceholderText("no limit")
+        self.limit.setFixedWidth(80)
+        self.limit.setToolTip("Seconds for the whole run, or 5 min, or 1 h; steps are planned to fit.")
+        self._said = words(faint=True)
+        self.form = PipelineForm(registry)
+        self.parts = Section("Parts", self.form)
+        self._loaded: Pipeline | None = None
+        layout = labelled(self)
+        layout.addRow(label("Method"), self.method_box)
+        layout.addRow(self._said)
+        layout.addRow(label("Effort"), row(self.preset_box, self.limit, stretch=0))
+        layout.addRow(self.parts)
+        self.method_box.currentIndexChanged.connect(self._on_method)
+        self.preset_box.currentIndexChanged.connect(self._on_method)
+        self.limit.editingFinished.connect(self.changed.emit)
+        self.form.changed.connect(self._on_form)
+        self.parts.toggled.connect(self._on_open)
+        self._fill()
+
+    @property
+    def method(self) -> str | None:
+        """The name of the method that would run; None for a pipeline of one's own."""
+        name = self.method_box.currentData()
+        return None if name == OWN else name or self._automatic[0]
+
+    @property
+    def automatic_reason(self) -> str:
+        """Why the method was chosen, where it was chosen by rule."""
+        return self._automatic[1] if self.method_box.currentData() == AUTOMATIC else ""
+
+    @property
+    def preset(self) -> str:
+        return str(self.preset_box.currentData() or "balanced")
+
+    def set_context(self, photograph: bool, volume: bool, blur_known: bool, kernel_size: Any) -> None:
+        """What the choice depends on: the image, and what is known of the blur."""
+        automatic = choose_method(photograph, volume, blur_known, kernel_size)
+        if (blur_known, automatic) != (self._blur_known, self._automatic):
+            self._blur_known, self._automatic = blur_known, automatic
+            self._fill()
+
+    def set_method(self, name: str) -> None:
+        place = self.method_box.findData(name)
+        if place < 0:
+            raise ParameterError(f"method {name!r} is not offered for this blur")
+        self.method_box.setCurrentIndex(place)
+
+    def set_pipeline(self, name: str, pipeline: Pipeline) -> None:
+        """Offer and choose a pipeline of one's own.
+
+        Raises:
+            UnblurError: it holds parts that are not there, or that do not fit.
+        """
+        pipeline.check(self._registry)
+        self._own = (name, pipeline)
+        self._fill(OWN)
+
+    def base(self) -> Pipeline:
+        """The pipeline before any change in the form."""
+        if self.method is None:
+            assert self._own is not None
+            return self._own[1]
+        return self._registry.method(self.method).pipeline(self.preset)
+
+    def arguments(self) -> dict[str, Any]:
+        """`method` or `pipeline`, `preset`, `settings` and `max_seconds` of a request.
+
+        Raises:
+            ParameterError: something in the form cannot be used.
+        """
+        if problems := self.form.problems():
+            raise ParameterError(problems[0])
+        chosen: dict[str, Any] = {"method": self.method} if self.method is not None else {"pipeline": self.base()}
+        settings = self.form.settings() if self._loaded is not None else {}
+        return {**chosen, "preset": self.preset, "settings": settings, "max_seconds": seconds(self.limit.text())}
+
+    def _fill(self, wanted: str | None = None) -> None:
+        """The methods for what is known of the blur; the current one stays if it is among them."""
+        wanted = self.method_box.currentData() if wanted is None else wanted
+        self.method_box.blockSignals(True)
+        self.method_box.clear()
+        self.method_box.addItem(f"Automatic: {self._automatic[0]}", AUTOMATIC)
+        for name, method in self._registry.methods().items():
+            if self._fits(method):
+                self.method_box.addItem(name, name)
+                self.method_box.setItemData(self.method_box.count() - 1, f"{method.summary}\n{method.good_for}", 3)
+        if self._own is not None:
+            self.method_box.addItem(f"Own: {self._own[0]}", OWN)
+        self.method_box.setCurrentIndex(max(0, self.method_box.findData(wanted)))
+        self.method_box.blockSignals(False)
+        self._on_method()
+
+    def _fits(self, method: Method) -> bool:
+        return method.needs_psf if self._blur_known else method.blind
+
+    def _on_method(self, *_: Any) -> None:
+        name = self.method
+        method = self._registry.method(name) if name else None
+        presets = [preset for preset in PRESETS if method is not None and preset in method.presets]
+        if [self.preset_box.itemData(n) for n in range(self.preset_box.count())] != presets:
+            kept = self.preset
+            self.preset_box.blockSignals(True)
+            self.preset_box.clear()
+            for preset in presets:
+                self.preset_box.addItem(PRESET_NAMES[preset], preset)
+            self.preset_box.setCurrentIndex(max(0, self.preset_box.findData(kept if kept in presets else "balanced")))
+            self.preset_box.blockSignals(False)
+        self.preset_box.setEnabled(len(presets) > 1)
+        self._said.setText(method.good_for if method else "The pipeline of the file, as it stands.")
+        self.method_box.setToolTip("\n".join(filter(None, [method.summary, method.reference])) if method else "")
+        self._loaded = None
+        self.parts.say("")
+        if self.parts.opened:
+            self._load()
+        self.changed.emit()
+
+    def _on_open(self, opened: bool) -> None:
+        if opened and self._loaded is None:
+            self._load()
+
+    def _load(self) -> None:
+        self._loaded = self.base()
+        self.form.load(self._loaded)
+
+    def _on_form(self) -> None:
+        count = len(self.form.settings())
+        self.parts.say(f"{count} changed" if count else "")
+        self.changed.emit()
+
+
+def seconds(text: str) -> float | None:
+    """``90``, ``90 s``, ``5 min``, ``1 h`` or nothing.
+
+    Raises:
+        ParameterError: something else.
+    """
+    text = text.strip().lower()
+    if not text or text == "no limit":
+        return None
+    units = {"seconds": 1, "sec": 1, "s": 1, "minutes": 60, "min": 60, "m": 60, "hours": 3600, "h": 3600}
+    unit = next((name for name in sorted(units, key=len, reverse=True) if text.endswith(name)), "")
+    try:
+        value = float(text.removesuffix(unit)) * units.get(unit, 1)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise ParameterError(f"time limit {text}: expected seconds, or a time such as 5 min")
+    return value

@@ -1,0 +1,196 @@
+"""What will run, in words; the buttons; and, while it runs, how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psygnal import Signal
+from qtpy.QtWidgets import QComboBox, QLineEdit, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_deblur.form.sections import row, words
+from napari_deblur.panel.curve import Curve
+from napari_deblur.worker import Progress
+from unblur.cli.text import duration
+from unblur.image import Image
+
+
+@dataclass(frozen=True)
+class Target:
+    """What of an image is run: axes that stay where the sliders are, and how planes are treated."""
+
+    name: str
+    fixed: str
+    planes: str
+
+    @property
+    def series(self) -> bool:
+        """Whether it may be many planes."""
+        return self.planes != "auto" and not (self.fixed and self.planes == "independent")
+
+
+def targets(image: Image | None, blur_known: bool) -> list[Target]:
+    """What can be run of an image, the smallest first."""
+    if image is None:
+        return []
+    outer = "".join(axis for axis in image.axes if axis in "TCZ")
+    if not outer:
+        return [Target("the image", "", "auto")]
+    found = [Target("this plane", outer, "independent")]
+    if "Z" in outer and outer != "Z":
+        found.append(Target("this volume", outer.replace("Z", ""), "volume"))
+    if blur_known:
+        found.append(Target("every plane", "", "independent"))
+    else:
+        per_channel = " per channel" if "C" in outer else ""
+        if set(outer) & set("TZ"):
+            found.append(Target(f"every plane, one shared kernel{per_channel}", "", "shared-kernel"))
+        found.append(Target("every plane, each with its kernel", "", "independent"))
+    if "Z" in outer:
+        found.append(Target("every volume" if outer != "Z" else "the volume", "", "volume"))
+    return found
+
+
+class RunPart(QWidget):
+    """Summary, buttons and progress. It starts nothing itself: it says what was clicked."""
+
+    estimate = Signal()
+    preview = Signal()
+    run = Signal()
+    stop = Signal()
+    cancel = Signal()
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._targets: Sequence[Target] = ()
+        self._range_of = ""
+        self.summary = words()
+        self.estimated = words(faint=True)
+        self._estimate = QPushButton("Estimate")
+        self._estimate.setToolTip("Measure time and memory with a few steps that are thrown away")
+        self._target = QComboBox()
+        self._target.setMinimumContentsLength(8)
+        self._target.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.range = QLineEdit()
+        self.range.setPlaceholderText("all")
+        self.range.setFixedWidth(70)
+        self._range_said = words(faint=True)
+        self._range_row = row(words("Planes"), self.range, self._range_said, stretch=2)
+        self._preview = QPushButton("Preview region")
+        self._preview.setToolTip("Run on a rectangle of this plane, to see in seconds what would come out")
+        self._run = QPushButton("Run")
+        self.bar = QProgressBar()
+        self.bar.setRange(0, 1000)
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(8)
+        self.said = words()
+        self.curve = Curve()
+        self._stop = QPushButton("Stop and keep")
+        self._stop.setToolTip("End after this step and keep the best so far; Run goes on from there")
+        self._cancel = QPushButton("Cancel")
+        self._cancel.setToolTip("End after this step and drop what was found")
+        self._busy = QWidget()
+        busy = QVBoxLayout(self._busy)
+        busy.setContentsMargins(0, 0, 0, 0)
+        busy.setSpacing(4)
+        for widget in (self.bar, self.said, self.curve, row(self._stop, self._cancel)):
+            busy.addWidget(widget)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.summary)
+        layout.addWidget(row(self.estimated, self._estimate, stretch=0))
+        layout.addWidget(row(self._preview, self._run, self._target, stretch=2))
+        layout.addWidget(self._range_row)
+        layout.addWidget(self._busy)
+        for button, signal in (
+            (self._estimate, self.estimate),
+            (self._preview, self.preview),
+            (self._run, self.run),
+            (self._stop, self.stop),
+            (self._cancel, self.cancel),
+        ):
+            button.clicked.connect(lambda _=False, signal=signal: signal.emit())
+        self._target.currentIndexChanged.connect(self._on_target)
+        self.range.editingFinished.connect(self.changed.emit)
+        self.set_busy(False)
+        self.set_targets([], "")
+
+    @property
+    def target(self) -> Target | None:
+        place = self._target.currentIndex()
+        return self._targets[place] if 0 <= place < len(self._targets) else None
+
+    def set_target(self, start: str) -> None:
+        """Choose the first target whose name begins so."""
+        place = next(n for n, target in enumerate(self._targets) if target.name.startswith(start))
+        self._target.setCurrentIndex(place)
+
+    def set_targets(self, found: Sequence[Target], range_of: str) -> None:
+        """Offer other targets; `range_of` says which planes a series has, such as ``T 0-6``."""
+        self._range_of = range_of
+        if list(found) != list(self._targets):
+            kept = self.target
+            self._targets = list(found)
+            self._target.blockSignals(True)
+            self._target.clear()
+            self._target.addItems([target.name for target in found])
+            self._target.setCurrentIndex(self._targets.index(kept) if kept in self._targets else 0)
+            self._target.blockSignals(False)
+        self._target.setEnabled(len(self._targets) > 1)
+        self._target.setVisible(bool(self._targets))
+        self._show_range()
+
+    def set_ready(self, ready: bool) -> None:
+        """Whether there is something that could run."""
+        for button in (self._estimate, self._preview, self._run):
+            button.setEnabled(ready)
+
+    def set_busy(self, busy: bool, stoppable: bool = True) -> None:
+        """Whether a piece of work is being done; and whether it has a best so far that could be kept."""
+        self._busy.setVisible(busy)
+        for button in (self._estimate, self._preview, self._run, self._target):
+            button.setVisible(not busy)
+        self._range_row.setVisible(not busy and bool(self._range_of) and self._series())
+        self._stop.setVisible(stoppable)
+        self.curve.setVisible(stoppable)
+        for button in (self._stop, self._cancel):
+            button.setEnabled(True)
+        if busy:
+            self.bar.setRange(0, 0)
+            self.said.setText("")
+            self.curve.show_values([])
+
+    def set_continues(self, continues: bool) -> None:
+        """Whether Run would go on with a run that was stopped."""
+        self._run.setText("Continue" if continues else "Run")
+
+    def set_ending(self, said: str) -> None:
+        """The end was asked for, and comes after the step in progress."""
+        self._stop.setEnabled(False)
+        self._cancel.setEnabled(False)
+        self.said.setText(said)
+
+    def show_progress(self, progress: Progress) -> None:
+        if progress.fraction is None:
+            self.bar.setRange(0, 0)
+        else:
+            self.bar.setRange(0, 1000)
+            self.bar.setValue(round(1000 * progress.fraction))
+        if self._cancel.isEnabled():
+            left = f" · {duration(progress.remaining)} left" if progress.remaining is not None else ""
+            self.said.setText(f"{progress.words}{left}")
+        self.curve.show_values(progress.misfits)
+
+    def _series(self) -> bool:
+        return self.target is not None and self.target.series
+
+    def _show_range(self) -> None:
+        self._range_said.setText(f"of {self._range_of}")
+        self._range_row.setVisible(bool(self._range_of) and self._series() and not self._busy.isVisible())
+
+    def _on_target(self, *_: Any) -> None:
+        self._show_range()
+        self.changed.emit()

@@ -1,0 +1,94 @@
+"""Which part of an image is meant: a range of a series, or a rectangle that is drawn on it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_deblur.layers import LayerSource, region_around
+from unblur.errors import ParameterError
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image as ImageLayer
+    from napari.layers import Shapes
+
+NAME = "region to preview"
+COLOUR = "#ffb000"
+SMALLEST_SIDE = 16
+USUAL_SIDE = 160
+"""Side of the rectangle that is offered first, in pixels."""
+
+Span = tuple[int, int]
+
+
+def range_of(text: str, size: int) -> Span | None:
+    """``3-7`` are the planes 3 to 7 as napari's sliders count them, ``3`` is one, nothing or ``all`` are all.
+
+    Raises:
+        ParameterError: something else, or planes that are not there.
+    """
+    text = text.strip().lower()
+    if text in ("", "all"):
+        return None
+    match = re.fullmatch(r"(\d+)(?:\s*[-–]\s*(\d+))?", text)
+    if not match:
+        raise ParameterError(f"planes {text}: expected all, one number, or first-last such as 0-2")
+    first = int(match[1])
+    last = first if match[2] is None else int(match[2])
+    if not first <= last < size:
+        raise ParameterError(f"planes {text}: the series has the planes 0 to {size - 1}")
+    return first, last + 1
+
+
+def region_layer(viewer: ViewerModel) -> Shapes | None:
+    """The layer with the rectangle, if there is one."""
+    from napari.layers import Shapes
+
+    found = [layer for layer in viewer.layers if isinstance(layer, Shapes) and layer.name.startswith(NAME)]
+    return found[-1] if found else None
+
+
+def offer_region(viewer: ViewerModel, layer: ImageLayer, sizes: Mapping[str, int]) -> Shapes:
+    """A rectangle in the middle of a layer's plane, ready to be moved."""
+    shape = sizes["Y"], sizes["X"]
+    sides = [min(size, max(SMALLEST_SIDE, min(USUAL_SIDE, size // 2))) for size in shape]
+    (top, left) = ((size - side) // 2 - 0.5 for size, side in zip(shape, sides, strict=True))
+    bottom, right = top + sides[0], left + sides[1]
+    before = [0.0] * (layer.ndim - 2)
+    corners = [(top, left), (top, right), (bottom, right), (bottom, left)]
+    world = np.array([layer.data_to_world([*before, *corner])[-2:] for corner in corners])
+    shapes = viewer.add_shapes(
+        [world],
+        shape_type="rectangle",
+        name=NAME,
+        units=layer.units[-2:],
+        face_color="transparent",
+        edge_color=COLOUR,
+        edge_width=max(shape) / 200 * float(abs(layer.scale[-1])),
+    )
+    shapes.mode = "select"
+    shapes.selected_data = {0}
+    return shapes
+
+
+def region_of(shapes: Shapes, source: LayerSource) -> dict[str, Span]:
+    """The rows and columns of an image that lie in the rectangle: the one that is selected, or the last.
+
+    Raises:
+        ParameterError: there is none, or it is too small.
+        ImageError: it lies outside.
+    """
+    if not len(shapes.data):
+        raise ParameterError("draw a rectangle on the image first")
+    chosen = max(shapes.selected_data) if shapes.selected_data else len(shapes.data) - 1
+    corners = np.array([shapes.data_to_world(corner) for corner in shapes.data[chosen]])
+    region = region_around(source, corners)
+    for axis, (start, stop) in region.items():
+        least = min(SMALLEST_SIDE, source.image.sizes[axis])
+        if stop - start < least:
+            raise ParameterError(f"the region has {stop - start} pixels along {axis}; at least {least} are needed")
+    return region

@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.short import short
 from unblur.jobs import Job
-from unblur.params import fields_of
-from unblur.pipeline import Pipeline
 from unblur.registry import default_registry
 
 STEPS = 4
-SMALL = {"channels": (8,), "skip_channels": 4, "hidden": 16, "levels": 2, "inputs": 8, "width": 16}
-"""Sizes of networks, wherever an image or kernel prior has them."""
-
-
-def small(pipeline: Pipeline) -> Pipeline:
-    """The same composition with few steps and small networks."""
-    registry = default_registry()
-    changes: dict[str, Any] = {}
-    for slot in ("image_prior", "kernel_prior"):
-        params = registry.component(slot, pipeline.slots[slot][0].name).component.params  # type: ignore[arg-type, index]
-        known = {field.name: field for field in fields_of(params)}
-        for name, value in SMALL.items():
-            if name in known:
-                changes[f"{slot}.{name}"] = value if isinstance(known[name].default, tuple | int) else None
-    stages = tuple(dataclasses.replace(stage, steps=STEPS) for stage in pipeline.stages)
-    shrunk = pipeline.replace(stages=stages, then=small(pipeline.then) if pipeline.then else None)
-    return shrunk.set({address: value for address, value in changes.items() if value is not None})
 
 
 def job(method: str, preset: str, checkpoint: Path | None = None) -> Job:
@@ -39,7 +19,7 @@ def job(method: str, preset: str, checkpoint: Path | None = None) -> Job:
     image = np.random.default_rng(0).random((56, 48), dtype=np.float32)
     psf = np.outer([1, 3, 1], [1, 2, 1]).astype(np.float32)
     known = {"psf": psf} if record.needs_psf else {"kernel_size": 5}
-    pipeline = small(record.pipeline(preset))
+    pipeline = short(record.pipeline(preset), STEPS)
     return Job(image, pipeline=pipeline, threads=1, checkpoint=checkpoint, checkpoint_seconds=0.0, **known)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,26 @@
+"""Pipelines cut short: the same composition with few steps and small networks."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from unblur.params import fields_of
+from unblur.pipeline import Pipeline
+from unblur.registry import default_registry
+
+SMALL = {"channels": (8,), "skip_channels": 4, "hidden": 16, "levels": 2, "inputs": 8, "width": 16}
+"""Sizes of networks, wherever an image or kernel prior has them."""
+
+
+def short(pipeline: Pipeline, steps: int) -> Pipeline:
+    """The same parts in the same stages, each of so many steps."""
+    registry = default_registry()
+    sizes = {}
+    for slot in ("image_prior", "kernel_prior"):
+        params = registry.component(slot, pipeline.slots[slot][0].name).component.params  # type: ignore[arg-type, index]
+        for field in fields_of(params):
+            if field.name in SMALL and isinstance(field.default, tuple | int):
+                sizes[f"{slot}.{field.name}"] = SMALL[field.name]
+    stages = tuple(dataclasses.replace(stage, steps=steps) for stage in pipeline.stages)
+    then = short(pipeline.then, steps) if pipeline.then else None
+    return pipeline.replace(stages=stages, then=then).set(sizes)

@@ -312,11 +312,14 @@ def _prepare(
     for response in responses:
         pixels = response.calibrate(pixels, context)
     counted = pixels if observation.valid is None else pixels[observation.valid.to(pixels.device) > 0]
-    offset = min(0.0, float(counted.min()))
-    if offset < 0:
+    lowest = min(0.0, float(counted.min()))
+    context.bounded = observation.white_level is not None
+    offset = 0.0 if context.bounded else lowest
+    if lowest < 0 and context.bounded:
+        context.note(f"black is taken as zero, and intensities below it (down to {lowest:g}) as noise")
+    elif lowest < 0:
         context.note(f"intensities below zero: {-offset:g} was added before and subtracted after")
-    context.bounded = observation.white_level is not None and offset == 0
-    if observation.white_level is not None and context.bounded:
+    if observation.white_level is not None:
         levels = pixels.new_tensor([0.0, observation.white_level])
         for response in responses:
             levels = response.calibrate(levels, context)

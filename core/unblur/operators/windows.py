@@ -21,6 +21,9 @@ from unblur.operators.fourier import as_float
 SSIM_SIGMA = 1.5
 SSIM_TAPS = 11
 
+_STEADY = 50.0
+"""Variances of the noise that are added to the constant of the structure term."""
+
 
 def gaussian_taps(count: int, sigma: float) -> tuple[float, ...]:
     """Weights of a Gaussian window of ``count`` pixels and standard deviation ``sigma`` in pixels; their sum is one."""
@@ -105,7 +108,8 @@ def local_ssim(a: Tensor, b: Tensor, data_range: float = 1.0, noise: float = 0.0
     """Structural similarity in every full 11-pixel Gaussian window (Wang et al. 2004), differentiable in both images.
 
     With noise of variance s² in b, the variance of b is taken as s² less, and the constant that steadies the quotient
-    as 2 s² more, so that the clean image behind b is the most similar one and flat windows of noise count for little.
+    as 50 s² more: the clean image behind b is the most similar one, and where noise prevails, dissimilarity is the
+    squared distance from the window's mean over 50 s², which fits noise as slowly as squares do.
 
     Args:
         a, b: (frames, channels, *spatial) of one shape, 2-D (plane by plane) or 3-D, at least 11 pixels wide.
@@ -148,7 +152,7 @@ class _LocalSsim(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, data_range: float, noise: float) -> Tensor:
         taps = gaussian_taps(SSIM_TAPS, SSIM_SIGMA)
-        c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2 + 2 * noise**2
+        c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2 + _STEADY * noise**2
         mean_a, mean_b, energy, product = _slide(torch.stack([a, b, a * a + b * b, a * b]), taps, a.ndim - 2).unbind()
         means = mean_a * mean_b
         squares = mean_a * mean_a + mean_b * mean_b

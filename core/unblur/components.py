@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
 
+from unblur.kernel_grid import KernelGrid
+
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
@@ -94,11 +96,15 @@ class Info:
 
 @dataclass
 class Estimate:
-    """Latent image (frames, channels, *spatial), kernel (count, *spatial), and standard deviation per pixel."""
+    """Latent image (frames, channels, *spatial), kernel (count, *spatial), and standard deviation per pixel.
+
+    `grid` says where several kernels hold; a forward model's `crop` gives it.
+    """
 
     image: Tensor
     kernel: Tensor
     spread: Tensor | None = None
+    grid: KernelGrid | None = None
 
 
 @dataclass

@@ -8,9 +8,9 @@ from typing import Any
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "estimator.l-bfgs": {"iterations": 2},
     "image_prior.encoder-decoder": {"levels": 2, "channels": (8,), "skip_channels": 4, "input_channels": 4},
-    "image_prior.random-unet": {"levels": 2, "channels": (8,), "input_channels": 4},
+    "image_prior.random-unet": {"levels": 1, "channels": (8,), "input_channels": 4},
     "kernel_prior.fully-connected": {"inputs": 8, "hidden": 16},
-    "kernel_prior.kernel-unet": {"levels": 2, "channels": (8,), "input_channels": 4},
+    "kernel_prior.kernel-unet": {"levels": 1, "channels": (8,), "input_channels": 4},
     "kernel_prior.siren": {"hidden": 16, "layers": 1},
 }
 """``"slot.name"`` → parameters."""

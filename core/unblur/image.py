@@ -114,7 +114,7 @@ class Image:
         return replace(self, data=data, bit_depth=depth, notes=(*self.notes, *notes))
 
     def cut(self, region: Mapping[str, tuple[int, int]]) -> Image:
-        """A copy of the part from start to stop (excluded) along the axes that ``region`` names, with all axes kept.
+        """The part from start to stop (excluded) along the axes that ``region`` names; all axes stay, pixels are shared.
 
         Raises ImageError for an axis that the image lacks, and for a part that does not lie within it.
         """
@@ -133,8 +133,8 @@ class Image:
         named = ", ".join(f"{axis}={start}:{stop}" for axis, (start, stop) in region.items())
         return replace(
             self,
-            data=self.data[place].copy(),
-            alpha=None if self.alpha is None else self.alpha[flat].copy(),
+            data=self.data[place],
+            alpha=None if self.alpha is None else self.alpha[flat],
             metadata=metadata,
             notes=(*self.notes, f"only a region is used: {named}"),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from unblur.errors import FileError, ImageError
@@ -44,10 +45,14 @@ def read(
         image = read_photo(path, axes, pixel_size)
     else:
         image = read_tiff(path, axes, pixel_size, series, multi_file)
+    if not region:
+        return image
     try:
-        return image.cut(region or {})
+        part = image.cut(region)
     except ImageError as error:
         raise FileError(path, str(error)) from None
+    # Copied, so that the rest is not kept in memory.
+    return replace(part, data=part.data.copy(), alpha=None if part.alpha is None else part.alpha.copy())
 
 
 def read_header(path: str | Path, *, axes: str | None = None, series: int | None = None) -> Header:

@@ -1,0 +1,295 @@
+"""From a napari layer to an image of unblur, without reading more pixels than a run needs."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+from napari.utils.transforms import Affine
+
+from napari_deblur.facts import KEY, Evidence, axes_of, sizes_of
+from unblur.errors import ImageError, ResourceError, UnblurError
+from unblur.image import Image, PixelSize, Status
+from unblur.io import Header, read_header
+from unblur.io.limits import SHARE_OF_FREE_MEMORY
+
+if TYPE_CHECKING:
+    from napari.layers import Image as ImageLayer
+
+Region = Mapping[str, tuple[int, int]]
+"""Start and stop (excluded) along some of the axes."""
+
+GEOMETRY = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+DISPLAY = (
+    "colormap",
+    "contrast_limits",
+    "gamma",
+    "blending",
+    "interpolation2d",
+    "interpolation3d",
+    "rendering",
+    "attenuation",
+    "depiction",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerSource:
+    """What is known about a layer; it does not change when the layer does.
+
+    Attributes:
+        name: of the layer.
+        image: its pixels and facts. The pixels are those of the layer, at full resolution, and lazy (dask) where the
+            layer's are: `load` reads them.
+        geometry: where the pixels lie in the world: scale, translate, rotate, shear, affine, units, axis_labels.
+        display: colormap, contrast limits and the like.
+        region: which part of the layer this is.
+        metadata: of the layer.
+        origin: gives the layer, or None once it is gone.
+    """
+
+    name: str
+    image: Image
+    geometry: Mapping[str, Any]
+    display: Mapping[str, Any]
+    region: Region = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    origin: weakref.ref[ImageLayer] | None = None
+
+    @property
+    def axes(self) -> str:
+        return self.image.axes
+
+    @property
+    def placed_axes(self) -> str:
+        """The axes that have a place in the viewer: all but the colours."""
+        return self.axes.replace("S", "")
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether reading the pixels takes time."""
+        return not isinstance(self.image.data, np.ndarray)
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.image.shape, dtype=np.int64)) * self.image.data.dtype.itemsize
+
+    def cut(self, region: Region) -> LayerSource:
+        """The part from start to stop along some axes; it lies in the viewer where it lies in the layer.
+
+        Raises:
+            ImageError: it is not within the image.
+        """
+        if not region:
+            return self
+        image = self.image.cut(region)
+        start = [region.get(axis, (0, 0))[0] for axis in self.placed_axes]
+        before = {axis: self.region.get(axis, (0, 0))[0] for axis in region}
+        inside = {axis: (low + before[axis], high + before[axis]) for axis, (low, high) in region.items()}
+        geometry = {**self.geometry, "translate": inner_transform(self.geometry)(start)}
+        return replace(self, image=image, geometry=geometry, region={**self.region, **inside})
+
+    def load(self) -> Image:
+        """The image with pixels of its own in memory, whatever becomes of the layer.
+
+        Raises:
+            ResourceError: they would not fit.
+            ImageError: they cannot be read.
+        """
+        limit = psutil.virtual_memory().available * SHARE_OF_FREE_MEMORY
+        if self.nbytes > limit:
+            raise ResourceError(
+                f"{self.name}: {self.nbytes / 1e9:.3g} GB of pixels; at most {limit / 1e9:.3g} GB can be read with "
+                "the memory that is free. Choose a region, or fewer planes"
+            )
+        try:
+            data = np.array(self.image.data)
+            alpha = None if self.image.alpha is None else np.array(self.image.alpha)
+        except Exception as error:  # a lazy array may do anything
+            raise ImageError(f"{self.name}: its pixels cannot be read ({type(error).__name__}: {error})") from error
+        return replace(self.image, data=data, alpha=alpha)
+
+    def facts(self) -> dict[str, Any]:
+        """What is known about the axes and sizes, for the metadata of the layers that follow from this one."""
+        image = self.image
+        return {
+            "axes": image.axes,
+            "pixel_size": dict(image.pixel_size),
+            "units": dict(image.units),
+            "status": dict(image.status),
+            "bit_depth": image.bit_depth,
+        }
+
+
+def read(layer: ImageLayer, axes: str | None = None) -> LayerSource:
+    """What is known about an image layer. Pixels are not looked at.
+
+    Args:
+        layer: of a multiscale layer, the finest level is taken.
+        axes: a letter of TCZYX for each dimension, and S at the end for colours; guessed where it is left out.
+
+    Raises:
+        ImageError: the axes do not fit the layer.
+    """
+    data = _lazy(layer.data[0] if layer.multiscale else layer.data)
+    shape = tuple(map(int, data.shape))
+    header = _header(layer, shape)
+    kept = layer.metadata.get(KEY, {})
+    evidence = Evidence(
+        shape=shape,
+        rgb=bool(layer.rgb),
+        labels=layer.axis_labels,
+        units=layer.units,
+        scale=[float(size) for size in layer.scale],
+        header=header,
+        kept=kept if isinstance(kept, Mapping) else {},
+    )
+    named, status = axes_of(evidence) if axes is None else (_given(axes, evidence), "given")
+    sizes = sizes_of(evidence, named)
+    exact = header if header is not None and header.dtype == data.dtype else None
+    data, alpha = _without_alpha(data) if layer.rgb else (data, None)
+    statuses: dict[str, Status] = {**sizes.status, "axes": status}
+    image = Image(
+        data,
+        named,
+        pixel_size=sizes.pixel_size,
+        units=sizes.units,
+        status=statuses,
+        source=layer.source.path if header is not None else f"napari layer {layer.name!r}",
+        alpha=alpha,
+        bit_depth=exact.bit_depth if exact else _kept_depth(evidence.kept),
+        notes=(*(header.notes if header else ()), *sizes.notes),
+        metadata=dict(header.metadata) if header else {},
+    )
+    return LayerSource(
+        name=layer.name,
+        image=image,
+        geometry={key: _copied(getattr(layer, key)) for key in GEOMETRY},
+        display={key: _copied(getattr(layer, key)) for key in DISPLAY},
+        metadata=dict(layer.metadata),
+        origin=weakref.ref(layer),
+    )
+
+
+def with_pixel_size(source: LayerSource, pixel_size: PixelSize, unit: str | None = None) -> LayerSource:
+    """The same with pixel sizes that the user gave, as `Image.with_pixel_size` takes them.
+
+    Raises:
+        ImageError: a size is not positive, or for an axis that the image lacks.
+    """
+    return replace(source, image=source.image.with_pixel_size(pixel_size, unit))
+
+
+def current_region(source: LayerSource, point: Sequence[float]) -> dict[str, tuple[int, int]]:
+    """The plane along T, C and Z that a viewer shows, whose `dims.point` this is."""
+    places = _to_data(source, np.asarray([point], dtype=float))[0]
+    sizes = source.image.sizes
+    return {
+        axis: (index, index + 1)
+        for axis, place in zip(source.placed_axes, places, strict=True)
+        if axis in "TCZ"
+        for index in [int(np.clip(np.rint(place), 0, sizes[axis] - 1))]
+    }
+
+
+def region_around(source: LayerSource, corners: np.ndarray) -> dict[str, tuple[int, int]]:
+    """The part along Y and X that holds these points of the world (count, dimensions of the viewer).
+
+    Raises:
+        ImageError: they lie outside the image.
+    """
+    places = _to_data(source, np.asarray(corners, dtype=float))
+    region = {}
+    for number, axis in enumerate(source.placed_axes):
+        if axis not in "YX":
+            continue
+        size = source.image.sizes[axis]
+        # Pixel n reaches from n - 1/2 to n + 1/2.
+        start, stop = (int(np.rint(edge(places[:, number]) + 0.5)) for edge in (np.min, np.max))
+        region[axis] = (max(0, start), min(size, stop))
+        if region[axis][0] >= region[axis][1]:
+            raise ImageError(f"the region lies outside of {source.name} along {axis}")
+    return region
+
+
+def inner_transform(geometry: Mapping[str, Any]) -> Affine:
+    """From pixels to the world, before the layer's `affine`."""
+    return Affine(**{key: geometry[key] for key in ("scale", "translate", "rotate", "shear")})
+
+
+def outer_transform(geometry: Mapping[str, Any]) -> Affine:
+    """The layer's `affine`."""
+    return Affine(affine_matrix=np.asarray(geometry["affine"]))
+
+
+def _to_data(source: LayerSource, points: np.ndarray) -> np.ndarray:
+    """Points of the world (count, dimensions of the viewer) in pixels of the image."""
+    count = len(source.placed_axes)
+    points = points[:, -count:]
+    missing = count - points.shape[1]
+    points = np.pad(points, [(0, 0), (missing, 0)])
+    inner, outer = inner_transform(source.geometry), outer_transform(source.geometry)
+    return np.array([inner.inverse(outer.inverse(point)) for point in points])
+
+
+def _given(axes: str, evidence: Evidence) -> str:
+    """The axes that the user wrote; the colours are added."""
+    named = axes.strip().upper()
+    if evidence.rgb and not named.endswith("S"):
+        named += "S"
+    if "S" in named and not evidence.rgb:
+        raise ImageError(f"axes {named}: S is for the colours of an RGB layer; use C for channels")
+    if len(named) != len(evidence.shape):
+        raise ImageError(f"axes {named}: {len(evidence.shape)} dimensions of sizes {evidence.shape} need a letter each")
+    return named
+
+
+def _header(layer: ImageLayer, shape: tuple[int, ...]) -> Header | None:
+    """What the layer's file says, if it is a file that unblur reads and holds one image of this shape."""
+    path = layer.source.path
+    try:
+        state = Path(path).stat() if path else None
+    except (OSError, ValueError):  # an address on the web, or gone
+        return None
+    header = _header_of(str(path), state.st_mtime_ns, state.st_size) if state else None
+    return header if header is not None and header.shape == shape else None
+
+
+@functools.lru_cache(maxsize=64)
+def _header_of(path: str, changed: int, size: int) -> Header | None:
+    """Read once for each state of the file, since the panel asks often."""
+    try:
+        return read_header(path)
+    except UnblurError:
+        return None
+
+
+def _lazy(data: Any) -> Any:
+    """Arrays of numpy and dask as they are; all others (zarr, xarray, …) as dask, so that cutting reads nothing."""
+    if isinstance(data, np.ndarray) or hasattr(data, "dask"):
+        return data
+    import dask.array
+
+    return dask.array.from_array(data)
+
+
+def _without_alpha(data: Any) -> tuple[Any, Any]:
+    return (data[..., :3], data[..., 3]) if data.shape[-1] == 4 else (data, None)
+
+
+def _kept_depth(kept: Mapping[str, Any]) -> int | None:
+    depth = kept.get("bit_depth")
+    return depth if isinstance(depth, int) else None
+
+
+def _copied(value: Any) -> Any:
+    """Independent of the layer."""
+    if hasattr(value, "affine_matrix"):
+        return np.array(value.affine_matrix)
+    return value.copy() if isinstance(value, np.ndarray | list) else value

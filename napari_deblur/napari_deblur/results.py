@@ -1,0 +1,248 @@
+"""From a result of unblur to napari layers that lie where the image lies, and the switch between before and after."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_deblur.facts import KEY
+from napari_deblur.layers import LayerSource, inner_transform, outer_transform
+from unblur.io.casting import cast
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image as ImageLayer
+    from napari.layers import Layer
+
+    from unblur.results import Result
+
+LayerData = tuple[Any, dict[str, Any], str]
+"""What napari calls a LayerDataTuple."""
+
+GAP = 0.05
+"""Between image and kernel, as a part of the image's width."""
+
+SPREAD_COLORMAP = "magma"
+SPREAD_PERCENTILE = 99.5
+"""The brightest pixels of the uncertainty do not decide its contrast."""
+
+
+def layers(result: Result, source: LayerSource, name: str | None = None) -> list[LayerData]:
+    """The restored image, its uncertainty where the method gives one, and the kernels, in this order from the bottom.
+
+    Args:
+        result: of a run on the image of `source`.
+        source: what was restored: the layer, or a part of it.
+        name: of the restored layer; from the source and the method if left out.
+
+    The restored image and the uncertainty (hidden at first) lie on the image, in its units; the restored image has its
+    colours and contrast limits. The kernels stand to the right of it, in pixels of the same size; several that belong
+    to different regions of one image stand in a grid. Colours of 8 or 16 bits are rounded to these again, since napari
+    shows colours in no other way; `result` and what is saved keep the floating point. The metadata hold the report.
+    """
+    name = name or f"{source.name} [{result.report.get('method') or 'own pipeline'}]"
+    done = [_restored(result, source, name)]
+    if result.uncertainty is not None:
+        done.append(_uncertainty(result.uncertainty, source, name))
+    done.append(_kernel(result, source, name))
+    return done
+
+
+def show(viewer: ViewerModel, result: Result, source: LayerSource, name: str | None = None) -> list[ImageLayer]:
+    """Add the layers of a result to a viewer, the restored one selected and the layer it came from hidden."""
+    from napari.layers import Image as ImageLayer
+
+    added = [ImageLayer(data, **attributes) for data, attributes, _ in layers(result, source, name)]
+    restored = added[0]
+    if not restored.rgb:
+        low, high = _extremes(result.image)
+        limits = restored.contrast_limits
+        restored.contrast_limits_range = (min(low, limits[0]), max(high, limits[1]))
+    for layer in added:
+        viewer.add_layer(layer)
+    before = source.origin() if source.origin is not None else None
+    if before is not None and before in viewer.layers and not source.region:
+        before.visible = False
+    viewer.layers.selection = {restored}
+    return added
+
+
+def as_shown(pixels: np.ndarray, source: LayerSource) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Restored pixels as napari can show them, and notes on what was clipped.
+
+    Colours are rounded to the 8 or 16 bits that they came from: napari shows colours in floating point from 0 to 1 only.
+    """
+    if source.image.is_rgb and source.image.data.dtype.kind in "iu":
+        return cast(pixels, source.image.data.dtype)
+    return pixels, ()
+
+
+def switch(viewer: ViewerModel, before: Layer | None, after: Layer | None) -> str | None:
+    """Show `before` instead of `after` or the other way round; says which is shown now: ``before`` or ``after``.
+
+    None where one of the two is gone: the other is then shown.
+    """
+    there = [layer for layer in (before, after) if layer is not None and layer in viewer.layers]
+    if before is None or after is None or len(there) < 2:
+        for layer in there:
+            layer.visible = True
+        return None
+    shown = not after.visible
+    after.visible, before.visible = shown, not shown
+    return "after" if shown else "before"
+
+
+def _restored(result: Result, source: LayerSource, name: str) -> LayerData:
+    data, notes = as_shown(result.image, source)
+    if source.image.is_rgb and result.source.alpha is not None:
+        data = np.concatenate([data, result.source.alpha[..., np.newaxis].astype(data.dtype)], axis=-1)
+    return (
+        data,
+        {
+            **source.geometry,
+            **source.display,
+            "rgb": source.image.is_rgb,
+            "multiscale": False,
+            "name": name,
+            "metadata": {
+                **source.metadata,
+                KEY: {
+                    **source.facts(),
+                    "role": "restored",
+                    "of": source.name,
+                    "region": dict(source.region),
+                    "report": result.report,
+                    "shown": list(notes),
+                },
+            },
+        },
+        "image",
+    )
+
+
+def _uncertainty(spread: np.ndarray, source: LayerSource, name: str) -> LayerData:
+    """One value a pixel: of colours, the root of their mean variance."""
+    data = np.sqrt(np.mean(np.square(spread), axis=-1)) if source.image.is_rgb else spread
+    finite = data[np.isfinite(data)]
+    high = float(np.percentile(finite, SPREAD_PERCENTILE)) if finite.size else 0.0
+    facts = source.facts()
+    facts["axes"] = facts["axes"].replace("S", "")
+    return (
+        data,
+        {
+            **source.geometry,
+            "colormap": SPREAD_COLORMAP,
+            "contrast_limits": (0.0, high if high > 0 else 1.0),
+            "visible": False,
+            "rgb": False,
+            "multiscale": False,
+            "name": f"{name} uncertainty",
+            "metadata": {KEY: {**facts, "bit_depth": None, "role": "uncertainty", "of": name}},
+        },
+        "image",
+    )
+
+
+def _kernel(result: Result, source: LayerSource, name: str) -> LayerData:
+    kernel, axes, rows = _gathered(result.kernel, result.kernel_axes, source)
+    data, kept = _aligned(kernel, axes, source)
+    peak = float(np.nanmax(kernel, initial=0.0))
+    facts = source.facts()
+    spatial = [axis for axis in kept if axis in facts["pixel_size"]]
+    return (
+        data,
+        {
+            **_beside(source, kept),
+            "colormap": "gray",
+            "contrast_limits": (0.0, peak if peak > 0 else 1.0),
+            "rgb": False,
+            "multiscale": False,
+            "name": f"{name} {'kernel' if rows is None else 'kernels'}",
+            "metadata": {
+                KEY: {
+                    "axes": kept,
+                    "pixel_size": {axis: facts["pixel_size"][axis] for axis in spatial},
+                    "units": {axis: facts["units"][axis] for axis in spatial},
+                    "status": {axis: facts["status"][axis] for axis in spatial},
+                    "role": "kernel",
+                    "of": name,
+                    **({} if rows is None else {"grid": rows}),
+                }
+            },
+        },
+        "image",
+    )
+
+
+def _gathered(kernel: np.ndarray, axes: str, source: LayerSource) -> tuple[np.ndarray, str, tuple[int, int] | None]:
+    """Kernels of different regions of one image (an axis that the image lacks) side by side in a grid."""
+    extra = next((axis for axis in axes if axis not in source.axes), None)
+    if extra is None:
+        return kernel, axes, None
+    place = axes.index(extra)
+    count = kernel.shape[place]
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    left = axes.replace(extra, "")
+    first = np.moveaxis(kernel, place, 0)
+    peak = np.nanmax(np.where(np.isnan(first), 0, first))
+    height, width = first.shape[1 + left.index("Y")] + 1, first.shape[1 + left.index("X")] + 1
+    sizes = dict(zip(left, first.shape[1:], strict=True)) | {"Y": rows * height - 1, "X": columns * width - 1}
+    grid = np.full([sizes[axis] for axis in left], peak / 4, dtype=kernel.dtype)
+    for number, one in enumerate(first):
+        row, column = divmod(number, columns)
+        window: Mapping[str, slice] = {
+            "Y": slice(row * height, row * height + height - 1),
+            "X": slice(column * width, column * width + width - 1),
+        }
+        grid[tuple(window.get(axis, slice(None)) for axis in left)] = one
+    return grid, left, (rows, columns)
+
+
+def _aligned(kernel: np.ndarray, axes: str, source: LayerSource) -> tuple[np.ndarray, str]:
+    """The kernel with the image's order of axes, from the first that it has; napari counts dimensions from the last.
+
+    Axes in between that the kernel lacks are repeated, which takes no memory.
+    """
+    kept = source.placed_axes
+    while kept[0] not in axes:
+        kept = kept[1:]
+    ordered = kernel.transpose([axes.index(axis) for axis in kept if axis in axes])
+    places = tuple(slice(None) if axis in axes else np.newaxis for axis in kept)
+    expanded = ordered[places]
+    shape = [
+        size if axis in axes else source.image.sizes[axis] for axis, size in zip(kept, expanded.shape, strict=True)
+    ]
+    return np.broadcast_to(expanded, shape), kept
+
+
+def _beside(source: LayerSource, kept: str) -> dict[str, Any]:
+    """The geometry of something with the axes `kept` that begins to the right of the image, at its top."""
+    sizes, axes = source.image.sizes, source.placed_axes
+    gap = max(1, round(GAP * sizes["X"]))
+    start = [sizes["X"] + gap if axis == "X" else 0 for axis in axes]
+    geometry = {**source.geometry, "translate": inner_transform(source.geometry)(start)}
+    places = list(range(len(axes) - len(kept), len(axes)))
+    inner = inner_transform(geometry).set_slice(places)
+    outer = outer_transform(geometry).set_slice(places)
+    return {
+        "scale": inner.scale,
+        "translate": inner.translate,
+        "rotate": inner.rotate,
+        "shear": inner.shear,
+        "affine": outer.affine_matrix,
+        "units": _last(source.geometry["units"], len(kept)),
+        "axis_labels": _last(source.geometry["axis_labels"], len(kept)),
+    }
+
+
+def _last(values: Sequence[Any], count: int) -> tuple[Any, ...]:
+    return tuple(values)[-count:]
+
+
+def _extremes(image: np.ndarray) -> tuple[float, float]:
+    finite = image[np.isfinite(image)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)

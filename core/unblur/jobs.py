@@ -15,16 +15,17 @@ import numpy as np
 
 from unblur import report as reports
 from unblur.choice import KernelSize, budget_of, compose, without_clock
-from unblur.errors import CheckpointError, DivergedError, ParameterError, PluginError, ResourceError, UnblurError
+from unblur.errors import CheckpointError, FileError, ParameterError, UnblurError
 from unblur.forecast import Forecast, all_steps, forecast, given_plan, within_budget
 from unblur.image import PLANE, VOLUME, Image, Index, PixelSize, fingerprint
 from unblur.io.psf import Psf
+from unblur.pieces import Piece, assemble, failed, finished, not_run, typed, unchanged
 from unblur.pipeline import Pipeline
 from unblur.planes import Planes, Task, choose_mode, micrometres, psf_for, split
 from unblur.psfs import refuse_twice, take_psf
 from unblur.registry import Registry, default_registry
-from unblur.results import Result, stack_kernels
-from unblur.savepoint import Piece, Savepoint
+from unblur.results import Result
+from unblur.savepoint import Savepoint
 from unblur.validation import check
 
 if TYPE_CHECKING:
@@ -218,18 +219,17 @@ class Job:
         for number, task in enumerate(self.tasks):
             piece = savepoint.kept(number) if savepoint and self.resumed else None
             if piece is None and self.cancel.reason is not None:
-                piece = Piece(self._record(task, "not run"))
+                piece = not_run(task)
             elif piece is None and self._constant(task):
-                piece = self._unchanged(task)
+                piece = unchanged(self, task)
             elif piece is None:
                 start = time.perf_counter()
                 piece = yield from self._run(number, task, plans[number], savepoint, pace, errors)
                 pace.append(time.perf_counter() - start)
             self._pieces.append(piece)
-        failed = [piece for piece in self._pieces if piece.record["status"] == "failed"]
-        if errors and len(failed) == len(self._pieces):
+        if errors and all(piece.record["status"] == "failed" for piece in self._pieces):
             raise errors[0]
-        self._result = self._assemble(plans, time.perf_counter() - began)
+        self._result = assemble(self, plans, self._pieces, time.perf_counter() - began)
 
     @property
     def result(self) -> Result:
@@ -335,12 +335,17 @@ class Job:
         pace: Sequence[float],
         errors: list[UnblurError],
     ) -> Generator[JobEvent, None, Piece]:
-        """One task; an error that concerns only this plane becomes its row of the report."""
+        """One task; an error that concerns only this plane becomes its row of the report.
+
+        Raises:
+            CheckpointError: the checkpoint to go on from is damaged or does not fit.
+            FileError: a checkpoint cannot be written; those that are there can be gone on from.
+        """
         from unblur.driver import CancelToken, Run
 
         kernel = self._pieces[task.kernel_from].kernel if task.kernel_from is not None else None
         if task.kernel_from is not None and kernel is None:
-            return Piece(self._record(task, "failed") | {"error": "the kernel that it shares could not be estimated"})
+            return failed(task, "the kernel that it shares could not be estimated")
         token, running = CancelToken(), savepoint.running(number) if savepoint else None
         again = bool(self.resumed and running and running.exists())
         try:
@@ -349,7 +354,7 @@ class Job:
                 self._observation(task, kernel),
                 self.registry,
                 self.compute,
-                seed=self._seed(task),
+                seed=self.seed_of(task),
                 cancel=token,
                 checkpoint=running,
                 interval=self._interval,
@@ -357,15 +362,14 @@ class Job:
                 limit=sum(plan["executed"]) if "executed" in plan else None,
             )
             outcome = yield from self._follow(run.events(again), number, task, plan, token, pace)
-            piece = self._piece(task, outcome)
-        except CheckpointError:
+            piece = finished(self, task, outcome)
+        except (CheckpointError, FileError):
             raise
-        except UnblurError as error:
-            piece = self._failed(task, error, errors)
         except Exception as error:
-            if again and self.force:
+            if again and self.force and not isinstance(error, UnblurError):
                 raise CheckpointError(f"{running}: does not fit this run even by force ({error})") from error
-            piece = self._failed(task, _typed(error), errors)
+            errors.append(error if isinstance(error, UnblurError) else typed(error))
+            piece = failed(task, str(errors[-1]))
         if savepoint and piece.record["status"] == "done":
             savepoint.keep(number, piece)
         return piece
@@ -396,73 +400,11 @@ class Job:
         finally:
             events.close()
 
-    def _seed(self, task: Task) -> int:
+    def seed_of(self, task: Task) -> int:
+        """The seed of a task, which depends on its place alone."""
         from unblur.compute import seed_of
 
         return seed_of(self.seed, task.place)
-
-    def _record(self, task: Task, status: str) -> dict[str, Any]:
-        return {"kind": task.kind, "index": dict(task.index), "status": status, "warnings": []}
-
-    def _failed(self, task: Task, error: UnblurError, errors: list[UnblurError]) -> Piece:
-        errors.append(error)
-        return Piece(self._record(task, "failed") | {"error": str(error)})
-
-    def _unchanged(self, task: Task) -> Piece:
-        record = self._record(task, "constant")
-        record["warnings"].append("the plane is constant: returned unchanged")
-        kernel = (
-            psf_for(self.psf, task, self.image) if self.psf else np.ones((1, *(1 for _ in self.spatial)), np.float32)
-        )
-        return Piece(record, self.image.plane(task.frames[0], self.spatial), kernel)
-
-    def _piece(self, task: Task, outcome: Outcome) -> Piece:
-        assert self.cancel is not None
-        kernel = outcome.estimate.kernel.detach().float().cpu().numpy()
-        image = outcome.estimate.image.detach().float().cpu().numpy()
-        spread = outcome.estimate.spread
-        record = self._record(task, "cancelled" if outcome.reason == self.cancel.reason else "done")
-        estimated = reports.learns_kernel(self.pipelines[task.kind], self.registry)
-        kernel_row, kernel_warnings = reports.kernel_facts(kernel, estimated)
-        values, warnings = reports.image_facts(
-            self.image.plane(task.frames[0], self.spatial), image[0], self.white_level
-        )
-        record |= {
-            "seed": self._seed(task),
-            "plan": list(outcome.plan),
-            "executed": list(outcome.executed),
-            "selected_step": outcome.selected_step,
-            "stop_reason": outcome.reason,
-            "seconds": round(outcome.seconds, 3),
-            "misfit": outcome.misfit,
-            "residual": outcome.residual * outcome.peak,
-            "rewinds": outcome.rewinds,
-            "kernel": kernel_row,
-            "values": values,
-            "warnings": [*kernel_warnings, *warnings],
-            "notes": list(outcome.notes),
-        }
-        if task.kind == "kernel":
-            return Piece(record, kernel=kernel)
-        return Piece(record, image[0], kernel, None if spread is None else spread.detach().float().cpu().numpy()[0])
-
-    def _assemble(self, plans: Sequence[Mapping[str, Any]], seconds: float) -> Result:
-        done = [(task, piece) for task, piece in zip(self.tasks, self._pieces, strict=True) if task.kind == "plane"]
-        image = self.image.assemble(((t.index, p.image) for t, p in done if p.image is not None), self.spatial)
-        spreads = [(task.index, piece.spread) for task, piece in done if piece.spread is not None]
-        uncertainty = self.image.assemble(spreads, self.spatial) if spreads else None
-        outer = "".join(axis for axis in self.image.axes if axis not in self.spatial + "S")
-        sizes = [self.image.sizes[axis] for axis in outer]
-        kernels = [
-            (tuple(task.index[axis] for axis in outer), piece.kernel)
-            for task, piece in done
-            if piece.kernel is not None
-        ]
-        kernel, axes = (
-            stack_kernels(kernels, sizes, outer, self.spatial) if kernels else (np.zeros((1, 1), np.float32), PLANE)
-        )
-        report = reports.job_report(self, plans, [piece.record for piece in self._pieces], seconds)
-        return Result(image, kernel, uncertainty, report, self.image, axes)
 
 
 def _as_image(image: np.ndarray | Image, axes: str | None, pixel_size: PixelSize | None) -> Image:
@@ -471,19 +413,6 @@ def _as_image(image: np.ndarray | Image, axes: str | None, pixel_size: PixelSize
     if axes is not None and axes.upper() != image.axes:
         image = dataclasses.replace(image, axes=axes.upper(), status={**image.status, "axes": "given"})
     return image.with_pixel_size(pixel_size)
-
-
-def _typed(error: Exception) -> UnblurError:
-    """An error of a component or of torch as one that a user can act on."""
-    text = (str(error).splitlines() or [""])[0]
-    if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
-        typed: UnblurError = ResourceError(f"the memory did not suffice ({text[:160]}); try a crop or --preset fast")
-    elif isinstance(error, ArithmeticError):
-        typed = DivergedError(f"{type(error).__name__}: {text}")
-    else:
-        typed = PluginError(f"a component failed while running: {type(error).__name__}: {text}")
-    typed.__cause__ = error
-    return typed
 
 
 def _flat_kernel(spatial: str) -> Any:

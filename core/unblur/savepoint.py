@@ -19,19 +19,10 @@ import numpy as np
 
 from unblur.errors import CheckpointError, FileError
 from unblur.io.atomic import atomic_path, write_json
+from unblur.pieces import Piece
 
 OWN = ("job.json", "plane-", "running-", ".unblur-")
 """How the files in a checkpoint begin; a folder with others is not touched."""
-
-
-@dataclass
-class Piece:
-    """What one task gave: image and spread (channels, *spatial), kernel (count, *spatial), its row of the report."""
-
-    record: dict[str, Any]
-    image: np.ndarray | None = None
-    kernel: np.ndarray | None = None
-    spread: np.ndarray | None = None
 
 
 @dataclass

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.core import small
-from unblur.errors import CheckpointError, DivergedError
+from unblur.errors import CheckpointError, DivergedError, FileError
 from unblur.jobs import Job
 from unblur.savepoint import Savepoint
 
@@ -118,6 +118,23 @@ def test_planes_that_failed_are_done_anew(tmp_path: Path, monkeypatch: pytest.Mo
     second = job(STACK, tmp_path / "c")
     np.testing.assert_array_equal(run(second, resume=True), straight)
     assert second.result.complete
+
+
+def test_a_full_disk_ends_the_job_and_it_goes_on_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    straight, path = run(job(STACK, tmp_path / "straight")), tmp_path / "c"
+    with monkeypatch.context() as patch:
+        events = job(STACK, path).events()
+        for _ in range(17):
+            next(events)
+        patch.setattr("unblur.driver.save", full)
+        with pytest.raises(FileError, match="No space"):
+            next(events)
+    assert sorted(file.name for file in path.iterdir()) == ["job.json", "plane-000000.npz", "running-000001.pt"]
+    np.testing.assert_array_equal(run(job(STACK, path), resume=True), straight)
+
+
+def full(path: Path, checkpoint: object) -> None:
+    raise FileError(path, "cannot be written: No space left on device")
 
 
 def test_what_is_half_removed_is_no_checkpoint(tmp_path: Path) -> None:

@@ -1,0 +1,112 @@
+"""What one task of a job gave, as arrays and a row of the report, and the result that all of them make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unblur import report as reports
+from unblur.errors import DivergedError, PluginError, ResourceError, UnblurError
+from unblur.image import PLANE
+from unblur.planes import Task, psf_for
+from unblur.results import Result, stack_kernels
+
+if TYPE_CHECKING:
+    from unblur.driver import Outcome
+    from unblur.jobs import Job
+
+
+@dataclass
+class Piece:
+    """Image and spread (channels, *spatial), kernel (count, *spatial), and the row of the report."""
+
+    record: dict[str, Any]
+    image: np.ndarray | None = None
+    kernel: np.ndarray | None = None
+    spread: np.ndarray | None = None
+
+
+def not_run(task: Task) -> Piece:
+    """Of a task that was not begun."""
+    return Piece(_record(task, "not run"))
+
+
+def failed(task: Task, error: str) -> Piece:
+    """Of a task that ended with an error."""
+    return Piece(_record(task, "failed") | {"error": error})
+
+
+def unchanged(job: Job, task: Task) -> Piece:
+    """Of a constant plane, which is returned as it is."""
+    record = _record(task, "constant")
+    record["warnings"].append("the plane is constant: returned unchanged")
+    kernel = psf_for(job.psf, task, job.image) if job.psf else np.ones((1, *(1 for _ in job.spatial)), np.float32)
+    return Piece(record, job.image.plane(task.frames[0], job.spatial), kernel)
+
+
+def finished(job: Job, task: Task, outcome: Outcome) -> Piece:
+    """Of a task that ran to its end, or until the job was cancelled."""
+    kernel = outcome.estimate.kernel.detach().float().cpu().numpy()
+    image = outcome.estimate.image.detach().float().cpu().numpy()
+    spread = outcome.estimate.spread
+    cancelled = job.cancel is not None and outcome.reason == job.cancel.reason
+    estimated = reports.learns_kernel(job.pipelines[task.kind], job.registry)
+    kernel_row, kernel_warnings = reports.kernel_facts(kernel, estimated)
+    observed = job.image.plane(task.frames[0], job.spatial)
+    values, warnings = reports.image_facts(observed, image[0], job.white_level)
+    record = _record(task, "cancelled" if cancelled else "done") | {
+        "seed": job.seed_of(task),
+        "plan": list(outcome.plan),
+        "executed": list(outcome.executed),
+        "selected_step": outcome.selected_step,
+        "stop_reason": outcome.reason,
+        "seconds": round(outcome.seconds, 3),
+        "misfit": outcome.misfit,
+        "residual": outcome.residual * outcome.peak,
+        "rewinds": outcome.rewinds,
+        "kernel": kernel_row,
+        "values": values,
+        "warnings": [*kernel_warnings, *warnings],
+        "notes": list(outcome.notes),
+    }
+    if task.kind == "kernel":
+        return Piece(record, kernel=kernel)
+    return Piece(record, image[0], kernel, None if spread is None else spread.detach().float().cpu().numpy()[0])
+
+
+def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piece], seconds: float) -> Result:
+    """The result of a job from the pieces of its tasks."""
+    done = [(task, piece) for task, piece in zip(job.tasks, pieces, strict=True) if task.kind == "plane"]
+    image = job.image.assemble(((t.index, p.image) for t, p in done if p.image is not None), job.spatial)
+    spreads = [(task.index, piece.spread) for task, piece in done if piece.spread is not None]
+    uncertainty = job.image.assemble(spreads, job.spatial) if spreads else None
+    outer = "".join(axis for axis in job.image.axes if axis not in job.spatial + "S")
+    sizes = [job.image.sizes[axis] for axis in outer]
+    kernels = [
+        (tuple(task.index[axis] for axis in outer), piece.kernel) for task, piece in done if piece.kernel is not None
+    ]
+    kernel, axes = (
+        stack_kernels(kernels, sizes, outer, job.spatial) if kernels else (np.zeros((1, 1), np.float32), PLANE)
+    )
+    report = reports.job_report(job, plans, [piece.record for piece in pieces], seconds)
+    return Result(image, kernel, uncertainty, report, job.image, axes)
+
+
+def typed(error: Exception) -> UnblurError:
+    """An error of a component or of torch as one that a user can act on."""
+    text = (str(error).splitlines() or [""])[0]
+    if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
+        known: UnblurError = ResourceError(f"the memory did not suffice ({text[:160]}); try a crop or --preset fast")
+    elif isinstance(error, ArithmeticError):
+        known = DivergedError(f"{type(error).__name__}: {text}")
+    else:
+        known = PluginError(f"a component failed while running: {type(error).__name__}: {text}")
+    known.__cause__ = error
+    return known
+
+
+def _record(task: Task, status: str) -> dict[str, Any]:
+    return {"kind": task.kind, "index": dict(task.index), "status": status, "warnings": []}

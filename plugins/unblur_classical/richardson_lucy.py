@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from unblur.components import Batch, Clock, Draw, Estimator, Info
+from unblur.operators.folded import folded
 from unblur.problem import Problem
 from unblur_classical.algorithm_params import RichardsonLucyParams
 
@@ -24,48 +25,60 @@ LEAST = 0.1
 CLAMPED = 0.01
 """Part of the pixels at that limit from which the penalty is called too strong."""
 
-_TINY = 1e-30
-"""In place of ratios of zero, whose logarithm is multiplied by zero: quicker than xlogy."""
-
 
 class RichardsonLucyState:
-    """What stays the same between the steps (prepared once) and, for the acceleration, the last steps."""
+    """What stays the same between the steps (prepared once), the image and, for the acceleration, the last steps.
+
+    All in the operator's folded form. Outside of the images, observed and latent one are zero; products keep it so.
+    """
 
     def __init__(self, problem: Problem, params: RichardsonLucyParams) -> None:
         image = problem.image.parameters()[0]
         kernel = problem.kernel(image.detach(), Clock(0, 1), None).detach()
-        self.operator = problem.forward.prepared(kernel, problem.latent_shape)
+        self.operator = folded(problem.forward.prepared(kernel, problem.latent_shape))
         target = problem.forward.target(problem.batch)
-        self.valid = target.valid
-        self.count = target.observed.numel() if target.valid is None else float(target.valid.sum())
         counted = target.valid if target.valid is not None else torch.ones_like(target.observed)
-        seen = self.operator.adjoint(counted).clamp_min_(0)
+        self.count = float(counted.sum()) if target.valid is not None else counted.numel()
+        self.counted = self.operator.fold(counted)
+        self.observed = self.operator.fold(target.observed * counted)
+        light = target.observed.clamp_min(0)
+        self.best = self.operator.fold(counted * (torch.xlogy(light, light) - target.observed))
+        seen = self.operator.adjoint(self.counted).clamp_min_(0).mul_(self.operator.fold(torch.ones_like(image)))
         self.seen = seen if params.edge_correction else torch.ones_like(seen)
         self.floor = SEEN * float(self.seen.max())
         self.gain = self.seen.clamp_min(self.floor).reciprocal_()
         self.rest = 1 - self.seen * self.gain
         self.background = params.background / problem.intensity.peak
+        self.latent: Tensor | None = None
         self.previous: Tensor | None = None
         self.change: Tensor | None = None
         self.alpha = 0.0
 
-    def extrapolated(self, image: Tensor) -> Tensor:
+    def compare(self, predicted: Tensor) -> tuple[Tensor, Tensor]:
+        """Ratio observed / predicted, zero where pixels do not count, and mean deviance; `predicted` is used up."""
+        ratio = self.observed / predicted
+        deviance = torch.addcmul(self.best, self.counted, predicted)
+        deviance.addcmul_(self.observed, predicted.log_(), value=-1)
+        return ratio, 2 * deviance.sum() / self.count
+
+    def extrapolated(self, latent: Tensor) -> Tensor:
         """The point from which the next step is taken: eq. 7 of Biggs & Andrews."""
         if self.previous is None:
-            return image.clone()
-        return torch.add(image, image - self.previous, alpha=self.alpha).clamp_min_(0)
+            return latent.clone()
+        return torch.add(latent, latent - self.previous, alpha=self.alpha).clamp_min_(0)
 
-    def remember(self, image: Tensor, change: Tensor) -> None:
+    def remember(self, latent: Tensor, change: Tensor) -> None:
         """Keep this iterate and the change that a step made; the length of the next extrapolation follows (eq. 8)."""
         if self.change is not None:
             norm = float((self.change * self.change).sum())
             self.alpha = min(1.0, max(0.0, float((change * self.change).sum()) / norm)) if norm > 0 else 0.0
-        self.previous, self.change = image.clone(), change
+        self.previous, self.change = latent, change
 
     def state_dict(self) -> dict[str, Any]:
         return {"previous": self.previous, "change": self.change, "alpha": self.alpha}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.latent = None
         self.previous, self.change, self.alpha = state["previous"], state["change"], state["alpha"]
 
 
@@ -89,45 +102,35 @@ class RichardsonLucy(Estimator[RichardsonLucyParams]):
     @torch.no_grad()
     def step(self, problem: Problem, state: RichardsonLucyState, batch: Batch, clock: Clock) -> Info:
         image = problem.image.parameters()[0]
-        observed = problem.forward.target(batch).observed
-        start = state.extrapolated(image) if self.params.acceleration else image
+        latent = state.operator.fold(image) if state.latent is None else state.latent
+        start = state.extrapolated(latent) if self.params.acceleration else latent
         predicted = state.operator.forward(start)
         if state.background:
             predicted.add_(state.background)
-        ratio, misfit = compare(observed, predicted, state.valid, state.count, self.params.epsilon)
+        ratio, misfit = state.compare(predicted.clamp_min_(self.params.epsilon))
         factor = self._factor(problem, state, state.operator.adjoint(ratio), start, clock)
         if self.params.acceleration:
-            state.remember(image, change=start * (factor - 1))
-        image.copy_(start.mul_(factor))
+            state.remember(latent, change=start * (factor - 1))
+        state.latent = start.mul_(factor)
+        state.operator.unfold(state.latent, image)
         return Info(misfit, Draw(image))
 
     def _factor(
-        self, problem: Problem, state: RichardsonLucyState, back: Tensor, image: Tensor, clock: Clock
+        self, problem: Problem, state: RichardsonLucyState, back: Tensor, start: Tensor, clock: Clock
     ) -> Tensor:
         if not problem.image_penalties:
             if not self.params.edge_correction:
                 return back.clamp_min_(0)
             return torch.addcmul(state.rest, back, state.gain).clamp_min_(0)
-        slope = state.count * penalty_gradient(problem, image, clock)
+        image = torch.empty_like(problem.image.parameters()[0])
+        state.operator.unfold(start, image)
+        slope = state.operator.fold(state.count * penalty_gradient(problem, image, clock))
         wanted, least = state.seen + slope, state.seen * LEAST
         well_seen = state.seen > 0.5 * state.floor / SEEN
         if float((wanted < least)[well_seen].float().mean()) > CLAMPED:
             problem.context.note("richardson-lucy: a penalty is too strong for one-step-late updates; lower its weight")
         wanted = torch.maximum(wanted, least)
         return (1 + (back - wanted) / wanted.clamp_min(state.floor)).clamp_min_(0)
-
-
-def compare(
-    observed: Tensor, predicted: Tensor, valid: Tensor | None, count: float, epsilon: float
-) -> tuple[Tensor, Tensor]:
-    """Ratio observed / predicted, zero where pixels do not count, and mean Poisson deviance; `predicted` is used up."""
-    predicted.clamp_min_(epsilon)
-    ratio = observed / predicted
-    deviance = ratio.clamp_min(_TINY).log_().mul_(observed).sub_(observed).add_(predicted)
-    if valid is not None:
-        ratio.mul_(valid)
-        deviance.mul_(valid)
-    return ratio, 2 * deviance.sum() / count
 
 
 def penalty_gradient(problem: Problem, image: Tensor, clock: Clock) -> Tensor:

@@ -130,6 +130,7 @@ class Convolution:
         otf: half spectrum (frames or 1, channels or 1, *grid) that multiplies spectra; its conjugate is the adjoint.
             Under "periodic" it is the transfer function about the kernel's origin, on the image's own grid.
         geometry: the spatial sizes: ``output`` is that of :meth:`forward`, ``grid`` that of the FFT.
+        kernel: (frames or 1, channels or 1, *k).
 
     Raises:
         ImageError: shapes that do not fit.
@@ -137,10 +138,10 @@ class Convolution:
 
     def __init__(self, kernel: Tensor, latent_shape: Sequence[int], boundary: Boundary = "valid") -> None:
         (kernel,) = as_float(kernel)
-        kernels = _explicit(kernel, tuple(latent_shape))
-        self.geometry = geometry(spatial_of(latent_shape), tuple(kernels.shape[2:]), boundary)
+        self.kernel = _explicit(kernel, tuple(latent_shape))
+        self.geometry = geometry(spatial_of(latent_shape), tuple(self.kernel.shape[2:]), boundary)
         self.boundary = boundary
-        self.otf = transfer(kernels, self.geometry)
+        self.otf = transfer(self.kernel, self.geometry)
         self._adjoint = self.otf.conj().resolve_conj()
 
     def forward(self, latent: Tensor) -> Tensor:

@@ -1,0 +1,64 @@
+"""What follows the level of the noise: a misfit for penalties that grow with it, and early stopping."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F
+from torch import Tensor
+
+from unblur.components import Batch, Clock, Context, Info, Misfit, StoppingRule
+from unblur.operators.noise import SMALLEST, noise_std
+from unblur.problem import Problem
+from unblur_sadropout.params import NoiseStepsParams, SquaredOverNoiseParams
+
+LEAST_NOISE = 1e-3
+"""Standard deviation, as a part of the peak, below which noise is not told from rounding to 8 bits."""
+
+
+def noise_of(observed: Tensor, context: Context, who: str) -> float:
+    """Standard deviation of the noise of frames (frames, channels, *spatial), with a note (Chen, Zhu, Heng 2015)."""
+    if min(observed.shape[2:]) < SMALLEST[observed.ndim - 2]:
+        context.note(f"{who}: the image is too small to tell its noise, which is taken as {LEAST_NOISE:g} of the peak")
+        return LEAST_NOISE
+    noise = max(float(noise_std(observed).square().mean().sqrt()), LEAST_NOISE)
+    context.note(f"{who}: noise of {noise:.2g} of the peak, estimated from the observed image")
+    return noise
+
+
+class SquaredOverNoise(Misfit[SquaredOverNoiseParams]):
+    """Mean squared residual over the standard deviation of the noise.
+
+    Beside it, a penalty of weight w weighs as much as one of w sigma beside the mean squared residual: DIKP with
+    w = 0.1 (Chen et al. 2022, section 4.1). Adam, which does not see the scale of a loss, makes both the same.
+    """
+
+    noise = 1.0
+
+    def init(self, batch: Batch, context: Context) -> None:
+        given = self.params.noise
+        self.noise = noise_of(batch.observed, context, "squared-over-noise") if given is None else given
+
+    def __call__(self, predicted: Tensor, observed: Tensor, weight: Tensor | None) -> Tensor:
+        if weight is None:
+            return F.mse_loss(predicted, observed) / self.noise
+        squares = (predicted - observed).square() * weight
+        return squares.sum() / weight.expand_as(observed).sum().clamp_min(1e-12) / self.noise
+
+
+class NoiseSteps(StoppingRule[NoiseStepsParams]):
+    """Ends the stage after a number of steps that depends on the noise, by linear interpolation of a table.
+
+    Early stopping of DIP as Chen et al. 2022 tuned it: 10000 steps up to 1 % noise, 6000 at 3 %, 4000 from 5 % on.
+    """
+
+    def init(self, problem: Problem) -> None:
+        noise = noise_of(problem.batch.observed, problem.context, "noise-steps")
+        self.steps = round(float(np.interp(noise, self.params.noise, self.params.steps)))
+
+    def update(self, info: Info, clock: Clock) -> str | None:
+        return f"{self.steps} steps done, the number for this noise" if clock.step >= self.steps else None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}

@@ -5,28 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge
 from typing_extensions import Doc
 
-from unblur.params import Schedule
+from unblur.rates import RateParams
 
 
 @dataclass(frozen=True)
-class AlternatingAdamParams:
+class AlternatingAdamParams(RateParams):
     kernel_steps: Annotated[int, Ge(1), Doc("Updates of the kernel in each step.")] = 1
     image_steps: Annotated[int, Ge(1), Doc("Updates of the image in each step.")] = 1
-    image_rate: Annotated[Schedule, Gt(0), Doc("Learning rate of the image's parameters.")] = (
-        (0.0, 1e-2),
-        (0.4, 5e-3),
-        (0.6, 2.5e-3),
-        (0.8, 1.25e-3),
-    )
-    kernel_rate: Annotated[Schedule, Gt(0), Doc("Learning rate of the kernel's parameters.")] = (
-        (0.0, 1e-4),
-        (0.4, 5e-5),
-        (0.6, 2.5e-5),
-        (0.8, 1.25e-5),
-    )
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge
 from typing_extensions import Doc
 
 from unblur import Component, Method, hookimpl
 from unblur.networks.params import InputParams
-from unblur.params import Schedule
+from unblur.rates import RateParams
 from unblur_selfdeblur.presets import PRESETS
 
 SOURCE = "Ren, Zhang, Wang, Hu, Zuo 2020, Neural Blind Deconvolution Using Deep Priors"
@@ -39,24 +39,6 @@ class FullyConnectedParams:
 
     inputs: Annotated[int, Ge(1), Doc("Length of the fixed random input.")] = 200
     hidden: Annotated[int, Ge(1), Doc("Width of the hidden layer.")] = 1000
-
-
-@dataclass(frozen=True)
-class JointAdamParams:
-    """Learning rates."""
-
-    image_rate: Annotated[Schedule, Gt(0), Doc("Learning rate of the image's parameters.")] = (
-        (0.0, 1e-2),
-        (0.4, 5e-3),
-        (0.6, 2.5e-3),
-        (0.8, 1.25e-3),
-    )
-    kernel_rate: Annotated[Schedule, Gt(0), Doc("Learning rate of the kernel's parameters.")] = (
-        (0.0, 1e-4),
-        (0.4, 5e-5),
-        (0.6, 2.5e-5),
-        (0.8, 1.25e-5),
-    )
 
 
 @hookimpl
@@ -88,7 +70,7 @@ def unblur_estimators() -> Iterable[Component]:
     yield Component(
         name="joint-adam",
         target="unblur_selfdeblur.estimator:JointAdam",
-        params=JointAdamParams,
+        params=RateParams,
         provides=frozenset(
             {"learns-kernel", "uses-misfit", "uses-response", "uses-image-penalty", "uses-kernel-penalty"}
         ),

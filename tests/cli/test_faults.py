@@ -21,12 +21,13 @@ LONG = ("--method", "richardson-lucy", "--set", f"stages.0.steps={STEPS}", "--th
 
 def wait_for(path: Path, running: subprocess.Popen[str]) -> None:
     """Until a file is there; fails if the process ends before."""
-    for _ in range(1200):
+    for _ in range(6000):
         if path.exists():
             return
         assert running.poll() is None, running.communicate()
         time.sleep(0.05)
-    pytest.fail(f"{path} did not appear")
+    running.kill()
+    pytest.fail(f"{path} did not appear: {running.communicate()}")
 
 
 def start(cells: Path, out: Path, *more: object) -> subprocess.Popen[str]:

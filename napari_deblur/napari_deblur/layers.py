@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import psutil
-from napari.utils.transforms import Affine
+from napari.utils.transforms import Affine, CompositeAffine
 
 from napari_deblur.facts import KEY, Evidence, axes_of, sizes_of
 from unblur.errors import ImageError, ResourceError, UnblurError
@@ -218,9 +218,9 @@ def region_around(source: LayerSource, corners: np.ndarray) -> dict[str, tuple[i
     return region
 
 
-def inner_transform(geometry: Mapping[str, Any]) -> Affine:
+def inner_transform(geometry: Mapping[str, Any]) -> CompositeAffine:
     """From pixels to the world, before the layer's `affine`."""
-    return Affine(**{key: geometry[key] for key in ("scale", "translate", "rotate", "shear")})
+    return CompositeAffine(**{key: geometry[key] for key in ("scale", "translate", "rotate", "shear")})
 
 
 def outer_transform(geometry: Mapping[str, Any]) -> Affine:

@@ -1,0 +1,239 @@
+"""From results to layers: they lie where the image lies, in its units and looks, and say where they come from."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+
+import unblur
+from napari_deblur import layers, results
+from tests.napari.restoring import PLACED, PSF, STEPS, layer_of, restored
+
+LOOKS = ("colormap", "contrast_limits", "gamma", "blending")
+
+
+def made(result: unblur.Result, source: layers.LayerSource) -> list[Image]:
+    return [Layer.create(*data) for data in results.layers(result, source)]
+
+
+def corner(layer: Image, *more: float) -> np.ndarray:
+    """Where the upper left pixel lies, or the one at these last coordinates."""
+    point = [0.0] * (layer.ndim - len(more)) + list(more)
+    return np.asarray(layer.data_to_world(point))
+
+
+@pytest.mark.parametrize("axes", PLACED)
+def test_outputs_lie_on_the_input_in_its_units_and_looks(axes: str) -> None:
+    layer = layer_of(axes)
+    source = layers.read(layer)
+    assert source.axes == axes
+    result = restored(source)
+    image, kernel = made(result, source)
+    assert image.data.shape == layer.data.shape
+    assert image.rgb == layer.rgb
+    for name in ("scale", "translate", "rotate", "shear"):
+        np.testing.assert_array_equal(getattr(image, name), getattr(layer, name))
+    assert image.units == layer.units
+    assert image.axis_labels == layer.axis_labels
+    for name in LOOKS:
+        assert getattr(image, name) == getattr(layer, name)
+    if layer.rgb:
+        np.testing.assert_array_equal(image.data, np.clip(np.rint(result.image), 0, 255))
+    else:
+        np.testing.assert_array_equal(image.data, result.image)
+    assert image.metadata["unblur"]["report"]["status"] == "done"
+    assert image.name == "cells [richardson-lucy]"
+
+    count = kernel.ndim
+    np.testing.assert_array_equal(kernel.scale, layer.scale[-count:])
+    assert kernel.units == layer.units[-count:]
+    right = corner(layer, layer.data.shape[axes.index("X")] - 1)[-1]
+    assert corner(kernel)[-1] > right
+    np.testing.assert_allclose(corner(kernel)[-2], corner(layer)[-2])
+    np.testing.assert_allclose(kernel.data, np.broadcast_to(result.kernel, kernel.data.shape))
+
+
+def test_restored_channels_show_their_own_kernels() -> None:
+    layer = layer_of("TCYX")
+    source = layers.read(layer)
+    psfs = np.stack([PSF, np.eye(3, dtype=np.float32) / 3])
+    kernel = made(restored(source, psf=psfs, psf_axes="CYX"), source)[1]
+    viewer = ViewerModel()
+    viewer.add_layer(layer)
+    viewer.add_layer(kernel)
+    for channel, psf in enumerate(psfs):
+        for time in range(3):
+            viewer.dims.set_current_step((0, 1), (time, channel))
+            np.testing.assert_allclose(np.asarray(kernel._slice.image.raw), psf, rtol=1e-6)
+
+
+def test_one_kernel_for_a_series_is_shown_at_every_time() -> None:
+    source = layers.read(layer_of("TYX"))
+    result = restored(source)
+    result = dataclasses.replace(result, kernel=PSF, kernel_axes="YX")
+    kernel = made(result, source)[1]
+    assert kernel.data.shape == (3, 3)
+    np.testing.assert_array_equal(kernel.scale, (0.2, 0.1))
+
+
+def test_kernels_follow_axes_in_another_order() -> None:
+    data = np.random.default_rng(0).integers(20, 200, (20, 24, 3)).astype(np.uint16)
+    layer = Image(data, axis_labels=("y", "x", "t"), scale=(0.1, 0.1, 5))
+    source = layers.read(layer)
+    image, kernel = made(restored(source), source)
+    assert image.data.shape == (20, 24, 3)
+    assert kernel.data.shape == (3, 3, 3)
+    np.testing.assert_allclose(kernel.data[:, :, 1], PSF, rtol=1e-6)
+    assert corner(kernel)[1] > corner(layer, 23, 0)[1]
+
+
+@pytest.mark.parametrize("turn", [{"rotate": 40}, {"affine": [[0, 2, 1], [-2, 0, 3], [0, 0, 1]]}, {"shear": [0.4]}])
+def test_the_kernel_stands_beside_images_that_are_turned(turn: dict[str, Any]) -> None:
+    layer = layer_of("YX", **turn)
+    source = layers.read(layer)
+    kernel = made(restored(source), source)[1]
+    gap = layer.world_to_data(kernel.data_to_world([0, 0]))
+    np.testing.assert_allclose(gap, (0, 25), atol=1e-9)
+    step = layer.world_to_data(kernel.data_to_world([1, 1]))
+    np.testing.assert_allclose(np.subtract(step, gap), (1, 1), atol=1e-9)
+
+
+def test_what_is_restored_of_a_region_lies_on_it() -> None:
+    layer = layer_of("TYX")
+    source = layers.read(layer).cut({"T": (1, 2), "Y": (4, 16), "X": (2, 18)})
+    image = made(restored(source), source)[0]
+    assert image.data.shape == (1, 12, 16)
+    np.testing.assert_allclose(corner(image), layer.data_to_world([1, 4, 2]))
+    assert image.metadata["unblur"]["region"] == {"T": (1, 2), "Y": (4, 16), "X": (2, 18)}
+
+
+def test_the_uncertainty_lies_on_the_image_and_is_hidden_at_first() -> None:
+    layer = layer_of("YX")
+    source = layers.read(layer)
+    result = restored(source, method="unsupervised-wiener")
+    image, spread, _ = made(result, source)
+    assert spread.name == "cells [unsupervised-wiener] uncertainty"
+    assert not spread.visible
+    np.testing.assert_array_equal(spread.data, result.uncertainty)
+    np.testing.assert_array_equal(spread.scale, image.scale)
+    assert spread.units == image.units
+    assert spread.contrast_limits[0] == 0
+    assert 0 < spread.contrast_limits[1] <= result.uncertainty.max()
+
+
+def test_the_uncertainty_of_colours_has_one_value_a_pixel() -> None:
+    source = layers.read(layer_of("YXS"))
+    result = restored(source)
+    result = dataclasses.replace(result, uncertainty=np.full(result.image.shape, 2, np.float32))
+    spread = made(result, source)[1]
+    assert spread.data.shape == (20, 24)
+    np.testing.assert_allclose(spread.data, 2)
+
+
+def test_colours_keep_their_alpha() -> None:
+    data = np.random.default_rng(0).integers(20, 200, (20, 24, 4)).astype(np.uint8)
+    source = layers.read(Image(data, rgb=True))
+    image = made(restored(source), source)[0]
+    assert image.data.dtype == np.uint8
+    np.testing.assert_array_equal(image.data[..., 3], data[..., 3])
+
+
+def test_kernels_of_different_places_stand_in_a_grid() -> None:
+    source = layers.read(layer_of("YX"))
+    result = restored(source)
+    kernels = np.random.default_rng(0).random((6, 3, 5)).astype(np.float32)
+    result = dataclasses.replace(result, kernel=kernels, kernel_axes="TYX")
+    kernel = made(result, source)[1]
+    assert kernel.name.endswith("kernels")
+    assert kernel.metadata["unblur"]["grid"] == (2, 3)
+    assert kernel.data.shape == (2 * 4 - 1, 3 * 6 - 1)
+    np.testing.assert_array_equal(kernel.scale, (0.2, 0.1))
+    for number, one in enumerate(kernels):
+        row, column = divmod(number, 3)
+        np.testing.assert_array_equal(kernel.data[4 * row : 4 * row + 3, 6 * column : 6 * column + 5], one)
+
+
+def test_planes_that_failed_are_not_in_the_way_of_the_others() -> None:
+    source = layers.read(layer_of("TYX"))
+    result = restored(source)
+    image, kernel = result.image.copy(), np.stack([PSF, PSF * np.nan, PSF])
+    image[1] = np.nan
+    shown = made(dataclasses.replace(result, image=image, kernel=kernel, kernel_axes="TYX"), source)
+    assert shown[0].contrast_limits == [10, 180]
+    assert shown[1].contrast_limits == [0, PSF.max()]
+
+
+def test_a_restored_layer_can_be_restored_again_with_all_that_is_known() -> None:
+    layer = layer_of("CYX", axis_labels=("-3", "-2", "-1"))
+    first = layers.with_pixel_size(layers.read(layer, axes="CYX"), {"Y": 0.3, "X": 0.3})
+    again = layers.read(made(restored(first), first)[0])
+    assert again.axes == "CYX"
+    assert again.image.status["axes"] == "given"
+    assert again.image.pixel_size == pytest.approx({"Y": 0.2, "X": 0.1}), "the layer's own units say so"
+    bare = layer_of("CYX", axis_labels=("-3", "-2", "-1"), scale=(1, 1, 1), units=("pixel",) * 3)
+    first = layers.with_pixel_size(layers.read(bare, axes="CYX"), {"Y": 0.3, "X": 0.3})
+    again = layers.read(made(restored(first), first)[0])
+    assert again.image.pixel_size == {"Y": 0.3, "X": 0.3}
+    assert again.image.status["X"] == "given"
+
+
+def test_the_kernel_layer_can_be_used_as_a_psf() -> None:
+    source = layers.read(layer_of("YX"))
+    result = restored(source)
+    psf = layers.read(made(result, source)[1]).load()
+    assert psf.pixel_size == source.image.pixel_size
+    again = unblur.deblur(source.load(), method="richardson-lucy", psf=psf, settings=STEPS, threads=1)
+    np.testing.assert_array_equal(again.image, result.image)
+
+
+def test_results_shown_in_a_viewer() -> None:
+    viewer = ViewerModel()
+    layer = layer_of("YX")
+    viewer.add_layer(layer)
+    source = layers.read(layer)
+    result = restored(source)
+    result.image[0, 0] = 5000
+    image, _ = results.show(viewer, result, source)
+    assert [one.name for one in viewer.layers] == ["cells", "cells [richardson-lucy]", "cells [richardson-lucy] kernel"]
+    assert not layer.visible
+    assert viewer.layers.selection == {image}
+    assert image.contrast_limits == [10, 180]
+    assert image.contrast_limits_range[1] == 5000
+
+
+def test_a_region_shown_in_a_viewer_leaves_the_image_around_it_visible() -> None:
+    viewer = ViewerModel()
+    layer = layer_of("YX")
+    viewer.add_layer(layer)
+    source = layers.read(layer).cut({"Y": (0, 16)})
+    results.show(viewer, restored(source), source)
+    assert layer.visible
+
+
+def test_results_of_a_layer_that_is_gone_are_shown() -> None:
+    viewer = ViewerModel()
+    layer = layer_of("YX")
+    viewer.add_layer(layer)
+    source = layers.read(layer)
+    result = restored(source)
+    viewer.layers.remove(layer)
+    del layer
+    assert len(results.show(viewer, result, source)) == 2
+
+
+def test_before_and_after_are_shown_in_turn() -> None:
+    viewer = ViewerModel()
+    before, after = viewer.add_image(np.zeros((4, 4))), viewer.add_image(np.ones((4, 4)))
+    assert results.switch(viewer, before, after) == "before"
+    assert (before.visible, after.visible) == (True, False)
+    assert results.switch(viewer, before, after) == "after"
+    assert (before.visible, after.visible) == (False, True)
+    viewer.layers.remove(after)
+    assert results.switch(viewer, before, after) is None
+    assert before.visible
+    assert results.switch(viewer, None, None) is None

@@ -277,7 +277,12 @@ class Job:
                     observation = self._observation(task, None)
                     if task.kernel_from is not None:
                         observation.psf = _flat_kernel(self.spatial)
-                    costs[task.kind] = measure(self.pipelines[task.kind], observation, self.registry, self.compute)
+                    try:
+                        costs[task.kind] = measure(self.pipelines[task.kind], observation, self.registry, self.compute)
+                    except UnblurError:
+                        raise
+                    except Exception as error:  # of a component, or of torch
+                        raise typed(error) from error
             self._measured = costs, time.perf_counter() - began
         return self._measured
 

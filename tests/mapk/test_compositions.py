@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 import unblur
+from tests.short import short
 from unblur.pipeline import Pipeline, Stage
 from unblur.testing.worlds import photograph
 from unblur_mapk.ablations import ablations
@@ -17,25 +17,13 @@ from unblur_mapk.presets import PRESETS, TWO_STAGE
 
 ABLATIONS = ablations(PRESETS["paper"])
 STEPS = 3
-NARROW = {"levels": 1, "channels": (8,), "input_channels": 4, "skip_channels": 4, "inputs": 8, "hidden": 16}
-
-
-def small(pipeline: Pipeline) -> Pipeline:
-    """The same composition with few steps and small networks."""
-    registry = unblur.default_registry()
-    for slot in ("image_prior", "kernel_prior"):
-        params = registry.component(slot, pipeline.slots[slot][0].name).component.params  # type: ignore[arg-type, index]
-        known = {field.name for field in dataclasses.fields(params)}
-        pipeline = pipeline.set({f"{slot}.{name}": value for name, value in NARROW.items() if name in known})
-    stages = [dataclasses.replace(stage, steps=STEPS) for stage in pipeline.stages]
-    return pipeline.replace(stages=stages)
 
 
 def restore(pipeline: Pipeline, channels: int = 1, seed: int = 0) -> unblur.Result:
     pixels = photograph((48, 52), (5, 5), channels=channels).pixels[0].numpy()
     image = np.moveaxis(pixels, 0, -1) if channels == 3 else pixels[0]
     wishes: dict[str, Any] = {"kernel_size": 5, "white_level": 1.0, "threads": 1, "precision": "float32", "seed": seed}
-    return unblur.deblur(image, pipeline=small(pipeline), **wishes, axes="YXS" if channels == 3 else None)
+    return unblur.deblur(image, pipeline=short(pipeline, STEPS), **wishes, axes="YXS" if channels == 3 else None)
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
@@ -109,7 +97,6 @@ def test_the_second_stage_receives_the_kernel_of_the_first() -> None:
 def test_any_non_blind_method_can_follow(settings: dict[str, Any]) -> None:
     pipeline = TWO_STAGE["paper"].set(settings)
     pipeline.check()
-    pipeline = pipeline.set({"then.stages.0.steps": 3})
     assert np.isfinite(restore(pipeline).image).all()
 
 

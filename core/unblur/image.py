@@ -95,8 +95,8 @@ class Image:
         if pixel_size is None:
             return self
         sizes = sizes_by_axis(pixel_size, self.axes)
-        units = {axis: "s" if axis == "T" else unit or self.units.get(axis, "µm") for axis in sizes}
-        assumed = unit is None and any(axis in VOLUME and axis not in self.units for axis in sizes)
+        units = {axis: "s" if axis == "T" else unit or "µm" for axis in sizes}
+        assumed = unit is None and any(axis in VOLUME and self.units.get(axis) != "µm" for axis in sizes)
         return replace(
             self,
             pixel_size={**self.pixel_size, **sizes},

@@ -141,8 +141,9 @@ def test_pixel_size_overrides_what_the_file_says(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.ome.tif", numbers((9, 9)), metadata={"PhysicalSizeX": 1, "PhysicalSizeXUnit": "nm"})
     image = read(tmp_path / "a.ome.tif", pixel_size=(3, 2))
     assert image.pixel_size == {"Y": 3, "X": 2}
-    assert image.units == {"Y": "µm", "X": "nm"}
+    assert image.units == {"Y": "µm", "X": "µm"}
     assert image.status == {"axes": "read", "Y": "given", "X": "given"}
+    assert "the pixel size was given without a unit: µm is assumed" in image.notes
     with pytest.raises(FileError, match=r"a\.ome\.tif: the pixel size along Y is -1"):
         read(tmp_path / "a.ome.tif", pixel_size=-1)
 

@@ -59,7 +59,7 @@ class RichardsonLucyState:
         ratio = self.observed / predicted
         deviance = torch.addcmul(self.best, self.counted, predicted)
         deviance.addcmul_(self.observed, predicted.log_(), value=-1)
-        return ratio, 2 * deviance.sum() / self.count
+        return ratio, deviance.sum() * (2 / self.count)
 
     def extrapolated(self, latent: Tensor) -> Tensor:
         """The point from which the next step is taken: eq. 7 of Biggs & Andrews."""

@@ -19,7 +19,7 @@ from typing import Any
 from unblur import Pipeline, Stage
 
 _RATES = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
-_KERNEL_RATES = ((0.0, 1.5e-3), (0.4, 3e-4), (0.8, 1e-5))
+_KERNEL_RATES = ((0.0, 5e-4), (0.5, 2e-4), (0.8, 1e-5))
 _COARSE: dict[str, Any] = {
     "image_prior.noise": 0.03,
     "estimator.image_rate": 1e-2,
@@ -36,7 +36,7 @@ def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pi
             ("convolution", {"placement": "located"}),
             ("ssim", {"robust": True}),
         ],
-        image_prior=["encoder-decoder", ("tv", {"weight": 0.008})],
+        image_prior=["encoder-decoder", ("tv", {"weight": 0.012})],
         kernel_prior="siren",
         estimator=("joint-adam", {"image_rate": _RATES, "kernel_rate": _KERNEL_RATES}),
         stopping=[("smallest-variance", {"window": 50})],
@@ -49,14 +49,14 @@ def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pi
         {
             "image_prior.channels": channels,
             "image_prior.upsampling": "nearest",
-            "image_prior.noise": 0.003,
+            "image_prior.noise": 0.01,
         }
     )
 
 
 PRESETS = {
     "fast": coarse_to_fine((16, 32, 64, 64, 64), (250, 200, 400)),
-    "balanced": coarse_to_fine((32, 64, 64, 64, 64), (300, 250, 600)),
+    "balanced": coarse_to_fine((32, 64, 64, 64, 64), (300, 250, 500)),
     "paper": Pipeline(
         forward_model=[("convolution", {"placement": "located"}), ("huber", {"delta": 0.05})],
         image_prior=["encoder-decoder", ("l1-l2", {"weight": 1e-5})],

@@ -15,7 +15,7 @@ from napari.utils.transforms import Affine, CompositeAffine
 
 from napari_deblur.facts import KEY, Evidence, axes_of, sizes_of
 from unblur.errors import ImageError, ResourceError, UnblurError
-from unblur.image import Image, PixelSize, Status
+from unblur.image import Image, PixelSize, Status, sizes_by_axis
 from unblur.io import Header, read_header
 from unblur.io.limits import SHARE_OF_FREE_MEMORY
 
@@ -177,13 +177,22 @@ def read(layer: ImageLayer, axes: str | None = None) -> LayerSource:
     )
 
 
-def with_pixel_size(source: LayerSource, pixel_size: PixelSize, unit: str | None = None) -> LayerSource:
-    """The same with pixel sizes that the user gave, as `Image.with_pixel_size` takes them.
+def with_pixel_size(source: LayerSource, pixel_size: PixelSize) -> LayerSource:
+    """The same with pixel sizes that the user gave, in the units that `source` shows; µm where it shows none.
+
+    Args:
+        pixel_size: one number for Y and X, one for each spatial axis, or a mapping by axis letter.
 
     Raises:
         ImageError: a size is not positive, or for an axis that the image lacks.
     """
-    return replace(source, image=source.image.with_pixel_size(pixel_size, unit))
+    image = source.image
+    shown = [image.units[axis] for axis in "XYZ" if axis in image.units]
+    for axis, size in sizes_by_axis(pixel_size, image.axes).items():
+        unit = image.units.get(axis, "s" if axis == "T" else next(iter(shown), "µm"))
+        image = image.with_pixel_size({axis: size}, unit)
+        image = replace(image, units={**image.units, axis: unit})
+    return replace(source, image=image)
 
 
 def current_region(source: LayerSource, point: Sequence[float]) -> dict[str, tuple[int, int]]:

@@ -73,7 +73,7 @@ def show(viewer: ViewerModel, result: Result, source: LayerSource, name: str | N
 def as_shown(pixels: np.ndarray, source: LayerSource) -> tuple[np.ndarray, tuple[str, ...]]:
     """Restored pixels as napari can show them, and notes on what was clipped.
 
-    Colours are rounded to the 8 or 16 bits that they came from: napari shows colours in floating point from 0 to 1 only.
+    Colours are rounded to the 8 or 16 bits that they came from: in floating point napari shows only those from 0 to 1.
     """
     if source.image.is_rgb and source.image.data.dtype.kind in "iu":
         return cast(pixels, source.image.data.dtype)

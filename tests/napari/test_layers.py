@@ -101,6 +101,13 @@ def test_a_pixel_size_that_the_user_gives() -> None:
     source = layers.with_pixel_size(layers.read(Image(zeros(8, 9))), 0.1)
     assert source.image.pixel_size == {"Y": 0.1, "X": 0.1}
     assert source.image.status["X"] == "given"
+    layer = Image(zeros(5, 8, 9), scale=(2, 108, 108), units=("min", "nm", "nm"))
+    source = layers.with_pixel_size(layers.read(layer), {"T": 3, "Y": 120})
+    assert source.image.units == {"T": "min", "Y": "nm", "X": "nm"}, "in the units that are shown"
+    assert source.image.pixel_size == {"T": 3, "Y": 120, "X": 108}
+    assert source.image.status == {"axes": "read", "T": "given", "Y": "given", "X": "read"}
+    with pytest.raises(ImageError, match="positive"):
+        layers.with_pixel_size(source, 0)
 
 
 def test_what_napari_drops_of_an_ome_tiff_is_read_from_the_file(tmp_path: Path) -> None:

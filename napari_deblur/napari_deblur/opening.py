@@ -1,0 +1,90 @@
+"""The reader in the manifest: OME-TIFF with axes, pixel size and units, which napari's own reader drops."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_deblur.facts import KEY
+from unblur import io
+from unblur.errors import UnblurError
+from unblur.image import Image
+from unblur.io.casting import cast
+
+Reader = Callable[[Any], list[tuple[Any, dict[str, Any], str]]]
+DEPTHS = {255.0: np.uint8, 65535.0: np.uint16}
+"""What napari needs to show colours whose white is this."""
+
+
+def get_reader(path: Any) -> Reader | None:
+    """A reader for one file that unblur can read; None leaves it to others."""
+    if not isinstance(path, str):
+        return None
+    try:
+        header = io.read_header(path)
+    except UnblurError:
+        return None
+    return read_layers if header.axes is not None else None
+
+
+def read_layers(path: str) -> list[tuple[Any, dict[str, Any], str]]:
+    """The image of a file, and the report that lies beside it.
+
+    Colours in floating point are rounded to the bits that the report says they came from: napari shows colours in no
+    other way.
+
+    Raises:
+        UnblurError: it cannot be read.
+    """
+    image = io.read(path)
+    report = _report(Path(path))
+    data = image.data
+    if image.is_rgb:
+        white = report.get("input", {}).get("white_level")
+        if data.dtype.kind == "f" and white in DEPTHS:
+            data, _ = cast(data, DEPTHS[white])
+        if image.alpha is not None:
+            data = np.concatenate([data, image.alpha[..., np.newaxis].astype(data.dtype)], axis=-1)
+    known: dict[str, Any] = {
+        "axes": image.axes,
+        "pixel_size": dict(image.pixel_size),
+        "units": dict(image.units),
+        "status": dict(image.status),
+        "bit_depth": image.bit_depth,
+        **({"report": report} if report else {}),
+    }
+    return [(data, {**placed(image), "rgb": image.is_rgb, "metadata": {KEY: known}}, "image")]
+
+
+def placed(image: Image) -> dict[str, Any]:
+    """Scale, units and labels of a layer; axes whose size is not known have a scale of one pixel."""
+    axes = image.axes.replace("S", "")
+    units = [_unit(image.units.get(axis, "pixel")) for axis in axes]
+    return {
+        "scale": [image.pixel_size.get(axis, 1.0) for axis in axes],
+        "units": units,
+        "axis_labels": [axis.lower() for axis in axes],
+    }
+
+
+def _unit(name: str) -> str:
+    """A unit that napari knows; files may name others."""
+    import pint
+
+    try:
+        pint.get_application_registry().Unit(name)
+    except (pint.UndefinedUnitError, ValueError, TypeError, AttributeError):
+        return "pixel"
+    return name
+
+
+def _report(path: Path) -> Mapping[str, Any]:
+    try:
+        report = json.loads(io.report_path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}

@@ -1,0 +1,112 @@
+"""Files that keep what napari's own writer loses: pixel size, units, axes and the report; and pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_deblur.facts import KEY
+from napari_deblur.layers import LayerSource, read
+from unblur import io
+from unblur.errors import FileError
+from unblur.pipeline import Pipeline
+from unblur.registry import Registry
+
+if TYPE_CHECKING:
+    from unblur.results import Result
+
+SUFFIX = ".ome.tif"
+
+
+def suggested_path(source: LayerSource, folder: Path | None = None) -> Path:
+    """Where a result may be saved: beside the layer's file, or in `folder`, under a name that is free."""
+    path = Path(source.image.source or "")
+    in_file = path.is_file()
+    stem = path.name if in_file else source.name
+    for ending in (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".png", ".jpg", ".jpeg"):
+        stem = stem.removesuffix(ending)
+    stem = "".join("_" if letter in '<>:"/\\|?*' or ord(letter) < 32 else letter for letter in stem).strip(" .")
+    place = folder or (path.parent if in_file else Path.cwd())
+    number = 1
+    while (found := place / f"{stem or 'image'}-deblurred{'' if number == 1 else f'-{number}'}{SUFFIX}").exists():
+        number += 1
+    return found
+
+
+def save(
+    result: Result, path: str | Path, *, kernel: bool = True, uncertainty: bool = True, dtype: str | None = None
+) -> tuple[list[Path], tuple[str, ...]]:
+    """Write a result with its report, and beside it the kernel and, where there is one, the uncertainty.
+
+    Args:
+        path: ``.ome.tif`` and ``.tif`` keep pixel size and units; a name without a known ending gets ``.ome.tif``.
+        dtype: float32 if left out.
+
+    Returns the images that were written, the restored one first, and notes on what was clipped or could not be kept.
+
+    Raises:
+        FileError: a file cannot be written, or is the one that was restored.
+    """
+    path = Path(path)
+    if not path.name.lower().endswith((".tif", ".tiff", ".png")):
+        path = path.with_name(path.name + SUFFIX)
+    source = Path(result.source.source or "")
+    if path.exists() and source.is_file() and path.samefile(source):
+        raise FileError(path, "is the image that was restored", "Choose another name")
+    stem = path.name
+    for ending in (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".png"):
+        stem = stem.removesuffix(ending)
+    others = {
+        "kernel": path.with_name(f"{stem}.kernel{SUFFIX}") if kernel else None,
+        "uncertainty": path.with_name(f"{stem}.uncertainty{SUFFIX}")
+        if uncertainty and result.uncertainty is not None
+        else None,
+    }
+    notes = result.save(path, kernel=others["kernel"], uncertainty=others["uncertainty"], dtype=dtype)
+    return [path, *(one for one in others.values() if one is not None)], notes
+
+
+def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write an image layer as OME-TIFF with its axes, pixel size, units and, if it is a result, the report.
+
+    For the writer in the manifest, which napari calls with the parts of a layer.
+
+    Raises:
+        UnblurError: the file cannot be written, or the layer cannot be read.
+    """
+    from napari.layers import Image as ImageLayer
+    from napari.utils.notifications import show_warning
+
+    source = read(ImageLayer(data, **attributes))
+    kept = source.metadata.get(KEY, {})
+    report = kept.get("report") if isinstance(kept, Mapping) else None
+    for note in io.write(path, source.load(), report=report if isinstance(report, Mapping) else None):
+        show_warning(f"{Path(path).name}: {note}")
+    return [path]
+
+
+def save_pipeline(pipeline: Pipeline, path: str | Path) -> Path:
+    """Write a pipeline as TOML, whole or not at all; a name without an ending gets ``.toml``.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    path = Path(path)
+    if not path.suffix:
+        path = path.with_suffix(".toml")
+    text = pipeline.to_toml()
+    with io.atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def load_pipeline(path: str | Path, registry: Registry) -> Pipeline:
+    """Read a pipeline from a TOML file and hold it against the components that are installed.
+
+    Raises:
+        UnblurError: no pipeline file, a part that is not installed, or parts that do not fit.
+    """
+    pipeline = Pipeline.from_toml(path)
+    pipeline.check(registry)
+    return pipeline

@@ -37,8 +37,11 @@ class SquaredOverNoise(Misfit[SquaredOverNoiseParams]):
     noise = 1.0
 
     def init(self, batch: Batch, context: Context) -> None:
-        given = self.params.noise
-        self.noise = noise_of(batch.observed, context, "squared-over-noise") if given is None else given
+        given, dims = self.params.noise, batch.observed.ndim - 2
+        if given is not None:
+            self.noise = given * context.scale ** (dims / 2)  # pixels are averaged
+        else:
+            self.noise = noise_of(batch.observed, context, "squared-over-noise")
 
     def __call__(self, predicted: Tensor, observed: Tensor, weight: Tensor | None) -> Tensor:
         if weight is None:

@@ -1,0 +1,98 @@
+"""MCEM's pipelines: the paper's settings, and coarse-to-fine ones that need minutes.
+
+What the coarse-to-fine ones do differently, and why:
+
+- A quarter and a half of the resolution cost almost nothing and find the kernel; the networks carry on at the next.
+- After mean squares, which are the paper's Gaussian likelihood, the structural similarity sharpens the kernel in
+  hundreds of steps instead of thousands.
+- The first level of the image network is the narrowest, since that is where nearly all of the time goes.
+- The M-step sees the images of the E-step's own passes, and the image is the mean of the last samples.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unblur import Pipeline, Stage
+from unblur.params import Schedule
+
+GRID = (5, 10)
+"""Section 5: the grid of kernels."""
+
+DROPOUT: Schedule = 0.1
+"""Reading: the paper trains the decoder with dropout and gives no rate."""
+
+_RATES = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
+_COARSE: dict[str, Any] = {
+    "forward_model.grid": (1,),
+    "forward_model.squared.weight": ((0.0, 1.0), (0.5, 0.0)),
+    "forward_model.ssim.weight": ((0.0, 0.0), (0.5, 1.0)),
+    "image_prior.noise": 0.03,
+    "estimator.image_rate": 1e-2,
+    "estimator.kernel_rate": 5e-4,
+}
+
+
+def coarse_to_fine(channels: tuple[int, ...], grid: tuple[int, ...], steps: tuple[int, ...]) -> Pipeline:
+    """A quarter and a half of the resolution with one kernel, then the grid at full resolution."""
+    quarter, half, full = steps
+    return Pipeline(
+        forward_model=[("svola", {"grid": grid}), ("squared", {"weight": 0.0}), "ssim"],
+        image_prior=("encoder-decoder", {"channels": channels, "upsampling": "nearest", "noise": 0.0015}),
+        kernel_prior="multi-head-unet",
+        estimator=(
+            "mcem",
+            {
+                "image_rate": _RATES,
+                "kernel_rate": ((0.0, 5e-4), (0.8, 1e-4)),
+                "momentum": 0.9,
+                "redraw": False,
+                "burn_in": 0.85,
+                "output": "mean",
+            },
+        ),
+        stages=[
+            Stage(steps=quarter, scale=0.25, set=_COARSE),
+            Stage(steps=half, scale=0.5, set=_COARSE),
+            Stage(steps=full),
+        ],
+    )
+
+
+def paper(grid: tuple[int, ...] = GRID, warm_up: int = 500, steps: int = 5000) -> Pipeline:
+    """Section 5: networks, rates and steps; the warm-up with one kernel has the first of them (Algorithm 1)."""
+    rest = steps - warm_up
+    later = [(2000 - warm_up) / rest, (3000 - warm_up) / rest]
+    image = ((0.0, 1e-2), (later[0], 5e-3), (later[1], 2.5e-3))
+    kernel = ((0.0, 1e-4), (later[0], 5e-5), (later[1], 2.5e-5))
+    first = {"forward_model.grid": (1,), "estimator.image_rate": 1e-2, "estimator.kernel_rate": 1e-4}
+    return Pipeline(
+        forward_model=[("svola", {"grid": grid}), "squared"],
+        image_prior=("random-unet", {"levels": 5, "channels": (64,), "noise": 0.001, "dropout": DROPOUT}),
+        kernel_prior="multi-head-unet",
+        estimator=("mcem", {"image_rate": image, "kernel_rate": kernel}),
+        stages=[Stage(steps=warm_up, set=first), Stage(steps=rest)],
+    )
+
+
+def uniform(pipeline: Pipeline) -> Pipeline:
+    """A pipeline with one kernel in all of its stages: P = 1."""
+    return pipeline.set({"forward_model.grid": (1,)})
+
+
+def paper_uniform(steps: int = 5000) -> Pipeline:
+    """Section 5.2: one kernel needs no warm-up, so that one stage has all steps, at the rates of section 5."""
+    return uniform(paper()).replace(estimator="mcem", stages=[Stage(steps=steps)])
+
+
+PRESETS = {
+    "fast": coarse_to_fine((16, 32, 64, 64, 64), (3, 5), (200, 200, 450)),
+    "balanced": coarse_to_fine((32, 64, 64, 64, 64), GRID, (250, 250, 700)),
+    "paper": paper(),
+}
+
+UNIFORM = {
+    "fast": uniform(PRESETS["fast"]),
+    "balanced": uniform(PRESETS["balanced"]),
+    "paper": paper_uniform(),
+}

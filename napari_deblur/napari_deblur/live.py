@@ -36,7 +36,9 @@ class Live:
         rgb = self._part.image.is_rgb
         data = np.moveaxis(preview.image, 0, -1) if rgb else preview.image[0]
         if self._layer is None:
+            selected = set(self._viewer.layers.selection)
             self._layer = self._viewer.add_image(data, rgb=rgb, **self._how(data.ndim - rgb))
+            self._viewer.layers.selection = selected
         elif self._layer in self._viewer.layers:
             self._layer.data = data
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_deblur.layers import LayerSource, region_around
+from napari_deblur.layers import LayerSource, inner_transform, region_around
 from unblur.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ COLOUR = "#ffb000"
 SMALLEST_SIDE = 16
 USUAL_SIDE = 160
 """Side of the rectangle that is offered first, in pixels."""
+
+GAP = 0.05
+"""Between images of a region side by side, as a part of its width."""
 
 Span = tuple[int, int]
 
@@ -92,3 +95,12 @@ def region_of(shapes: Shapes, source: LayerSource) -> dict[str, Span]:
         if stop - start < least:
             raise ParameterError(f"the region has {stop - start} pixels along {axis}; at least {least} are needed")
     return region
+
+
+def beside(source: LayerSource, part: LayerSource, place: int) -> Any:
+    """The translate of what was made of a part, so many places to the right of the whole image: nothing lies on it."""
+    width = part.image.sizes["X"]
+    left = source.image.sizes["X"] - part.region["X"][0] + GAP * source.image.sizes["X"]
+    start = [0.0] * len(part.placed_axes)
+    start[part.placed_axes.index("X")] = left + place * width * (1 + GAP)
+    return inner_transform(part.geometry)(start)

@@ -1,34 +1,42 @@
-"""The dock: puts its pieces together, starts work, and brings what comes of it into the viewer."""
+"""The dock: puts its pieces together, follows what is chosen, and runs it."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
-from napari_deblur import checkpoints, layers, regions, results, work
+from napari_deblur import checkpoints, layers, regions, results, summary, work
+from napari_deblur.conductor import Conductor, Work
+from napari_deblur.filing import Filing
+from napari_deblur.form.sections import Section
 from napari_deblur.live import Live
-from napari_deblur.panel.blur_part import BlurPart
+from napari_deblur.pages.plugins_page import PluginsPage
+from napari_deblur.painter import Painter
+from napari_deblur.panel.blur_part import BlurPart, kernel_size
 from napari_deblur.panel.image_part import ImagePart
 from napari_deblur.panel.message import Message
 from napari_deblur.panel.method_part import MethodPart
-from napari_deblur.panel.run_part import RunPart, Target, targets
+from napari_deblur.panel.run_part import RunPart, along_of, targets
+from napari_deblur.panel.runs_part import Run, RunsPart
+from napari_deblur.preferences import preferences
 from napari_deblur.request import Request
-from napari_deblur.worker import Failure, Worker
+from napari_deblur.several import Several
+from napari_deblur.worker import Failure
 from unblur.choice import is_photograph
+from unblur.cli.text import duration
 from unblur.errors import ParameterError, UnblurError
 from unblur.registry import Registry, default_registry
 
 if TYPE_CHECKING:
     import napari.viewer
 
-LOOK_EVERY = 100
-"""Milliseconds between two looks at a worker."""
+WIDTH = 330
+"""Pixels that the dock needs at least."""
 
 
 class Deblur(QWidget):
@@ -38,53 +46,87 @@ class Deblur(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.registry = registry or default_registry()
-        self.worker: Worker | None = None
-        self._then: Callable[[Any], None] = lambda result: None
-        self._live: Live | None = None
-        self._stopped: tuple[Request, layers.LayerSource] | None = None
+        self._stopped: tuple[Request, Any] | None = None
+        self._following = True
+        self._conductor = Conductor(self)
+        self.filing, self.several = Filing(self), Several(self)
 
         self.image_part = ImagePart(napari_viewer)
         self.blur_part = BlurPart(napari_viewer, self.registry)
         self.method_part = MethodPart(self.registry)
         self.run_part = RunPart()
         self.message = Message()
+        self.runs_part = RunsPart(
+            self._switch,
+            {
+                "Save as OME-TIFF …": self.filing.ask_save_run,
+                "Save its pipeline …": self.filing.ask_save_run_pipeline,
+                "Copy as command line": self.filing.copy_command,
+                "Copy as Python": self.filing.copy_python,
+                "Show its report": self.filing.show_report,
+            },
+        )
+        self.runs = Section("Runs", self.runs_part, opened=True)
+        self.runs.setVisible(False)
+        self.painter = Painter(self.blur_part, self.registry, self._situation, self)
+        self.run_part.set_menu(
+            {
+                "Compare methods on the region …": self.several.ask_compare,
+                "Batch …": self.several.ask_batch,
+                "-1": None,
+                "Load pipeline …": self.filing.ask_load_pipeline,
+                "Save pipeline …": self.filing.ask_save_pipeline,
+                "-2": None,
+                "Plugins …": self.open_plugins,
+            }
+        )
+        self._arrange()
+        self._connect()
+        self._following = False
+        self.follow()
+
+    def _arrange(self) -> None:
         settings = QWidget()
         inner = QVBoxLayout(settings)
         inner.setContentsMargins(0, 0, 6, 0)
         inner.setSpacing(8)
-        for part in (self.image_part, self.blur_part, self.method_part):
+        for part in (self.image_part, self.blur_part, self.method_part, self.runs):
             inner.addWidget(part)
         inner.addStretch(1)
-        self._scroll = QScrollArea()
-        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self._scroll.setWidgetResizable(True)
-        self._scroll.setHorizontalScrollBarPolicy(self._scroll.horizontalScrollBarPolicy().ScrollBarAlwaysOff)
-        self._scroll.setWidget(settings)
+        scroll = QScrollArea()
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(scroll.horizontalScrollBarPolicy().ScrollBarAlwaysOff)
+        scroll.setWidget(settings)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 8, 8, 8)
-        layout.addWidget(self._scroll, 1)
+        layout.addWidget(scroll, 1)
         layout.addWidget(self.message)
         layout.addWidget(self.run_part)
-        self.setMinimumWidth(320)
+        self.setMinimumWidth(WIDTH)
 
-        self._timer = QTimer(self)
-        self._timer.setInterval(LOOK_EVERY)
-        self._timer.timeout.connect(self._look)
-        self.image_part.changed.connect(self._on_change)
-        self.blur_part.changed.connect(self._on_change)
-        self.method_part.changed.connect(self._on_change)
-        self.run_part.changed.connect(self._on_change)
+    def _connect(self) -> None:
+        for part in (self.image_part, self.blur_part, self.method_part, self.run_part):
+            part.changed.connect(self.follow)
+        self.viewer.dims.events.current_step.connect(self.follow)
         self.run_part.estimate.connect(self.start_estimate)
         self.run_part.preview.connect(self.start_preview)
         self.run_part.run.connect(self.start_run)
-        self.run_part.stop.connect(self._on_stop)
-        self.run_part.cancel.connect(self._on_cancel)
-        self.destroyed.connect(partial(_abandon, self.__dict__))
-        self._on_change()
+        self.run_part.stop.connect(self.stop)
+        self.run_part.cancel.connect(self.cancel)
+        self._conductor.progressed.connect(self.run_part.show_progress)
+        self._conductor.failed.connect(self.message.show_failure)
+        self._conductor.ended.connect(self._on_end)
 
     @property
     def busy(self) -> bool:
-        return self.worker is not None
+        """Whether a piece of work is being done."""
+        return self._conductor.busy
+
+    @property
+    def worker(self) -> Any:
+        """The work that is being done, if any."""
+        return self._conductor.worker
 
     def request(self) -> Request:
         """What the form asks for.
@@ -95,52 +137,109 @@ class Deblur(QWidget):
         blur, method = self.blur_part.arguments(), self.method_part.arguments()
         settings = {**method.pop("settings"), **blur.pop("settings", {})}
         target = self.run_part.target
-        return Request(settings=settings, planes=target.planes if target else "auto", **method, **blur)
+        compute = dataclasses.asdict(preferences())
+        return Request(settings=settings, planes=target.planes if target else "auto", **method, **blur, **compute)
 
     def part(self) -> layers.LayerSource:
         """The part of the layer that Run would run.
 
         Raises:
-            ParameterError: the planes that were asked for are not there.
+            ParameterError: there is no layer, or the planes that were asked for are not there.
         """
         source, target = self.image_part.source, self.run_part.target
         if source is None or target is None:
             raise ParameterError(self.image_part.problem or "choose an image")
         place = layers.current_region(source, self.viewer.dims.point)
         region = {axis: place[axis] for axis in target.fixed}
-        along = _along(source.axes, target)
+        along = along_of(source.axes, target)
         if along and (span := regions.range_of(self.run_part.range.text(), source.image.sizes[along])):
             region[along] = span
         return source.cut(region)
 
-    def start_estimate(self) -> None:
-        """Measure time and memory for what Run would run."""
-        self._try(self._estimate)
+    def region_request(self) -> tuple[Request, layers.LayerSource]:
+        """The request for the rectangle in the plane that is shown, and that part of the layer.
 
-    def start_preview(self) -> None:
-        """Run on the rectangle, in the plane that is shown; without a rectangle, offer one."""
-        self._try(self._preview)
+        Raises:
+            UnblurError: there is no rectangle that could be run, or something in the form cannot be used.
+        """
+        source, shapes = self.image_part.source, regions.region_layer(self.viewer)
+        if source is None or shapes is None:
+            raise ParameterError("draw a rectangle on the image first")
+        plane = layers.current_region(source, self.viewer.dims.point)
+        part = source.cut({**plane, **regions.region_of(shapes, source)})
+        return dataclasses.replace(self.request(), planes="independent" if plane else "auto"), part
 
-    def start_run(self) -> None:
-        """Run what is chosen."""
-        self._try(self._run)
+    def offered_region(self) -> bool:
+        """Draw a rectangle where there is none; whether that was so.
 
-    def _estimate(self) -> None:
-        self._begin(work.estimate(self.part().load, self.request()), "estimate", self._show_estimate, stoppable=False)
-
-    def _preview(self) -> None:
+        Raises:
+            ParameterError: there is no image.
+        """
         source, layer = self.image_part.source, self.image_part.layer
         if source is None or layer is None:
             raise ParameterError(self.image_part.problem)
-        shapes = regions.region_layer(self.viewer)
-        if shapes is None:
-            regions.offer_region(self.viewer, layer, source.image.sizes)
-            self.run_part.summary.setText("Move the rectangle to where it matters, then press Preview region again.")
+        if regions.region_layer(self.viewer) is not None:
+            return False
+        regions.offer_region(self.viewer, layer, source.image.sizes)
+        self.run_part.hint("Move the rectangle to where it matters, and press the button again.")
+        return True
+
+    def start_estimate(self) -> None:
+        """Measure time and memory for what Run would run."""
+        self.attempt(self._estimate, alone=True)
+
+    def start_preview(self) -> None:
+        """Run on the rectangle, in the plane that is shown; without a rectangle, offer one."""
+        self.attempt(self._preview, alone=True)
+
+    def start_run(self) -> None:
+        """Run what is chosen, or go on with it where it was stopped."""
+        self.attempt(self._run, alone=True)
+
+    def stop(self) -> None:
+        """End after the step in progress and keep the best so far."""
+        self._conductor.stop()
+        self.run_part.set_ending("stopping after this step …")
+
+    def cancel(self) -> None:
+        """End after the step in progress and drop what was found."""
+        self._conductor.cancel()
+        self.run_part.set_ending("ending after this step …")
+
+    def attempt(self, action: Callable[[], Any], alone: bool = False) -> None:
+        """Do what was asked for; what goes wrong is said in the dock. `alone`: not while something runs."""
+        if alone and self.busy:
             return
-        plane = layers.current_region(source, self.viewer.dims.point)
-        part = source.cut({**plane, **regions.region_of(shapes, source)})
-        request = dataclasses.replace(self.request(), planes="independent" if plane else "auto")
-        self._restore(request, part, "preview", None)
+        self.message.clear()
+        try:
+            action()
+        except UnblurError as error:
+            self.message.show_failure(Failure.of(error))
+
+    def begin(self, job: Work, what: str, then: Callable[[Any], None], live: Live | None = None) -> None:
+        """Start a piece of work, and show how far it is."""
+        self.run_part.set_busy(True, stoppable=what != "estimate")
+        self._conductor.begin(job, what, then, live)
+
+    def remember(self, run: Run) -> None:
+        """List a run that has ended."""
+        self.runs_part.add(run)
+        self.runs.setVisible(True)
+
+    def open_plugins(self) -> PluginsPage:
+        """What is installed, and what failed and why."""
+        page = PluginsPage(self.registry, self)
+        page.show()
+        return page
+
+    def _estimate(self) -> None:
+        request, part = self.request(), self.part()
+        then = partial(self._show_estimate, summary.planes_of(request, part))
+        self.begin(work.estimate(part.load, request, self.registry), "estimate", then)
+
+    def _preview(self) -> None:
+        if not self.offered_region():
+            self._restore(*self.region_request(), "preview", None)
 
     def _run(self) -> None:
         request, part = self.request(), self.part()
@@ -148,88 +247,64 @@ class Deblur(QWidget):
         checkpoints.tidy(root)
         self._restore(request, part, "run", root)
 
-    def _restore(self, request: Request, part: layers.LayerSource, what: str, root: Path | None) -> None:
-        self._live = Live(self.viewer, part)
-        then = partial(self._show_result, request, part)
-        self._begin(work.restore(part.load, request, root), what, then)
+    def _restore(self, request: Request, part: layers.LayerSource, what: str, root: Any) -> None:
+        summary.chosen(request, part.image, self.registry)
+        then = partial(self._show_result, request, part, what, time.monotonic())
+        self.begin(work.restore(part.load, request, self.registry, root), what, then, Live(self.viewer, part))
 
-    def _try(self, start: Callable[[], None]) -> None:
-        if self.busy:
-            return
-        self.message.clear()
-        try:
-            start()
-        except UnblurError as error:
-            self.message.show_failure(Failure.of(error))
+    def _show_estimate(self, planes: int, found: tuple[Any, str]) -> None:
+        self.run_part.estimated.setText(summary.words_of_forecast(found[0], planes, found[1]))
 
-    def _begin(
-        self, job: Callable[[Worker], Any], what: str, then: Callable[[Any], None], stoppable: bool = True
-    ) -> None:
-        self._then = then
-        self.run_part.set_busy(True, stoppable)
-        self.worker = Worker(job, what).start()
-        self._timer.start()
+    def _show_result(self, request: Request, part: layers.LayerSource, what: str, began: float, result: Any) -> None:
+        added = results.show(self.viewer, result, part)
+        name = result.report.get("method") or "own pipeline"
+        self.remember(Run(f"{name}, {what}, {duration(time.monotonic() - began)}", request, part, result, added))
+        self._stopped = None if what != "run" or result.complete else (request, part.region)
 
-    def _look(self) -> None:
-        """What the worker has to say, and what it has left behind when it has ended."""
-        worker = self.worker
-        if worker is None:
-            self._timer.stop()
-            return
-        running = worker.running
-        self.run_part.show_progress(worker.progress)
-        if self._live is not None and worker.progress.preview is not None and worker.wish != "cancel":
-            self._live.show(worker.progress.preview)
-        if running:
-            return
-        self._timer.stop()
-        self.worker = None
-        if self._live is not None:
-            self._live.remove()
-            self._live = None
+    def _switch(self, run: Run) -> None:
+        before = run.part.origin() if run.part.origin is not None else None
+        results.switch(self.viewer, before, run.layers[0])
+
+    def _on_end(self) -> None:
         self.run_part.set_busy(False)
-        if worker.failure is not None:
-            self.message.show_failure(worker.failure)
-        elif not worker.dropped:
-            self._then(worker.result)
-        self._on_change()
+        self.follow()
 
-    def _show_estimate(self, forecast: Any) -> None:
-        self.run_part.estimated.setText(f"{forecast.seconds:.0f} s")
+    def _situation(self) -> tuple[layers.LayerSource | None, str]:
+        target = self.run_part.target
+        return self.image_part.source, "ZYX" if target is not None and target.planes == "volume" else "YX"
 
-    def _show_result(self, request: Request, part: layers.LayerSource, result: Any) -> None:
-        results.show(self.viewer, result, part)
-        self._stopped = None if result.complete else (request, part)
+    def follow(self, *_: Any) -> None:
+        """Everything that follows from the choices: what is offered, and the words that say what would run."""
+        if self._following or self.busy:
+            return
+        self._following = True
+        try:
+            self._follow()
+        finally:
+            self._following = False
 
-    def _on_stop(self) -> None:
-        if self.worker is not None:
-            self.worker.stop()
-            self.run_part.set_ending("stopping after this step …")
-
-    def _on_cancel(self) -> None:
-        if self.worker is not None:
-            self.worker.cancel()
-            self.run_part.set_ending("ending after this step …")
-
-    def _on_change(self, *_: Any) -> None:
+    def _follow(self) -> None:
         source = self.image_part.source
-        image = source.image if source is not None else None
-        known = self.blur_part.known
-        self.run_part.set_targets(targets(image, known), "")
-        if image is not None:
-            self.method_part.set_context(is_photograph(image, image.white_level), False, known, None)
-        self.run_part.set_ready(image is not None)
+        if source is None:
+            self.run_part.set_targets([], None)
+            self.run_part.say(self.image_part.problem, ready=False)
+            return
+        image, known = source.image, self.blur_part.known
+        self.run_part.set_targets(targets(image, known), image)
+        _, spatial = self._situation()
+        self.blur_part.set_shape([image.sizes[axis] for axis in spatial])
+        photograph = is_photograph(image, image.white_level)
+        self.method_part.set_context(photograph, spatial == "ZYX", known, self._kernel_size())
+        try:
+            request, part = self.request(), self.part()
+            said = summary.words_of(request, part, self.registry, self.method_part.automatic_reason)
+            self.run_part.say(said, ready=True, key=(request, part.region, id(self.image_part.layer)))
+            self.run_part.set_continues(self._stopped == (request, part.region))
+        except UnblurError as error:
+            self.run_part.say(str(error), ready=False)
 
-
-def _along(axes: str, target: Target) -> str:
-    """The axis of a series that a range of planes is chosen from: T, else Z."""
-    free = [axis for axis in "TZ" if axis in axes and axis not in target.fixed]
-    if target.planes == "volume":
-        free = [axis for axis in free if axis != "Z"]
-    return free[0] if free and target.planes != "auto" else ""
-
-
-def _abandon(state: dict[str, Any], *_: Any) -> None:
-    """The window is gone: nobody waits for the result."""
-    if (worker := state.get("worker")) is not None:
-        worker.cancel()
+    def _kernel_size(self) -> Any:
+        try:
+            return kernel_size(self.blur_part.size.text())
+        except ParameterError:
+            return None

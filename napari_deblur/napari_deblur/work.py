@@ -5,19 +5,25 @@ PyTorch is imported here and nowhere else in the widget, when the first piece of
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_deblur.request import Request
-from napari_deblur.worker import Dropped, Preview, Worker
+from napari_deblur.worker import Dropped, Failure, Preview, Worker
+from unblur.pipeline import Part
 
 if TYPE_CHECKING:
     from unblur.driver import CancelToken
     from unblur.forecast import Forecast
     from unblur.image import Image
     from unblur.jobs import Job, JobEvent
+    from unblur.registry import Registry
     from unblur.results import Result
 
 Load = Callable[[], "Image"]
@@ -32,29 +38,31 @@ LOOK_SHARE = 0.1
 """At most this part of the time goes into looks."""
 
 
-def estimate(load: Load, request: Request) -> Callable[[Worker], Forecast]:
-    """Work that measures time and memory."""
+def estimate(load: Load, request: Request, registry: Registry) -> Callable[[Worker], tuple[Forecast, str]]:
+    """Work that measures time and memory; it gives the name of the device too."""
 
-    def work(worker: Worker) -> Forecast:
+    def work(worker: Worker) -> tuple[Forecast, str]:
+        job = _job(worker, load, request, registry)
         worker.report(words="measuring time and memory")
-        job = _job(worker, load, request)
         forecast = job.estimate()
         _drop_if_asked(worker)
-        return forecast
+        return forecast, str(job.compute.device)
 
     return work
 
 
-def restore(load: Load, request: Request, checkpoints: Path | None = None) -> Callable[[Worker], Result]:
+def restore(
+    load: Load, request: Request, registry: Registry, checkpoints: Path | None = None
+) -> Callable[[Worker], Result]:
     """Work that restores an image. What an earlier run of the same left in the folder `checkpoints` is gone on with."""
 
     def work(worker: Worker) -> Result:
-        job = _job(worker, load, request)
+        job = _job(worker, load, request, registry)
         resume = False
         if checkpoints is not None:  # named by what the result follows from, so that none is taken for another's
             image, path = job.image, checkpoints / job.fingerprint[:32]
             resume = (path / "job.json").exists()
-            job = _job(worker, lambda: image, request, path)
+            job = _job(worker, lambda: image, request, registry, path)
         if not resume:
             worker.report(words="measuring time and memory")
             forecast = job.estimate()  # refuses beforehand what would not fit into memory
@@ -64,7 +72,9 @@ def restore(load: Load, request: Request, checkpoints: Path | None = None) -> Ca
     return work
 
 
-def compare(load: Load, requests: Sequence[tuple[str, Request]]) -> Callable[[Worker], list[tuple[str, Result]]]:
+def compare(
+    load: Load, requests: Sequence[tuple[str, Request]], registry: Registry
+) -> Callable[[Worker], list[tuple[str, Result]]]:
     """Work that restores the same image in several ways; those that fail are left out, unless all do."""
 
     def work(worker: Worker) -> list[tuple[str, Result]]:
@@ -74,7 +84,7 @@ def compare(load: Load, requests: Sequence[tuple[str, Request]]) -> Callable[[Wo
         for number, (name, request) in enumerate(requests):
             prefix = f"{name} ({number + 1} of {len(requests)})"
             try:
-                done.append((name, _run(worker, _job(worker, lambda: image, request), False, prefix)))
+                done.append((name, _run(worker, _job(worker, lambda: image, request, registry), False, prefix)))
             except Dropped:
                 raise
             except Exception as error:
@@ -89,6 +99,55 @@ def compare(load: Load, requests: Sequence[tuple[str, Request]]) -> Callable[[Wo
     return work
 
 
+@dataclass(frozen=True)
+class Item:
+    """One piece of a batch: its name, its pixels, and the file that the restored image goes into, if any."""
+
+    name: str
+    load: Load
+    path: Path | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of an item: its result, or why there is none."""
+
+    item: Item
+    result: Result | None
+    said: str
+
+
+def batch(items: Sequence[Item], request: Request, registry: Registry) -> Callable[[Worker], list[Done]]:
+    """Work that restores one item after the other; one that fails, or whose file is there already, is passed over."""
+
+    def work(worker: Worker) -> list[Done]:
+        done: list[Done] = []
+        for number, item in enumerate(items):
+            if worker.wish == "stop":
+                done.append(Done(item, None, "not run"))
+                continue
+            prefix = f"{item.name} ({number + 1} of {len(items)})"
+            try:
+                done.append(_batch_item(worker, item, request, registry, prefix))
+            except Dropped:
+                raise
+            except Exception as error:
+                done.append(Done(item, None, Failure.of(error).words))
+        return done
+
+    return work
+
+
+def _batch_item(worker: Worker, item: Item, request: Request, registry: Registry, prefix: str) -> Done:
+    if item.path is not None and item.path.exists():
+        return Done(item, None, f"{item.path.name} is there already: left alone")
+    result = _run(worker, _job(worker, item.load, request, registry), False, prefix)
+    if item.path is None:
+        return Done(item, result, "restored")
+    notes = result.save(item.path)
+    return Done(item, result, ", ".join([f"saved as {item.path.name}", *notes]))
+
+
 def _loaded(worker: Worker, load: Load) -> Image:
     worker.report(words="reading the image")
     image = load()
@@ -96,12 +155,13 @@ def _loaded(worker: Worker, load: Load) -> Image:
     return image
 
 
-def _job(worker: Worker, load: Load, request: Request, checkpoint: Path | None = None) -> Job:
+def _job(worker: Worker, load: Load, request: Request, registry: Registry, checkpoint: Path | None = None) -> Job:
     from unblur.driver import CancelToken
     from unblur.jobs import Job
 
     image = _loaded(worker, load)
-    job = Job(image, cancel=CancelToken(), checkpoint=checkpoint, **request.job_arguments())
+    arguments = request.job_arguments()
+    job = Job(image, cancel=CancelToken(), checkpoint=checkpoint, registry=registry, **arguments)
     _drop_if_asked(worker)
     return job
 
@@ -167,9 +227,40 @@ class _Looker:
         began = time.perf_counter()
         if began < self._next:
             return None
-        estimate = event.event.preview()
+        try:
+            estimate = event.event.preview()
+        except Exception:  # a look that fails ends no run; if the result cannot be drawn either, the job says so
+            self._next = math.inf
+            return None
         image = estimate.image[0].detach().float().cpu().numpy()
         kernel = estimate.kernel.detach().float().cpu().numpy()
         now = time.perf_counter()
         self._next = now + max(LOOK_SECONDS, (now - began) / LOOK_SHARE)
         return Preview(image, kernel, dict(event.index))
+
+
+def picture(
+    given: dict[str, Any], image: Image, spatial: str, registry: Registry
+) -> Callable[[Worker], tuple[np.ndarray, str]]:
+    """Work that makes a PSF ready, for a look at it: the kernel (*spatial), and what is remarkable about it.
+
+    `given` is what the blur's part of the dock gives; of `image`, only the facts are looked at.
+    """
+
+    def work(worker: Worker) -> tuple[np.ndarray, str]:
+        from unblur.planes import micrometres
+        from unblur.psfs import model_psf, take_psf
+
+        if given.get("psf") is not None:
+            psf = take_psf(given["psf"], image, None, bool(given.get("centre_psf")))
+            kernel, notes = psf.kernel[0], psf.notes
+        else:
+            settings = given["settings"]
+            values = {key.partition(".")[2]: value for key, value in settings.items() if "." in key}
+            part = Part(settings["kernel_prior"][0], values)
+            size = given["kernel_size"]
+            shape = size if isinstance(size, tuple) else (size,) * len(spatial)
+            kernel, notes = model_psf(part, shape, micrometres(image, spatial), registry), ()
+        return kernel, "\n".join([" × ".join(map(str, kernel.shape)) + " pixels", *notes])
+
+    return work

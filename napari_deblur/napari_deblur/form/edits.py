@@ -11,6 +11,7 @@ from magicgui import register_type
 from magicgui.widgets import CheckBox, ComboBox, LineEdit, create_widget
 from magicgui.widgets.bases import ValueWidget
 
+from napari_deblur.form.sections import drop_down
 from napari_deblur.form.texts import AUTO, text_of, value_of
 from unblur.errors import ParameterError
 from unblur.params import Field
@@ -77,6 +78,7 @@ class ChosenBox(ComboBox):
         values = (True, False) if field.hint is bool else field.choices
         choices = [(_named(value), value) for value in values]
         super().__init__(choices=choices, **{**kwargs, "nullable": field.optional})
+        drop_down(self.native)
 
 
 class SwitchedBox(CheckBox):

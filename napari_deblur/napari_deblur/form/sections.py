@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 LABEL_WIDTH = 72
 """Of the left column of every part of the dock, so that they stand in line."""
@@ -66,14 +75,24 @@ def column(*widgets: QWidget, indent: int = 0) -> QWidget:
 
 
 def row(*widgets: QWidget, stretch: int | None = None) -> QWidget:
-    """Widgets beside each other; the one with number `stretch` takes what is left."""
+    """Widgets beside each other; the one with number `stretch` takes what is left, and a gap where there is none."""
     holder = QWidget()
     layout = QHBoxLayout(holder)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(6)
     for number, widget in enumerate(widgets):
         layout.addWidget(widget, 1 if number == stretch else 0)
+    if stretch is None:
+        layout.addStretch(1)
     return holder
+
+
+def drop_down(box: QComboBox | None = None) -> QComboBox:
+    """A drop-down that gets narrow with its place, however long its entries are."""
+    box = QComboBox() if box is None else box
+    box.setMinimumContentsLength(6)
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    return box
 
 
 def labelled(owner: QWidget) -> QFormLayout:
@@ -99,5 +118,5 @@ def words(text: str = "", faint: bool = False) -> QLabel:
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
     if faint:
-        label.setStyleSheet("color: palette(mid);")
+        label.setStyleSheet("font-size: 11px;")
     return label

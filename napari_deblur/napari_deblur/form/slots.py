@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from psygnal import Signal
-from qtpy.QtWidgets import QComboBox, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QToolButton, QVBoxLayout, QWidget
 
 from napari_deblur.form.parameters import ParameterForm
-from napari_deblur.form.sections import row, words
+from napari_deblur.form.sections import drop_down, row, words
 from unblur.pipeline import Part
 from unblur.records import ROLES, Registered, Slot
 from unblur.registry import Registry
@@ -76,7 +76,7 @@ class SlotForm(QWidget):
 
     def _chooser(self, current: Registered | None, bases: Sequence[Registered]) -> QWidget:
         """The drop-down of bases, or of selectors."""
-        box = QComboBox()
+        box = drop_down()
         if current is None:
             box.addItem("last (returns the last iterate)", None)
         for one in bases:
@@ -86,8 +86,6 @@ class SlotForm(QWidget):
             box.setItemData(box.count() - 1, one.component.summary, 3)  # the tooltip's role
         box.setCurrentIndex(0 if current is None else box.findData(current.name))
         box.setToolTip(_tooltip(current) if current else "Chooses the iterate that is returned.")
-        box.setMinimumContentsLength(8)
-        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         box.activated.connect(lambda index: self._replace(current, box.itemData(index)))
         return box
 
@@ -118,13 +116,11 @@ class SlotForm(QWidget):
         missing = [one for one in self._of(*roles) if one.name not in there]
         if not missing:
             return None
-        box = QComboBox()
+        box = drop_down()
         box.addItem(f"add a {' or '.join(ROLE_NAMES.get(role, role) for role in roles)} …", None)
         for one in missing:
             box.addItem(f"{one.name} ({ROLE_NAMES.get(one.role, one.role)})", one.name)
             box.setItemData(box.count() - 1, one.component.summary, 3)
-        box.setMinimumContentsLength(8)
-        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         box.activated.connect(lambda index: self._append(box.itemData(index)))
         return box
 

@@ -19,7 +19,8 @@ def text_of(field: Field, value: Any) -> str:
         return ""
     if field.hint == Schedule and isinstance(value, tuple):
         first, *rest = value
-        return ", ".join([number(first[1]), *(f"from {number(start)}: {number(later)}" for start, later in rest)])
+        begin = number(first[1]) if rest else f"from 0: {number(first[1])}"
+        return ", ".join([begin, *(f"from {number(start)}: {number(later)}" for start, later in rest)])
     if isinstance(value, tuple):
         return ", ".join(number(item) if isinstance(item, int | float) else str(item) for item in value)
     return number(value) if isinstance(value, int | float) else str(value)
@@ -67,6 +68,4 @@ def _schedule(text: str) -> Any:
         match = re.fullmatch(r"\s*from\s+([^:]+):(.*)", part)
         start, value = (match[1], match[2]) if match else ("0", part)
         steps.append((_scalar(float, start.strip()), _scalar(float, value.strip())))
-    if len(steps) == 1 and steps[0][0] == 0:
-        return steps[0][1]
-    return tuple(steps)
+    return tuple(steps) if "from" in text else steps[0][1]

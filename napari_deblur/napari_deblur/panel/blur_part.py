@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QFileDialog,
     QFormLayout,
     QLabel,
@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_deblur import layers
 from napari_deblur.form.parameters import ParameterForm
-from napari_deblur.form.sections import label, labelled, row, words
+from napari_deblur.form.sections import drop_down, label, labelled, row, words
 from napari_deblur.panel.image_part import LayerBox
 from unblur.errors import ParameterError
 from unblur.psfs import psf_models
@@ -55,8 +55,9 @@ class BlurPart(QWidget):
     def __init__(self, viewer: ViewerModel, registry: Registry) -> None:
         super().__init__()
         self._models = psf_models(registry)
+        self._sizes: tuple[int, ...] = (MODEL_SIZE, MODEL_SIZE)
         self._model_form: ParameterForm | None = None
-        self.mode_box = QComboBox()
+        self.mode_box = drop_down()
         for mode, name in MODES.items():
             self.mode_box.addItem(name, mode)
         self.layer_box = LayerBox(viewer)
@@ -66,7 +67,7 @@ class BlurPart(QWidget):
         browse.clicked.connect(self._on_browse)
         self.centre = QCheckBox("centre it")
         self.centre.setToolTip("Move the PSF's centroid to its origin; without this the result may be shifted.")
-        self.model_box = QComboBox()
+        self.model_box = drop_down()
         for one in self._models.values():
             self.model_box.addItem(one.name, one.name)
             self.model_box.setItemData(self.model_box.count() - 1, one.component.summary, 3)
@@ -116,6 +117,10 @@ class BlurPart(QWidget):
     def model(self) -> ParameterForm | None:
         return self._model_form if self.mode == MODEL else None
 
+    def set_shape(self, shape: Sequence[int]) -> None:
+        """The spatial shape of what is run, which bounds a model's kernel where the user gives no size."""
+        self._sizes = tuple(min(MODEL_SIZE, size | 1) for size in shape)
+
     def arguments(self) -> dict[str, Any]:
         """`psf`, `psf_name`, `centre_psf`, `kernel_size` of a request, and `settings` that put a model in.
 
@@ -139,7 +144,7 @@ class BlurPart(QWidget):
                 raise ParameterError(problems[0])
             part = self._model_form.part()
             values = {f"kernel_prior.{name}": value for name, value in part.params.items()}
-            return {"settings": {"kernel_prior": [part.name], **values}, "kernel_size": size or MODEL_SIZE}
+            return {"settings": {"kernel_prior": [part.name], **values}, "kernel_size": size or self._sizes}
         return {"kernel_size": size}
 
     def show_picture(self, kernel: np.ndarray | None, said: str = "") -> None:

@@ -10,7 +10,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QLineEdit, QWidget
 
 from napari_deblur import layers
-from napari_deblur.form.sections import label, labelled, row, words
+from napari_deblur.form.sections import drop_down, label, labelled, row, words
 from unblur.errors import UnblurError
 from unblur.image import sizes_by_axis
 
@@ -40,8 +40,7 @@ class LayerBox(ComboBox):
         viewer.layers.events.reordered.connect(self.reset_choices)
         for layer in viewer.layers:
             layer.events.name.connect(self.reset_choices)
-        self.native.setMinimumContentsLength(8)
-        self.native.setSizeAdjustPolicy(self.native.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        drop_down(self.native)
 
     def _follow(self, event: Any) -> None:
         event.value.events.name.connect(self.reset_choices)

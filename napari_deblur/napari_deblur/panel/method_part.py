@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 from psygnal import Signal
-from qtpy.QtWidgets import QComboBox, QLineEdit, QWidget
+from qtpy.QtWidgets import QLineEdit, QWidget
 
 from napari_deblur.form.pipelines import PipelineForm
-from napari_deblur.form.sections import Section, label, labelled, row, words
+from napari_deblur.form.sections import Section, drop_down, label, labelled, row, words
 from unblur.choice import PRESETS, choose_method
 from unblur.errors import ParameterError
 from unblur.pipeline import Pipeline
@@ -32,10 +32,8 @@ class MethodPart(QWidget):
         self._blur_known = False
         self._automatic = ("practical-bid", "")
         self._own: tuple[str, Pipeline] | None = None
-        self.method_box = QComboBox()
-        self.method_box.setMinimumContentsLength(8)
-        self.method_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.preset_box = QComboBox()
+        self.method_box = drop_down()
+        self.preset_box = drop_down()
         self.limit = QLineEdit()
         self.limit.setPlaceholderText("no limit")
         self.limit.setFixedWidth(80)
@@ -113,6 +111,10 @@ class MethodPart(QWidget):
         settings = self.form.settings() if self._loaded is not None else {}
         return {**chosen, "preset": self.preset, "settings": settings, "max_seconds": seconds(self.limit.text())}
 
+    def fitting(self) -> dict[str, str]:
+        """What each method is good for that fits what is known of the blur."""
+        return {name: method.good_for for name, method in self._registry.methods().items() if self._fits(method)}
+
     def _fill(self, wanted: str | None = None) -> None:
         """The methods for what is known of the blur; the current one stays if it is among them."""
         wanted = self.method_box.currentData() if wanted is None else wanted
@@ -130,7 +132,7 @@ class MethodPart(QWidget):
         self._on_method()
 
     def _fits(self, method: Method) -> bool:
-        return method.needs_psf if self._blur_known else method.blind
+        return not method.blind if self._blur_known else not method.needs_psf
 
     def _on_method(self, *_: Any) -> None:
         name = self.method

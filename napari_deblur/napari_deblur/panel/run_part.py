@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from psygnal import Signal
-from qtpy.QtWidgets import QComboBox, QLineEdit, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLineEdit, QMenu, QProgressBar, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from napari_deblur.form.sections import row, words
+from napari_deblur.form.sections import drop_down, row, words
 from napari_deblur.panel.curve import Curve
 from napari_deblur.worker import Progress
 from unblur.cli.text import duration
@@ -65,14 +66,17 @@ class RunPart(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._targets: Sequence[Target] = ()
-        self._range_of = ""
+        self._image: Image | None = None
+        self._key: Any = None
         self.summary = words()
         self.estimated = words(faint=True)
         self._estimate = QPushButton("Estimate")
         self._estimate.setToolTip("Measure time and memory with a few steps that are thrown away")
-        self._target = QComboBox()
-        self._target.setMinimumContentsLength(8)
-        self._target.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.more = QToolButton()
+        self.more.setText("More")
+        self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
+        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self._target = drop_down()
         self.range = QLineEdit()
         self.range.setPlaceholderText("all")
         self.range.setFixedWidth(70)
@@ -101,7 +105,7 @@ class RunPart(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self.summary)
-        layout.addWidget(row(self.estimated, self._estimate, stretch=0))
+        layout.addWidget(row(self.estimated, self._estimate, self.more, stretch=0))
         layout.addWidget(row(self._preview, self._run, self._target, stretch=2))
         layout.addWidget(self._range_row)
         layout.addWidget(self._busy)
@@ -116,7 +120,7 @@ class RunPart(QWidget):
         self._target.currentIndexChanged.connect(self._on_target)
         self.range.editingFinished.connect(self.changed.emit)
         self.set_busy(False)
-        self.set_targets([], "")
+        self.set_targets([], None)
 
     @property
     def target(self) -> Target | None:
@@ -128,9 +132,9 @@ class RunPart(QWidget):
         place = next(n for n, target in enumerate(self._targets) if target.name.startswith(start))
         self._target.setCurrentIndex(place)
 
-    def set_targets(self, found: Sequence[Target], range_of: str) -> None:
-        """Offer other targets; `range_of` says which planes a series has, such as ``T 0-6``."""
-        self._range_of = range_of
+    def set_targets(self, found: Sequence[Target], image: Image | None) -> None:
+        """Offer other targets; the image says which planes a series has."""
+        self._image = image
         if list(found) != list(self._targets):
             kept = self.target
             self._targets = list(found)
@@ -140,20 +144,27 @@ class RunPart(QWidget):
             self._target.setCurrentIndex(self._targets.index(kept) if kept in self._targets else 0)
             self._target.blockSignals(False)
         self._target.setEnabled(len(self._targets) > 1)
-        self._target.setVisible(bool(self._targets))
         self._show_range()
 
-    def set_ready(self, ready: bool) -> None:
-        """Whether there is something that could run."""
+    def say(self, said: str, ready: bool, key: Any = None) -> None:
+        """What would run, or why it cannot; an estimate is forgotten when `key`, what it was made for, is another."""
+        self.summary.setText(said)
         for button in (self._estimate, self._preview, self._run):
             button.setEnabled(ready)
+        if key != self._key:
+            self._key = key
+            self.estimated.setText("")
+
+    def hint(self, said: str) -> None:
+        """What to do next, until something changes."""
+        self.summary.setText(said)
 
     def set_busy(self, busy: bool, stoppable: bool = True) -> None:
         """Whether a piece of work is being done; and whether it has a best so far that could be kept."""
         self._busy.setVisible(busy)
-        for button in (self._estimate, self._preview, self._run, self._target):
+        for button in (self._estimate, self.more, self._preview, self._run, self._target):
             button.setVisible(not busy)
-        self._range_row.setVisible(not busy and bool(self._range_of) and self._series())
+        self._show_range()
         self._stop.setVisible(stoppable)
         self.curve.setVisible(stoppable)
         for button in (self._stop, self._cancel):
@@ -162,6 +173,16 @@ class RunPart(QWidget):
             self.bar.setRange(0, 0)
             self.said.setText("")
             self.curve.show_values([])
+
+    def set_menu(self, actions: Mapping[str, Callable[[], Any] | None]) -> None:
+        """What the button More offers; None is a line between entries."""
+        menu = QMenu(self.more)
+        for name, action in actions.items():
+            if action is None:
+                menu.addSeparator()
+            else:
+                menu.addAction(name).triggered.connect(lambda _=False, action=action: action())
+        self.more.setMenu(menu)
 
     def set_continues(self, continues: bool) -> None:
         """Whether Run would go on with a run that was stopped."""
@@ -184,13 +205,21 @@ class RunPart(QWidget):
             self.said.setText(f"{progress.words}{left}")
         self.curve.show_values(progress.misfits)
 
-    def _series(self) -> bool:
-        return self.target is not None and self.target.series
-
     def _show_range(self) -> None:
-        self._range_said.setText(f"of {self._range_of}")
-        self._range_row.setVisible(bool(self._range_of) and self._series() and not self._busy.isVisible())
+        """The line for the planes of a series, where one is chosen and nothing runs."""
+        along = along_of(self._image.axes, self.target) if self._image is not None and self.target is not None else ""
+        if self._image is not None and along:
+            self._range_said.setText(f"of {along} 0–{self._image.sizes[along] - 1}, such as 0-2")
+        self._range_row.setVisible(bool(along) and not self._busy.isVisibleTo(self))
 
     def _on_target(self, *_: Any) -> None:
         self._show_range()
         self.changed.emit()
+
+
+def along_of(axes: str, target: Target) -> str:
+    """The axis of a series that a range of planes is chosen from: T, else Z; nothing where there is no series."""
+    free = [axis for axis in "TZ" if axis in axes and axis not in target.fixed]
+    if target.planes == "volume":
+        free = [axis for axis in free if axis != "Z"]
+    return free[0] if free and target.series else ""

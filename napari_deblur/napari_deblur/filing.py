@@ -1,0 +1,93 @@
+"""What leaves the dock and what comes in: results and pipelines, as files and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QFileDialog
+
+from napari_deblur import copying, saving, summary
+from napari_deblur.layers import LayerSource
+from napari_deblur.pages.report_page import ReportPage
+from napari_deblur.panel.runs_part import Run
+from napari_deblur.request import Request
+
+if TYPE_CHECKING:
+    from napari_deblur.widget import Deblur
+
+
+class Filing:
+    """The entries of the menus that have to do with files. What goes wrong is said in the dock."""
+
+    def __init__(self, dock: Deblur) -> None:
+        self._dock = dock
+
+    def save_run(self, run: Run, path: str | Path) -> None:
+        """Write the restored image with its report, its kernel and its uncertainty."""
+
+        def write() -> None:
+            written, notes = saving.save(run.result, path)
+            self._dock.run_part.hint("\n".join([f"Saved {', '.join(one.name for one in written)}.", *notes]))
+
+        self._dock.attempt(write)
+
+    def save_pipeline(self, path: str | Path, request: Request, part: LayerSource) -> None:
+        """Write what a request runs as a file that the command line, Python and this dock read."""
+
+        def write() -> None:
+            pipeline = summary.chosen(request, part.image, self._dock.registry).pipeline
+            self._dock.run_part.hint(f"Saved {saving.save_pipeline(pipeline, path).name}.")
+
+        self._dock.attempt(write)
+
+    def load_pipeline(self, path: str | Path) -> None:
+        """Offer a pipeline of one's own, and choose it."""
+
+        def read() -> None:
+            pipeline = saving.load_pipeline(path, self._dock.registry)
+            self._dock.method_part.set_pipeline(Path(path).stem, pipeline)
+
+        self._dock.attempt(read)
+
+    def copy_command(self, run: Run) -> None:
+        """Put the command that repeats a run on the clipboard."""
+        self._dock.attempt(lambda: self._copy(copying.command_line(run.part, run.request, run.result), "command"))
+
+    def copy_python(self, run: Run) -> None:
+        """Put the script that repeats a run on the clipboard."""
+        self._dock.attempt(lambda: self._copy(copying.python(run.part, run.request, run.result), "script"))
+
+    def _copy(self, text: str, what: str) -> None:
+        QGuiApplication.clipboard().setText(text)
+        self._dock.run_part.hint(f"The {what} that repeats this run is on the clipboard.")
+
+    def ask_save_run(self, run: Run) -> None:
+        suggested = str(saving.suggested_path(run.part))
+        name, _ = QFileDialog.getSaveFileName(self._dock, "Save", suggested, "TIFF (*.tif *.tiff)")
+        if name:
+            self.save_run(run, name)
+
+    def ask_save_run_pipeline(self, run: Run) -> None:
+        self._ask_pipeline(lambda: (run.request, run.part))
+
+    def ask_save_pipeline(self) -> None:
+        self._ask_pipeline(lambda: (self._dock.request(), self._dock.part()))
+
+    def ask_load_pipeline(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self._dock, "Load pipeline", "", "Pipelines (*.toml)")
+        if name:
+            self.load_pipeline(name)
+
+    def show_report(self, run: Run) -> ReportPage:
+        """What was done and found in a run."""
+        page = ReportPage(run.title, run.result.report, self._dock)
+        page.show()
+        return page
+
+    def _ask_pipeline(self, what: Callable[[], tuple[Request, LayerSource]]) -> None:
+        name, _ = QFileDialog.getSaveFileName(self._dock, "Save pipeline", "pipeline.toml", "Pipelines (*.toml)")
+        if name:
+            self._dock.attempt(lambda: self.save_pipeline(name, *what()))

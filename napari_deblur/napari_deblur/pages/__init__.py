@@ -1,0 +1,1 @@
+"""Windows beside the dock, none of them modal: plugins, comparison, batch."""

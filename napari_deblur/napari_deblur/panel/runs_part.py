@@ -1,0 +1,75 @@
+"""The runs of this session: a switch between before and after, and what can be done with each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QMenu, QToolButton, QVBoxLayout, QWidget
+
+from napari_deblur.form.sections import row, words
+from napari_deblur.layers import LayerSource
+from napari_deblur.request import Request
+
+if TYPE_CHECKING:
+    from napari.layers import Image as ImageLayer
+
+    from unblur.results import Result
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run that has ended with a result.
+
+    Attributes:
+        title: for people.
+        part: what was restored; `request`: how.
+        layers: what the viewer was given, the restored image first.
+    """
+
+    title: str
+    request: Request
+    part: LayerSource
+    result: Result
+    layers: Sequence[ImageLayer] = field(default_factory=list)
+
+
+Action = Callable[[Run], Any]
+
+
+class RunsPart(QWidget):
+    """A row for each run, the latest first.
+
+    Args:
+        switch: what the button for before and after does.
+        actions: the entries of each run's menu.
+    """
+
+    def __init__(self, switch: Action, actions: Mapping[str, Action]) -> None:
+        super().__init__()
+        self._switch, self._actions = switch, actions
+        self.runs: list[Run] = []
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(12, 0, 0, 0)
+        self._layout.setSpacing(2)
+
+    def add(self, run: Run) -> None:
+        self.runs.insert(0, run)
+        before_after = QToolButton()
+        before_after.setText("⇄")
+        before_after.setToolTip("Switch between before and after")
+        before_after.clicked.connect(lambda: self._switch(run))
+        said = words(("" if run.result.complete else "stopped or incomplete · ") + run.title)
+        warnings = run.result.report.get("warnings", ())
+        said.setToolTip("\n".join(warnings) or str(run.result.report.get("status", "")))
+        menu = QMenu(self)
+        for name, action in self._actions.items():
+            menu.addAction(name).triggered.connect(lambda _=False, action=action: action(run))
+        more = QToolButton()
+        more.setText("…")
+        more.setToolTip("Save, copy, report")
+        more.setMenu(menu)
+        more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
+        self._layout.insertWidget(0, row(before_after, said, more, stretch=1))

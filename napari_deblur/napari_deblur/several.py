@@ -1,0 +1,109 @@
+"""Several runs at a press: methods side by side on one region, and a batch of layers and files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_deblur import layers, regions, results, summary, work
+from napari_deblur.live import Live
+from napari_deblur.pages.batch_page import BatchPage
+from napari_deblur.pages.compare_page import ComparePage
+from napari_deblur.panel.image_part import image_layers
+from napari_deblur.panel.runs_part import Run
+from napari_deblur.request import Request
+from napari_deblur.worker import Failure
+from unblur.io import read
+
+if TYPE_CHECKING:
+    from napari.layers import Image as ImageLayer
+
+    from napari_deblur.widget import Deblur
+
+
+class Several:
+    """Asks what is to be run, runs it, and brings what comes of it into the viewer."""
+
+    def __init__(self, dock: Deblur) -> None:
+        self._dock = dock
+
+    def ask_compare(self) -> ComparePage | None:
+        """Choose methods that run on the rectangle, side by side; without a rectangle, offer one."""
+        dock = self._dock
+        if dock.image_part.source is None or dock.busy or dock.offered_region():
+            return None
+        fitting = dock.method_part.fitting()
+        page = ComparePage(fitting, [dock.method_part.method or "", *list(fitting)[:2]], dock)
+        page.chosen.connect(lambda names: dock.attempt(partial(self.compare, names)))
+        page.show()
+        return page
+
+    def compare(self, names: Sequence[str]) -> None:
+        """Run methods on the rectangle.
+
+        Raises:
+            UnblurError: one of them cannot run.
+        """
+        dock = self._dock
+        request, part = dock.region_request()
+        blur = dock.blur_part.arguments().get("settings", {})
+        requests = [(name, dataclasses.replace(request, method=name, pipeline=None, settings=blur)) for name in names]
+        for _, one in requests:
+            summary.chosen(one, part.image, dock.registry)
+        then = partial(self._show_compared, dock.image_part.source, part)
+        dock.begin(work.compare(part.load, requests, dock.registry), "comparison", then, Live(dock.viewer, part))
+
+    def _show_compared(
+        self, source: layers.LayerSource, part: layers.LayerSource, found: list[tuple[str, Any]]
+    ) -> None:
+        """The region as it was and as each method restored it, in a row to the right of the image."""
+        viewer = self._dock.viewer
+        observed = {**part.geometry, **part.display, "name": f"{part.name} [observed]", "rgb": part.image.is_rgb}
+        row = [(found[0][1].source.data, observed)] if found else []
+        for name, result in found:
+            data, attributes, _ = results.layers(result, part, f"{part.name} [{name}]")[0]
+            row.append((data, attributes))
+        for place, (data, attributes) in enumerate(row):
+            viewer.add_image(data, **{**attributes, "translate": regions.beside(source, part, place)})
+        viewer.reset_view()
+
+    def ask_batch(self) -> BatchPage:
+        """Choose layers and files that are restored one after the other."""
+        dock = self._dock
+        page = BatchPage(image_layers(dock.viewer), dock)
+        page.chosen.connect(lambda *chosen: dock.attempt(partial(self.batch, *chosen)))
+        page.show()
+        return page
+
+    def batch(self, chosen: Sequence[ImageLayer], files: Sequence[Path], folder: Path | None) -> None:
+        """Restore layers and files with what the dock says; files, and layers where there is a folder, into files.
+
+        Raises:
+            UnblurError: what the dock says cannot be used.
+        """
+        dock = self._dock
+        request = dock.request()
+        sources = [layers.read(layer) for layer in chosen]
+        items = [
+            work.Item(one.name, one.load, None if folder is None else folder / f"{one.name}.ome.tif") for one in sources
+        ]
+        for path in files:
+            assert folder is not None
+            items.append(work.Item(path.name, partial(read, path), folder / f"{path.name.partition('.')[0]}.ome.tif"))
+        of = {id(item): source for item, source in zip(items, sources, strict=False)}
+        dock.begin(work.batch(items, request, dock.registry), "batch", partial(self._show_batch, request, of))
+
+    def _show_batch(self, request: Request, of: dict[int, layers.LayerSource], done: list[work.Done]) -> None:
+        dock = self._dock
+        for one in done:
+            source = of.get(id(one.item))
+            if one.result is not None and source is not None:
+                added = results.show(dock.viewer, one.result, source)
+                dock.remember(Run(f"{one.item.name}, batch", request, source, one.result, added))
+        failed = [one for one in done if one.result is None]
+        if failed:
+            said = "\n".join(f"{one.item.name}: {one.said}" for one in failed)
+            dock.message.show_failure(Failure(f"{len(failed)} of {len(done)} were not restored.", said))

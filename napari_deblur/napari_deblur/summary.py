@@ -1,0 +1,118 @@
+"""What would run, in words; or why it cannot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from napari_deblur.layers import LayerSource
+from napari_deblur.request import Request
+from unblur.choice import Choice, compose
+from unblur.cli.text import duration
+from unblur.composition import resolve
+from unblur.image import Image
+from unblur.pipeline import Pipeline
+from unblur.psfs import psf_models
+from unblur.registry import Registry
+
+if TYPE_CHECKING:
+    from unblur.forecast import Forecast
+
+
+def chosen(request: Request, image: Image, registry: Registry) -> Choice:
+    """The pipeline that a request makes, checked; without looking at a pixel.
+
+    Raises:
+        UnblurError: it cannot run.
+    """
+    return compose(
+        image=image,
+        white_level=image.white_level,
+        volume=request.planes == "volume",
+        psf=request.psf is not None,
+        method=request.method,
+        pipeline=request.pipeline,
+        preset=request.preset,
+        settings=request.settings,
+        kernel_size=request.kernel_size,
+        max_seconds=request.max_seconds,
+        offset=None,
+        gain=None,
+        registry=registry,
+    )
+
+
+def words_of(request: Request, part: LayerSource, registry: Registry, reason: str = "") -> str:
+    """Two or three sentences.
+
+    Raises:
+        UnblurError: it cannot run.
+    """
+    choice = chosen(request, part.image, registry)
+    name = choice.method or "own pipeline"
+    model = registry.component("kernel_prior", choice.pipeline.slots["kernel_prior"][0].name).name in psf_models(
+        registry
+    )
+    others = [address for address in request.settings if not (model and address.startswith("kernel_prior"))]
+    changed = " (changed)" if others else ""
+    sentences = [f"{name}{changed} on {_what(part, request)}."]
+    if reason:
+        sentences.append(f"Chosen because {reason}.")
+    sentences.append(f"{_steps(choice.pipeline)}; {_kernel(request, choice.pipeline, part, registry)}.")
+    if request.max_seconds is not None:
+        sentences.append(f"At most {duration(request.max_seconds)}: fewer steps where these take longer.")
+    return " ".join(sentences)
+
+
+def words_of_forecast(forecast: Forecast, planes: int, device: str) -> str:
+    """``≈ 2 min 5 s for 3 planes on cpu, 1.1 GB of memory``."""
+    from unblur.compute import human_bytes
+
+    many = f" for {planes} planes" if planes > 1 else ""
+    return f"≈ {duration(forecast.seconds)}{many} on {device}, {human_bytes(forecast.memory)} of memory"
+
+
+def planes_of(request: Request, part: LayerSource) -> int:
+    """How many planes or volumes a request restores."""
+    outer = "TC" if request.planes == "volume" else "TCZ"
+    return math.prod(size for axis, size in part.image.sizes.items() if axis in outer)
+
+
+def _what(part: LayerSource, request: Request) -> str:
+    sizes = part.image.sizes
+    spatial = "ZYX" if request.planes == "volume" else "YX"
+    shape = " × ".join(str(sizes[axis]) for axis in spatial if axis in sizes)
+    count = planes_of(request, part)
+    many = f"{count} {'volumes' if request.planes == 'volume' else 'planes'} of " if count > 1 else ""
+    places = [
+        f"{axis} {start}" if stop == start + 1 else f"{axis} {start}–{stop - 1}"
+        for axis, (start, stop) in part.region.items()
+    ]
+    where = f" ({', '.join(places)})" if places else ""
+    colour = ", in colour" if part.image.is_rgb else ""
+    return f"{part.name}{where}: {many}{shape} pixels{colour}"
+
+
+def _steps(pipeline: Pipeline) -> str:
+    steps = [stage.steps for segment in pipeline.segments() for stage in segment.stages]
+    return f"{' + '.join(map(str, steps))} steps" if sum(steps) > 1 else "1 step"
+
+
+def _kernel(request: Request, pipeline: Pipeline, part: LayerSource, registry: Registry) -> str:
+    prior = resolve(pipeline, registry).base("kernel_prior")
+    if request.psf is not None and "learns" not in prior.registered.component.provides:
+        return f"with the PSF {request.psf_name}"
+    if "fixed" in prior.registered.component.provides:
+        return f"with the PSF model {prior.name}"
+    shared = ", one for all of them, from the middle plane" if request.planes == "shared-kernel" else ""
+    size = _size(request.kernel_size, pipeline, part.image)
+    return f"the kernel is estimated{shared}, at most {size} pixels large"
+
+
+def _size(wanted: Any, pipeline: Pipeline, image: Image) -> str:
+    base = pipeline.slots["forward_model"][0].params.get("kernel_size")
+    sizes: Sequence[int] | int | None = wanted or base
+    if sizes is None:
+        return " × ".join(str(math.ceil(image.sizes[axis] / 2) | 1) for axis in "YX") + " (half the image)"
+    return " × ".join(map(str, sizes)) if isinstance(sizes, Sequence) else str(sizes)

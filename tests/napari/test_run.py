@@ -1,0 +1,247 @@
+"""Runs in a real viewer: what goes right, what goes wrong, and that a second run succeeds whatever happened."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_deblur.widget import Deblur
+from tests.napari import faults
+from tests.napari.conftest import settle, wait_for
+
+REGISTRY = faults.registry()
+
+
+def picture(*shape: int) -> np.ndarray:
+    """Smooth blobs, so that a kernel can be found."""
+    grid = np.indices(shape[-2:]).sum(0)
+    plane = 0.5 + 0.4 * np.sin(grid / 3) * np.cos(np.arange(shape[-1]) / 4)
+    noise = np.random.default_rng(0).normal(0, 0.01, shape)
+    return (plane + noise).astype(np.float32)
+
+
+@pytest.fixture
+def dock(viewer: Any) -> Deblur:
+    viewer.add_image(picture(40, 44), name="cells", scale=(0.1, 0.1), units=("µm", "µm"))
+    made = Deblur(viewer, registry=REGISTRY)
+    viewer.window.add_dock_widget(made, name="Deblur")
+    made.blur_part.size.setText("5")
+    return made
+
+
+def run(dock: Deblur, method: str = "blind-richardson-lucy") -> None:
+    """From the click to the end."""
+    dock.method_part.set_method(method)
+    dock.start_run()
+    wait_for(lambda: not dock.busy)
+
+
+def runs_again(dock: Deblur) -> None:
+    """A run that succeeds, with the button back and nothing said."""
+    before = len(dock.viewer.layers)
+    run(dock)
+    assert not dock.message.isVisibleTo(dock)
+    assert len(dock.viewer.layers) == before + 2
+    assert dock.run_part._run.isVisibleTo(dock)
+
+
+def test_a_run_adds_image_and_kernel_where_the_image_lies(dock: Deblur) -> None:
+    run(dock)
+    source, restored, kernel = dock.viewer.layers
+    assert restored.data.shape == source.data.shape
+    assert list(restored.scale) == list(source.scale) == list(kernel.scale)
+    assert restored.units == source.units == kernel.units
+    assert restored.metadata["unblur"]["report"]["status"] == "done"
+    assert dock.runs_part.runs[0].result.complete
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("torch", "a component failed while running: RuntimeError"),
+        ("memory", "the memory did not suffice"),
+        ("nan", "misfit is nan"),
+        ("exit", "SystemExit"),
+        ("bug", "a bug of the plugin's"),
+        ("late", "torch fails when the result is drawn"),
+    ],
+)
+def test_a_failure_is_said_once_in_words_and_the_next_run_succeeds(dock: Deblur, kind: str, said: str) -> None:
+    run(dock, f"fault-{kind}")
+    assert said in dock.message.text.text()
+    assert "Traceback" in dock.message.details.toPlainText()
+    assert dock.message.isVisibleTo(dock)
+    assert not dock.message.details.isVisibleTo(dock)
+    assert [layer.name for layer in dock.viewer.layers] == ["cells"]
+    runs_again(dock)
+
+
+def started(dock: Deblur, ready: Callable[[], Any] = lambda: True) -> None:
+    """A run that goes on until it is stopped, in its third step or later."""
+    dock.method_part.set_method("fault-slow")
+    dock.start_run()
+    wait_for(lambda: len(dock.worker.progress.misfits) > 2 and ready())
+
+
+def test_stop_keeps_the_best_so_far_and_run_goes_on_from_there(dock: Deblur) -> None:
+    started(dock)
+    dock.stop()
+    wait_for(lambda: not dock.busy)
+    [ended] = dock.runs_part.runs
+    assert not ended.result.complete
+    steps = ended.result.report["planes"][0]["executed"][0]
+    assert len(dock.viewer.layers) == 3
+    assert dock.run_part._run.text() == "Continue"
+    dock.start_run()
+    wait_for(lambda: len(dock.worker.progress.misfits) > 2)
+    dock.stop()
+    wait_for(lambda: not dock.busy)
+    row = dock.runs_part.runs[0].result.report["planes"][0]
+    assert row["executed"][0] > steps + 2
+
+
+def test_cancel_drops_everything(dock: Deblur) -> None:
+    started(dock)
+    dock.cancel()
+    wait_for(lambda: not dock.busy)
+    assert [layer.name for layer in dock.viewer.layers] == ["cells"]
+    assert not dock.runs_part.runs
+    assert dock.run_part._run.text() == "Run"
+    runs_again(dock)
+
+
+def test_live_preview_shows_the_estimate_and_leaves_with_the_run(dock: Deblur) -> None:
+    started(dock, lambda: "cells: running" in dock.viewer.layers)
+    live = dock.viewer.layers["cells: running"]
+    assert live.data.shape == (40, 44)
+    assert list(live.scale) == [0.1, 0.1]
+    assert live not in [dock.image_part.layer_box.value, *dock.image_part.layer_box.choices]
+    dock.cancel()
+    wait_for(lambda: not dock.busy)
+    assert "cells: running" not in dock.viewer.layers
+
+
+def test_layers_that_are_deleted_or_changed_while_it_runs_do_no_harm(dock: Deblur) -> None:
+    started(dock, lambda: "cells: running" in dock.viewer.layers)
+    dock.viewer.layers.remove("cells: running")
+    dock.viewer.layers["cells"].data[:] = np.nan
+    dock.viewer.layers.remove("cells")
+    wait_for(lambda: len(dock.worker.progress.misfits) > 10)
+    dock.stop()
+    wait_for(lambda: not dock.busy)
+    assert not dock.message.isVisibleTo(dock)
+    restored = dock.runs_part.runs[0].layers[0]
+    assert np.isfinite(restored.data).all()
+    assert list(restored.scale) == [0.1, 0.1]
+    dock.viewer.add_image(picture(40, 44), name="others")
+    dock.image_part.layer_box.value = dock.viewer.layers["others"]
+    runs_again(dock)
+
+
+def test_closing_the_viewer_while_it_runs_ends_the_thread(dock: Deblur) -> None:
+    started(dock)
+    worker = dock.worker
+    dock.viewer.close()
+    del dock
+    wait_for(lambda: not worker.running)
+    assert worker.failure is None
+
+
+def test_nan_in_the_image_is_refused_in_words(dock: Deblur) -> None:
+    dock.viewer.layers["cells"].data[3, 4] = np.nan
+    run(dock)
+    assert "1 pixels are NaN or Inf, the first at Y=3, X=4" in dock.message.text.text()
+    dock.viewer.layers["cells"].data[3, 4] = 0.5
+    runs_again(dock)
+
+
+def test_too_little_memory_is_refused_before_the_run(dock: Deblur, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unblur.compute import Compute
+
+    monkeypatch.setattr(Compute, "free_memory", lambda self: 10_000)
+    run(dock)
+    assert "of memory" in dock.message.text.text()
+    monkeypatch.undo()
+    from napari_deblur import checkpoints
+
+    assert checkpoints.folder().exists()
+
+
+def test_the_window_answers_while_it_runs(dock: Deblur) -> None:
+    started(dock)
+    from qtpy.QtCore import QTimer
+
+    ticks: list[float] = []
+    timer = QTimer()
+    timer.setInterval(20)
+    timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
+    timer.start()
+    steps = len(dock.worker.progress.misfits)
+    wait_for(lambda: len(ticks) > 20)
+    timer.stop()
+    assert len(dock.worker.progress.misfits) > steps
+    dock.cancel()
+    wait_for(lambda: not dock.busy)
+
+
+def test_preview_on_a_region_asks_for_one_and_lies_in_it(dock: Deblur) -> None:
+    dock.start_preview()
+    assert not dock.busy
+    shapes = dock.viewer.layers["region to preview"]
+    shapes.data = [np.array([[0.5, 1.0], [0.5, 3.0], [2.5, 3.0], [2.5, 1.0]])]
+    dock.method_part.set_method("blind-richardson-lucy")
+    dock.start_preview()
+    wait_for(lambda: not dock.busy)
+    restored = dock.runs_part.runs[0].layers[0]
+    assert restored.data.shape == (20, 20)
+    np.testing.assert_allclose(restored.translate, [0.5, 1.0], atol=0.051)
+
+
+def test_methods_side_by_side(dock: Deblur) -> None:
+    dock.blur_part.size.setText("")
+    dock.blur_part.set_mode("model")
+    assert dock.several.ask_compare() is None
+    page = dock.several.ask_compare()
+    for number in range(page.list.count()):
+        item = page.list.item(number)
+        wanted = item.text() in ("wiener", "richardson-lucy")
+        item.setCheckState(type(item.checkState()).Checked if wanted else type(item.checkState()).Unchecked)
+    page.button.click()
+    wait_for(lambda: not dock.busy)
+    assert dock.message.text.text() == ""
+    names = [layer.name for layer in dock.viewer.layers][2:]
+    assert names == ["cells [observed]", "cells [richardson-lucy]", "cells [wiener]"]
+    right = [layer.extent.world[0][-1] for layer in dock.viewer.layers if layer.name in names]
+    assert sorted(right) == right
+    assert right[0] > dock.viewer.layers["cells"].extent.world[1][-1]
+
+
+def test_batch_restores_layers_and_files(dock: Deblur, tmp_path: Any) -> None:
+    from unblur import io
+    from unblur.image import Image
+
+    path = tmp_path / "other.tif"
+    io.write(path, Image.from_array(picture(32, 32), pixel_size=0.2))
+    dock.method_part.set_method("blind-richardson-lucy")
+    page = dock.several.ask_batch()
+    page.add_files([path, tmp_path / "missing.tif"])
+    page.folder.setText(str(tmp_path / "out"))
+    (tmp_path / "out").mkdir()
+    page.button.click()
+    wait_for(lambda: not dock.busy)
+    assert "1 of 3 were not restored" in dock.message.text.text()
+    assert "missing.tif" in dock.message.details.toPlainText()
+    assert io.read(tmp_path / "out" / "other.ome.tif").pixel_size["Y"] == pytest.approx(0.2)
+    assert (tmp_path / "out" / "cells.ome.tif").exists()
+    assert [run.title for run in dock.runs_part.runs] == ["cells, batch"]
+
+
+def test_no_thread_is_left_when_nothing_runs(dock: Deblur) -> None:
+    run(dock)
+    settle()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("napari-deblur")]

@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv test lint docs demo bench clean
+.PHONY: help venv test lint docs demo napari bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 8
@@ -43,6 +43,9 @@ docs: $(STAMP) ## build the documentation into docs/_build/html
 
 demo: $(STAMP) ## deblur small images into demo-output
 	$(BIN)/unblur demo -o demo-output
+
+napari: $(STAMP) ## open napari with the widget and a sample
+	$(BIN)/python -m napari_deblur
 
 bench: $(STAMP) ## run every script in benchmarks/
 	@set -e; for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" $(BENCH_ARGS); done

@@ -93,7 +93,7 @@ class Deblur(QWidget):
         for part in (self.image_part, self.blur_part, self.method_part, self.runs):
             inner.addWidget(part)
         inner.addStretch(1)
-        scroll = QScrollArea()
+        self.scroll = scroll = QScrollArea()
         scroll.setFrameShape(QFrame.Shape.NoFrame)
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(scroll.horizontalScrollBarPolicy().ScrollBarAlwaysOff)

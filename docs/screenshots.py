@@ -1,0 +1,140 @@
+"""Make the pictures of docs/napari.md: real windows, real runs.
+
+Needs a display; without one: xvfb-run -a -s "-screen 0 1600x1200x24" python docs/screenshots.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+from napari.qt import get_qapp
+
+from napari_deblur.widget import Deblur
+
+SIZE = 1280, 800
+PATIENCE = 1800
+
+
+def settle(seconds: float = 0.6) -> None:
+    """Let Qt draw."""
+    end = time.monotonic() + seconds
+    for _ in range(20):
+        get_qapp().processEvents()
+    while time.monotonic() < end:
+        get_qapp().processEvents()
+        time.sleep(0.01)
+
+
+def until(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "not in time"
+        get_qapp().processEvents()
+        time.sleep(0.01)
+
+
+class Studio:
+    """A viewer with the dock, and a camera."""
+
+    def __init__(self, folder: Path, theme: str) -> None:
+        self.folder, self.theme = folder, theme
+        self.viewer = napari.Viewer(show=True)
+        self.viewer.theme = theme
+        self.viewer.window._qt_window.resize(*SIZE)
+        self.dock = Deblur(self.viewer)
+        self.viewer.window.add_dock_widget(self.dock, name="Deblur")
+        settle(1.5)
+
+    def shoot(self, name: str) -> None:
+        settle()
+        suffix = "" if self.theme == "dark" else f"-{self.theme}"
+        self.viewer.window._qt_window.grab().save(str(self.folder / f"napari-{name}{suffix}.png"))
+
+    def sample(self, key: str) -> None:
+        self.viewer.layers.clear()
+        self.viewer.open_sample("napari-deblur", key)
+        settle()
+
+    def ended(self) -> None:
+        until(lambda: not self.dock.busy)
+
+
+def blind(studio: Studio) -> None:
+    """First view, parts, a run with its live preview, its result, and an error."""
+    dock = studio.dock
+    studio.shoot("empty")
+    studio.sample("camera")
+    studio.shoot("first")
+    dock.method_part.set_method("selfdeblur")
+    dock.method_part.parts.open()
+    for address in ("forward_model", "image_prior", "kernel_prior", "estimator", "stopping", "stages"):
+        section = dock.method_part.form.sections[address]
+        section.open()
+        settle(0.2)
+        dock.scroll.ensureWidgetVisible(section, 0, 0)
+        dock.scroll.verticalScrollBar().setValue(section.mapTo(dock.scroll.widget(), section.rect().topLeft()).y())
+        studio.shoot(f"part-{address.replace('_', '-')}")
+        section.open(False)
+    dock.method_part.parts.open(False)
+    dock.blur_part.size.setText("31")
+    dock.blur_part.changed.emit()
+    dock.method_part.preset_box.setCurrentText("Fast")
+    dock.start_preview()
+    dock.start_preview()
+    until(lambda: not dock.busy or any("running" in layer.name for layer in studio.viewer.layers))
+    until(lambda: not dock.busy or len(dock.worker.progress.misfits) > 60)
+    studio.shoot("running")
+    dock.stop()
+    studio.ended()
+    studio.shoot("finished")
+
+
+def known(studio: Studio) -> None:
+    """A PSF from a model, a run with uncertainty, methods side by side, and an error."""
+    dock = studio.dock
+    studio.sample("series")
+    dock.blur_part.set_mode("model")
+    dock.blur_part.model_box.setCurrentText("gaussian-psf")
+    until(lambda: not dock.painter.busy)
+    studio.shoot("psf")
+    dock.method_part.set_method("unsupervised-wiener")
+    dock.run_part.set_target("this plane")
+    dock.start_run()
+    studio.ended()
+    for layer in studio.viewer.layers:
+        layer.visible = "uncertainty" in layer.name or "kernel" in layer.name
+    studio.shoot("uncertainty")
+    studio.sample("series")
+    studio.viewer.layers[0].data = broken(studio.viewer.layers[0].data)
+    dock.start_run()
+    studio.ended()
+    studio.shoot("error")
+
+
+def broken(data: Any) -> Any:
+    """The same in floating point, with a pixel in every plane that is no number."""
+    data = data.astype("float32")
+    data[..., 3, 4] = float("nan")
+    return data
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent / "images")
+    parser.add_argument("--themes", nargs="*", default=["dark", "light"])
+    wishes = parser.parse_args()
+    for theme in wishes.themes:
+        studio = Studio(wishes.output, theme)
+        blind(studio)
+        known(studio)
+        studio.viewer.close()
+        settle()
+
+
+if __name__ == "__main__":
+    main()

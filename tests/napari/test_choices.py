@@ -1,0 +1,119 @@
+"""What the dock offers and says for an image: targets, ranges, times, sizes, summaries; no window is needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_deblur import layers, summary
+from napari_deblur.panel.blur_part import kernel_size
+from napari_deblur.panel.method_part import seconds
+from napari_deblur.panel.run_part import Target, along_of, targets
+from napari_deblur.regions import range_of
+from napari_deblur.request import Request
+from unblur import Image, default_registry
+from unblur.errors import CompositionError, ParameterError
+
+
+def image(axes: str) -> Image:
+    sizes = {"T": 4, "C": 2, "Z": 6, "Y": 32, "X": 30, "S": 3}
+    return Image.from_array(np.zeros([sizes[axis] for axis in axes], np.uint8), axes)
+
+
+@pytest.mark.parametrize(
+    ("axes", "names"),
+    [
+        ("YX", ["the image"]),
+        ("YXS", ["the image"]),
+        ("TYX", ["this plane", "every plane, one shared kernel", "every plane, each with its kernel"]),
+        ("CYX", ["this plane", "every plane, each with its kernel"]),
+        ("ZYX", ["this plane", "every plane, one shared kernel", "every plane, each with its kernel", "the volume"]),
+        (
+            "TZYX",
+            [
+                "this plane",
+                "this volume",
+                "every plane, one shared kernel",
+                "every plane, each with its kernel",
+                "every volume",
+            ],
+        ),
+    ],
+)
+def test_targets(axes: str, names: list[str]) -> None:
+    assert [target.name for target in targets(image(axes), False)] == names
+
+
+def test_with_a_known_blur_there_is_no_kernel_to_share() -> None:
+    assert [target.name for target in targets(image("TYX"), True)] == ["this plane", "every plane"]
+    assert targets(None, True) == []
+
+
+def test_ranges_are_offered_along_time_and_else_depth() -> None:
+    every = Target("every plane", "", "independent")
+    assert along_of("TZYX", every) == "T"
+    assert along_of("ZYX", every) == "Z"
+    assert along_of("ZYX", Target("the volume", "", "volume")) == ""
+    assert along_of("TYX", Target("this plane", "T", "independent")) == ""
+    assert along_of("YX", Target("the image", "", "auto")) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "span"), [("", None), ("all", None), ("2", (2, 3)), ("0-2", (0, 3)), (" 1 – 3 ", (1, 4))]
+)
+def test_range_of(text: str, span: Any) -> None:
+    assert range_of(text, 4) == span
+
+
+@pytest.mark.parametrize("text", ["4", "0-4", "3-1", "a", "-1", "0:2"])
+def test_ranges_that_are_not_there_are_refused_in_words(text: str) -> None:
+    with pytest.raises(ParameterError, match="planes"):
+        range_of(text, 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("", None), ("90", 90.0), ("90 s", 90.0), ("5 min", 300.0), ("1.5h", 5400.0)]
+)
+def test_times(text: str, value: Any) -> None:
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "soon", "nan", "5 years"])
+def test_times_that_are_none(text: str) -> None:
+    with pytest.raises(ParameterError, match="time limit"):
+        seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("auto", None), ("31", 31), ("31x21", (31, 21)), ("9, 31, 31", (9, 31, 31))]
+)
+def test_kernel_sizes(text: str, value: Any) -> None:
+    assert kernel_size(text) == value
+
+
+def source(axes: str = "TYX") -> layers.LayerSource:
+    return layers.LayerSource("cells", image(axes), geometry={}, display={})
+
+
+def test_summary_says_what_will_run() -> None:
+    request = Request(method="selfdeblur", kernel_size=15, planes="shared-kernel", max_seconds=90)
+    said = summary.words_of(request, source(), default_registry())
+    assert "selfdeblur on cells: 4 planes of 32 × 30 pixels" in said
+    assert "one for all of them, from the middle plane, at most 15 pixels large" in said
+    assert "At most 1 min 30 s" in said
+
+
+def test_summary_counts_volumes_and_says_what_was_changed() -> None:
+    request = Request(method="richardson-lucy", settings={"kernel_prior": ["gaussian-psf"]}, planes="volume")
+    said = summary.words_of(request, source("TZYX"), default_registry())
+    assert "richardson-lucy on cells: 4 volumes of 6 × 32 × 30 pixels" in said
+    assert "with the PSF model gaussian-psf" in said
+    changed = Request(method="selfdeblur", settings={"image_prior.levels": 3})
+    assert "selfdeblur (changed) on" in summary.words_of(changed, source(), default_registry())
+
+
+def test_summary_refuses_what_does_not_fit() -> None:
+    with pytest.raises(CompositionError, match="needs a PSF"):
+        summary.words_of(Request(method="wiener"), source(), default_registry())

@@ -9,7 +9,7 @@ from torch import Tensor
 from unblur.components import Batch, Context, Misfit
 from unblur.errors import ImageError
 from unblur.operators.noise import SMALLEST, noise_std, without_outliers
-from unblur.operators.windows import SSIM_SIGMA, SSIM_TAPS, gaussian_taps, local_ssim, window_mean
+from unblur.operators.windows import SSIM_SIGMA, SSIM_STEADY, SSIM_TAPS, gaussian_taps, local_ssim, window_mean
 from unblur_classical.part_params import HuberParams, PoissonParams, SquaredParams, SsimParams
 
 _DARK = 1e-3
@@ -17,6 +17,9 @@ _DARK = 1e-3
 
 _OUTLYING = 0.1
 """Distance from the neighbours' median, as a part of the peak, below which no pixel is an outlier."""
+
+_STRUCTURE = 0.03**2
+"""The constant that steadies the structure term of SSIM without noise."""
 
 _FEW = 1e-6
 """Photons that stand for none where they divide."""
@@ -80,9 +83,12 @@ class Ssim(Misfit[SsimParams]):
     """One minus the mean local SSIM (11-pixel Gaussian windows, data range 1), robust to noise on request.
 
     A window counts by the weight that lies in it; within it, pixels of weight zero are taken as predicted perfectly.
+    Where noise prevails, the misfit is the squared distance from the window's mean over a constant, so that penalties
+    weigh more against it the stronger the noise is.
     """
 
     noise = 0.0
+    scale = 1.0
     kept: Tensor | None = None
 
     def init(self, batch: Batch, context: Context) -> None:
@@ -100,6 +106,7 @@ class Ssim(Misfit[SsimParams]):
                 )
                 return
             self.noise = float(noise_std(cleaned).mean())
+            self.scale = _STRUCTURE / (_STRUCTURE + SSIM_STEADY * self.noise**2)
             if context.scale == 1:
                 share = 100 * float(1 - self.kept.mean())
                 context.note(f"ssim: noise estimated as {self.noise:.3g} of the peak; {share:.2g} % outliers left out")
@@ -108,7 +115,7 @@ class Ssim(Misfit[SsimParams]):
         if self.kept is not None:
             weight = self.kept if weight is None else weight * self.kept
         if weight is None:
-            return 1 - local_ssim(predicted, observed, noise=self.noise).mean()
+            return self.scale * (1 - local_ssim(predicted, observed, noise=self.noise).mean())
         counted = torch.lerp(observed, predicted, weight)
         windows = window_mean(weight.expand_as(observed), gaussian_taps(SSIM_TAPS, SSIM_SIGMA))
-        return weighted_mean(1 - local_ssim(counted, observed, noise=self.noise), windows)
+        return self.scale * weighted_mean(1 - local_ssim(counted, observed, noise=self.noise), windows)

@@ -3,7 +3,7 @@
 What the coarse-to-fine ones do differently, and why:
 
 - Huber's misfit leaves the kernel soft for thousands of steps, since few of its squares lie in the fine detail; the
-  structural similarity finds the kernel in hundreds. In its robust form, outliers are left out and noise is allowed for.
+  structural similarity finds the kernel in hundreds. In its robust form it leaves outliers out and allows for noise.
 - L1/L2 is as large as Huber's misfit at the weight of the paper and, after some hundred steps at these rates, drives
   pixels to black and white. Total variation takes its place.
 - The kernel is located at a quarter of the resolution, where half the image is a small support, and the support is then
@@ -19,7 +19,7 @@ from typing import Any
 from unblur import Pipeline, Stage
 
 _RATES = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
-_KERNEL_RATES = ((0.0, 5e-4), (0.5, 2e-4), (0.8, 1e-5))
+_KERNEL_RATES = ((0.0, 1e-3), (0.3, 3e-4), (0.8, 1e-5))
 _COARSE: dict[str, Any] = {
     "image_prior.noise": 0.03,
     "estimator.image_rate": 1e-2,
@@ -36,7 +36,7 @@ def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pi
             ("convolution", {"placement": "located"}),
             ("ssim", {"robust": True}),
         ],
-        image_prior=["encoder-decoder", ("tv", {"weight": 0.012})],
+        image_prior=["encoder-decoder", ("tv", {"weight": 2e-4})],
         kernel_prior="siren",
         estimator=("joint-adam", {"image_rate": _RATES, "kernel_rate": _KERNEL_RATES}),
         stopping=[("smallest-variance", {"window": 50})],
@@ -49,14 +49,14 @@ def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pi
         {
             "image_prior.channels": channels,
             "image_prior.upsampling": "nearest",
-            "image_prior.noise": 0.01,
+            "image_prior.noise": 0.003,
         }
     )
 
 
 PRESETS = {
     "fast": coarse_to_fine((16, 32, 64, 64, 64), (250, 200, 400)),
-    "balanced": coarse_to_fine((32, 64, 64, 64, 64), (300, 250, 500)),
+    "balanced": coarse_to_fine((32, 64, 64, 64, 64), (300, 250, 550)),
     "paper": Pipeline(
         forward_model=[("convolution", {"placement": "located"}), ("huber", {"delta": 0.05})],
         image_prior=["encoder-decoder", ("l1-l2", {"weight": 1e-5})],

@@ -21,7 +21,7 @@ from unblur.operators.fourier import as_float
 SSIM_SIGMA = 1.5
 SSIM_TAPS = 11
 
-_STEADY = 50.0
+SSIM_STEADY = 50.0
 """Variances of the noise that are added to the constant of the structure term."""
 
 
@@ -152,7 +152,7 @@ class _LocalSsim(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor, data_range: float, noise: float) -> Tensor:
         taps = gaussian_taps(SSIM_TAPS, SSIM_SIGMA)
-        c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2 + _STEADY * noise**2
+        c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2 + SSIM_STEADY * noise**2
         mean_a, mean_b, energy, product = _slide(torch.stack([a, b, a * a + b * b, a * b]), taps, a.ndim - 2).unbind()
         means = mean_a * mean_b
         squares = mean_a * mean_a + mean_b * mean_b

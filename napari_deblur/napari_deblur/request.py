@@ -17,7 +17,7 @@ class Request:
         method, pipeline: exactly one of them.
         settings: ``{"slot.part.parameter": value}``.
         psf: path of a file, or an `unblur.Image` made from a layer; None where the kernel is estimated or modelled.
-        psf_name: what people call the PSF; `centre_psf` moves its centroid to its origin.
+        psf_name: what people call the PSF; requests are compared by it. `centre_psf` moves its centroid to its origin.
         kernel_size: upper bound in pixels, one number or one per spatial axis; None leaves it to the pipeline.
         planes: ``auto``, ``independent``, ``shared-kernel`` or ``volume``.
         anchors: positions of the planes that a shared kernel is estimated from; the middle one if None.
@@ -28,7 +28,7 @@ class Request:
     pipeline: Pipeline | None = None
     preset: str = "balanced"
     settings: Mapping[str, Any] = field(default_factory=dict)
-    psf: Any = None
+    psf: Any = field(default=None, compare=False)
     psf_name: str = ""
     centre_psf: bool = False
     kernel_size: int | tuple[int, ...] | None = None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_deblur import checkpoints, layers, regions, results, summary, work
@@ -135,7 +136,10 @@ class Deblur(QWidget):
             UnblurError: something in it cannot be used.
         """
         blur, method = self.blur_part.arguments(), self.method_part.arguments()
-        settings = {**method.pop("settings"), **blur.pop("settings", {})}
+        settings, model = method.pop("settings"), blur.pop("settings", {})
+        if model:  # which stands in the slot of the kernel prior
+            settings = {name: value for name, value in settings.items() if name.partition(".")[0] != "kernel_prior"}
+        settings |= model
         target = self.run_part.target
         compute = dataclasses.asdict(preferences())
         return Request(settings=settings, planes=target.planes if target else "auto", **method, **blur, **compute)
@@ -275,7 +279,7 @@ class Deblur(QWidget):
 
     def follow(self, *_: Any) -> None:
         """Everything that follows from the choices: what is offered, and the words that say what would run."""
-        if self._following or self.busy:
+        if not isalive(self) or self._following or self.busy:  # the viewer, whose sliders call this, outlives the dock
             return
         self._following = True
         try:

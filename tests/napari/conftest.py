@@ -68,14 +68,35 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def viewer(_display: None) -> Iterator[Any]:
-    """A viewer with a window; at its end no thread of ours may be left."""
+    """A viewer with a window of its own; at its end no thread of ours may be left."""
     made = napari.Viewer(show=True)
     yield made
     with contextlib.suppress(RuntimeError):  # closed by the test itself
         made.close()
     settle()
-    left = [thread.name for thread in threading.enumerate() if thread.name.startswith("napari-deblur")]
-    assert not left
+    assert threads() == []
+
+
+@pytest.fixture(scope="module")
+def _shared(_display: None) -> Iterator[Any]:
+    made = napari.Viewer(show=True)
+    yield made
+    made.close()
+    settle()
+
+
+@pytest.fixture
+def shared_viewer(_shared: Any) -> Iterator[Any]:
+    """A viewer that the tests of a module share, without layers; at the end of each no thread of ours may be left."""
+    yield _shared
+    _shared.layers.clear()
+    settle()
+    assert threads() == []
+
+
+def threads() -> list[str]:
+    """The names of our threads that go on."""
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("napari-deblur")]
 
 
 def settle() -> None:

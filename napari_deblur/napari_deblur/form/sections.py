@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -87,11 +87,23 @@ def row(*widgets: QWidget, stretch: int | None = None) -> QWidget:
     return holder
 
 
+class _WheelGuard(QObject):
+    """Lets the wheel scroll the dock, and change a drop-down only when that was clicked before."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Wheel and not self.parent().hasFocus():
+            event.ignore()
+            return True
+        return False
+
+
 def drop_down(box: QComboBox | None = None) -> QComboBox:
     """A drop-down that gets narrow with its place, however long its entries are."""
     box = QComboBox() if box is None else box
     box.setMinimumContentsLength(6)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+    box.installEventFilter(_WheelGuard(box))
     return box
 
 

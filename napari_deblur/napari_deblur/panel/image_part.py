@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import ComboBox
 from napari.layers import Image as ImageLayer
 from psygnal import Signal
+from qtpy.compat import isalive
 from qtpy.QtWidgets import QLineEdit, QWidget
 
 from napari_deblur import layers
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 OWN = "napari-deblur: not an input"
 """Key in the metadata of layers that only show something: live previews."""
 
+WATCHED = ("data", "scale", "units", "axis_labels", "name")
+"""What is read anew when it changes."""
+
 LETTERS = {"T": "time", "C": "channel", "Z": "depth", "Y": "height", "X": "width", "S": "colours"}
 
 
@@ -34,7 +38,10 @@ class LayerBox(ComboBox):
 
     def __init__(self, viewer: ViewerModel, **kwargs: Any) -> None:
         self._viewer = viewer
+        self._kept: ImageLayer | None = None
         super().__init__(choices=lambda _: [(layer.name, layer) for layer in image_layers(viewer)], **kwargs)
+        self._kept = self.value
+        self.changed.connect(self._keep)
         viewer.layers.events.inserted.connect(self._follow)
         viewer.layers.events.removed.connect(self.reset_choices)
         viewer.layers.events.reordered.connect(self.reset_choices)
@@ -42,7 +49,24 @@ class LayerBox(ComboBox):
             layer.events.name.connect(self.reset_choices)
         drop_down(self.native)
 
+    def reset_choices(self, *_: Any) -> None:
+        """The layers that are there now; the one that was chosen stays chosen, under whatever name."""
+        if not isalive(self.native):  # the viewer outlives the dock
+            return
+        kept = self._kept
+        with self.changed.blocked():
+            super().reset_choices()
+            if kept is not None and kept in self.choices:
+                self.value = kept
+        if self.value is not kept:
+            self.changed.emit(self.value)
+
+    def _keep(self, layer: ImageLayer | None) -> None:
+        self._kept = layer
+
     def _follow(self, event: Any) -> None:
+        if not isalive(self.native):
+            return
         event.value.events.name.connect(self.reset_choices)
         self.reset_choices()
 
@@ -90,18 +114,19 @@ class ImagePart(QWidget):
     def _on_layer(self, *_: Any) -> None:
         layer = self.layer
         if self._watched is not None:
-            for name in ("data", "scale", "units", "axis_labels"):
+            for name in WATCHED:
                 getattr(self._watched.events, name).disconnect(self._reread)
         self._watched = layer
         if layer is not None:
-            for name in ("data", "scale", "units", "axis_labels"):
+            for name in WATCHED:
                 getattr(layer.events, name).connect(self._reread)
         self._axes.setText("")
         self._size.setText("")
         self._read()
 
     def _reread(self, *_: Any) -> None:
-        self._read()
+        if isalive(self):
+            self._read()
 
     def _on_edit(self) -> None:
         if self._axes.isModified() or self._size.isModified():

@@ -149,10 +149,11 @@ class MethodPart(QWidget):
         self.preset_box.setEnabled(len(presets) > 1)
         self._said.setText(method.good_for if method else "The pipeline of the file, as it stands.")
         self.method_box.setToolTip("\n".join(filter(None, [method.summary, method.reference])) if method else "")
-        self._loaded = None
-        self.parts.say("")
-        if self.parts.opened:
-            self._load()
+        if self._loaded is not None and self._loaded != self.base():
+            self._loaded = None
+            self.parts.say("")
+            if self.parts.opened:
+                self._load()
         self.changed.emit()
 
     def _on_open(self, opened: bool) -> None:

@@ -58,7 +58,7 @@ def channels(side: int = 192) -> Sample:
     from skimage.color import rgb2hed
 
     stained = skimage.data.immunohistochemistry()[100 : 100 + side, 120 : 120 + side]  # type: ignore[no-untyped-call]
-    separated = rgb2hed(stained)  # type: ignore[no-untyped-call]
+    separated = rgb2hed(stained)
     sharp = np.stack([50 + 800 * _scaled(separated[..., stain]) for stain in (0, 2)])
     psfs = np.stack([_gaussian((1.2, 1.2), 13), _gaussian((2.0, 2.0), 13)])
     blurred = np.stack([_blurred(plane, psf) for plane, psf in zip(sharp, psfs, strict=True)])
@@ -120,7 +120,8 @@ def _photons(expected: np.ndarray, seed: int) -> np.ndarray:
     """Counts as a camera with 2 electrons of read noise and an offset of 100 gives them."""
     random = np.random.default_rng(seed)
     counts = random.poisson(np.clip(expected, 0, None)) + 2 * random.standard_normal(expected.shape) + 100
-    return np.clip(np.rint(counts), 0, 65535).astype(np.uint16)
+    pixels: np.ndarray = np.clip(np.rint(counts), 0, 65535).astype(np.uint16)
+    return pixels
 
 
 def _blurred(sharp: np.ndarray, psf: np.ndarray) -> np.ndarray:

@@ -1,0 +1,157 @@
+"""Saved and reopened: pixel size, units, axes and report come back; pipelines too."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.layers import Image, Layer
+
+import unblur
+from napari_deblur import layers, opening, results, saving
+from tests.napari.restoring import PLACED, layer_of, restored
+from unblur import io
+from unblur.errors import FileError, ImageError, UnblurError
+
+
+def reopened(path: Path) -> Image:
+    """A layer as the reader of the manifest makes it."""
+    read = opening.get_reader(str(path))
+    assert read is not None
+    [data] = read(str(path))
+    layer = Layer.create(*data)
+    assert isinstance(layer, Image)
+    return layer
+
+
+@pytest.mark.parametrize("axes", PLACED)
+def test_a_saved_result_opens_with_scale_units_and_report(tmp_path: Path, axes: str) -> None:
+    layer = layer_of(axes)
+    source = layers.read(layer)
+    result = restored(source)
+    written, _ = saving.save(result, tmp_path / "out.ome.tif")
+    assert [path.name for path in written] == ["out.ome.tif", "out.kernel.ome.tif"]
+    again = reopened(written[0])
+    shown = Layer.create(*results.layers(result, source)[0])
+    np.testing.assert_array_equal(again.data, shown.data)
+    assert again.rgb == layer.rgb
+    if axes != "YXS":  # whose pixels have no unit, so that no scale is known
+        np.testing.assert_allclose(again.scale, layer.scale)
+        assert again.units == layer.units
+    assert [label.upper() for label in again.axis_labels] == list(source.placed_axes)
+    assert again.metadata["unblur"]["report"]["fingerprint"] == result.report["fingerprint"]
+    facts = layers.read(again)
+    assert facts.axes == axes
+    known = {axis for axis in source.image.pixel_size if axis in axes}
+    assert known == set(facts.image.pixel_size)
+    assert json.loads((tmp_path / "out.ome.tif.json").read_text())["status"] == "done"
+
+
+def test_uncertainty_and_kernel_lie_beside_the_image(tmp_path: Path) -> None:
+    source = layers.read(layer_of("YX"))
+    result = restored(source, method="unsupervised-wiener")
+    written, _ = saving.save(result, tmp_path / "out")
+    assert [path.name for path in written] == ["out.ome.tif", "out.kernel.ome.tif", "out.uncertainty.ome.tif"]
+    for path in written:
+        np.testing.assert_allclose(reopened(path).scale, (0.2, 0.1))
+    written, _ = saving.save(result, tmp_path / "bare.tif", kernel=False, uncertainty=False)
+    assert [path.name for path in written] == ["bare.tif"]
+
+
+def test_the_image_that_was_restored_is_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "cells.tif"
+    io.write(path, layers.read(layer_of("YX")).load())
+    result = unblur.deblur(io.read(path), method="wiener", psf=np.ones((3, 3), np.float32) / 9)
+    with pytest.raises(FileError, match="is the image that was restored"):
+        saving.save(result, path)
+
+
+def test_the_name_that_is_suggested_is_free(tmp_path: Path) -> None:
+    source = layers.read(layer_of("YX", name="a/b: c"))
+    assert saving.suggested_path(source, tmp_path).name == "a_b_ c-deblurred.ome.tif"
+    (tmp_path / "a_b_ c-deblurred.ome.tif").touch()
+    assert saving.suggested_path(source, tmp_path).name == "a_b_ c-deblurred-2.ome.tif"
+    (tmp_path / "cells.v1.ome.tif").touch()
+    image = dataclasses.replace(source.image, source=str(tmp_path / "cells.v1.ome.tif"))
+    assert saving.suggested_path(dataclasses.replace(source, image=image)) == tmp_path / "cells.v1-deblurred.ome.tif"
+
+
+@pytest.mark.parametrize("axes", PLACED)
+def test_napari_can_save_layers_with_their_pixel_size(tmp_path: Path, axes: str) -> None:
+    layer = layer_of(axes)
+    data, attributes, _ = layer.as_layer_data_tuple()
+    path = str(tmp_path / "layer.ome.tif")
+    assert saving.write_image(path, data, attributes) == [path]
+    again = reopened(Path(path))
+    np.testing.assert_array_equal(again.data, layer.data)
+    if axes != "YXS":
+        np.testing.assert_allclose(again.scale, layer.scale)
+        assert again.units == layer.units
+
+
+def test_napari_saves_a_result_with_its_report_and_axes(tmp_path: Path) -> None:
+    layer = layer_of("CYX", axis_labels=("-3", "-2", "-1"))
+    source = layers.read(layer, axes="CYX")
+    result = restored(source)
+    shown = Layer.create(*results.layers(result, source)[0])
+    saving.write_image(str(tmp_path / "a.ome.tif"), *shown.as_layer_data_tuple()[:2])
+    assert io.read(tmp_path / "a.ome.tif").axes == "CYX"
+    assert json.loads((tmp_path / "a.ome.tif.json").read_text())["fingerprint"] == result.report["fingerprint"]
+    assert reopened(tmp_path / "a.ome.tif").metadata["unblur"]["report"]["method"] == "richardson-lucy"
+
+
+def test_a_layer_that_no_file_can_hold_is_refused(tmp_path: Path) -> None:
+    layer = Image(np.ones((4, 5), np.int64))
+    with pytest.raises(FileError, match="cannot write int64"):
+        saving.write_image(str(tmp_path / "a.ome.tif"), *layer.as_layer_data_tuple()[:2])
+    assert not (tmp_path / "a.ome.tif").exists()
+
+
+def test_other_files_are_left_to_other_readers(tmp_path: Path) -> None:
+    (tmp_path / "a.ome.tif").write_text("no image")
+    assert opening.get_reader(str(tmp_path / "a.ome.tif")) is None
+    assert opening.get_reader(str(tmp_path / "nothing.ome.tif")) is None
+    assert opening.get_reader([str(tmp_path / "a.ome.tif")]) is None
+
+
+def test_units_that_napari_does_not_know_become_pixels(tmp_path: Path) -> None:
+    image = layers.read(layer_of("YX")).load()
+    odd = dataclasses.replace(image, units={"Y": "reference frame", "X": "µm"})
+    placed = opening.placed(odd)
+    assert placed["units"] == ["pixel", "µm"]
+    Image(image.data, **placed)
+
+
+def test_pipelines_come_back_as_they_were(tmp_path: Path) -> None:
+    registry = unblur.default_registry()
+    pipeline = registry.method("selfdeblur").pipeline().set({"estimator.kernel_rate": 1e-6, "stages.0.steps": 20000})
+    path = saving.save_pipeline(pipeline, tmp_path / "mine")
+    assert path.name == "mine.toml"
+    assert saving.load_pipeline(path, registry) == pipeline
+
+
+def test_pipelines_that_cannot_be_used_are_refused(tmp_path: Path) -> None:
+    registry = unblur.default_registry()
+    (tmp_path / "a.toml").write_text("forward_model = 3")
+    with pytest.raises(FileError, match=r"a\.toml"):
+        saving.load_pipeline(tmp_path / "a.toml", registry)
+    pipeline = registry.method("wiener").pipeline()
+    saving.save_pipeline(pipeline.set({"image_prior": "magic"}), tmp_path / "b.toml")
+    with pytest.raises(UnblurError, match="magic"):
+        saving.load_pipeline(tmp_path / "b.toml", registry)
+    with pytest.raises(FileError):
+        saving.save_pipeline(pipeline, tmp_path / "nowhere" / "c.toml")
+
+
+def test_a_result_is_not_saved_half(tmp_path: Path) -> None:
+    result = restored(layers.read(layer_of("TYX")))
+    folder = tmp_path / "results"
+    folder.mkdir()
+    with pytest.raises(FileError, match="PNG holds one plane"):
+        saving.save(result, folder / "series.png")
+    with pytest.raises((FileError, ImageError), match="complex64"):
+        saving.save(result, folder / "a.ome.tif", dtype="complex64")
+    assert list(folder.iterdir()) == []

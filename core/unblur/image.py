@@ -114,7 +114,7 @@ class Image:
         return replace(self, data=data, bit_depth=depth, notes=(*self.notes, *notes))
 
     def cut(self, region: Mapping[str, tuple[int, int]]) -> Image:
-        """The part from start to stop (excluded) along the axes that ``region`` names; all axes stay, pixels are shared.
+        """The part from start to stop (excluded) along the axes in ``region``; all axes stay, pixels are shared.
 
         Raises ImageError for an axis that the image lacks, and for a part that does not lie within it.
         """

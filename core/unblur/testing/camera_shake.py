@@ -83,7 +83,7 @@ def kernels(shake: Shake, offsets: Array, shape: Sequence[int]) -> Array:
     places = origin - moves  # a convolution looks the other way
     whole = np.floor(places).astype(int)
     part = places - whole
-    lead = np.indices(offsets.shape[:-1])
+    lead = [np.asarray(axis) for axis in np.indices(offsets.shape[:-1])]
     for pose in range(len(moves)):
         for dy in (0, 1):
             for dx in (0, 1):

@@ -65,7 +65,7 @@ class Studio:
 
 
 def blind(studio: Studio) -> None:
-    """First view, parts, a run with its live preview, its result, and an error."""
+    """First view, parts, a run with its live preview, its result and its uncertainty."""
     dock = studio.dock
     studio.shoot("empty")
     studio.sample("camera")
@@ -81,6 +81,7 @@ def blind(studio: Studio) -> None:
         studio.shoot(f"part-{address.replace('_', '-')}")
         section.open(False)
     dock.method_part.parts.open(False)
+    dock.method_part.set_method("mc-mapk")
     dock.blur_part.size.setText("31")
     dock.blur_part.changed.emit()
     dock.method_part.preset_box.setCurrentText("Fast")
@@ -89,26 +90,31 @@ def blind(studio: Studio) -> None:
     until(lambda: not dock.busy or any("running" in layer.name for layer in studio.viewer.layers))
     until(lambda: not dock.busy or len(dock.worker.progress.misfits) > 60)
     studio.shoot("running")
-    dock.stop()
     studio.ended()
+    studio.viewer.layers.remove("region to preview")
     studio.shoot("finished")
+    uncertainty = next(layer for layer in studio.viewer.layers if "uncertainty" in layer.name)
+    uncertainty.visible = True
+    studio.viewer.layers.selection = {uncertainty}
+    studio.shoot("uncertainty")
 
 
 def known(studio: Studio) -> None:
-    """A PSF from a model, a run with uncertainty, methods side by side, and an error."""
+    """A PSF from a model, methods side by side, and an error."""
     dock = studio.dock
     studio.sample("series")
     dock.blur_part.set_mode("model")
     dock.blur_part.model_box.setCurrentText("gaussian-psf")
     until(lambda: not dock.painter.busy)
     studio.shoot("psf")
-    dock.method_part.set_method("unsupervised-wiener")
-    dock.run_part.set_target("this plane")
-    dock.start_run()
+    dock.blur_part.size.setText("")
+    studio.dock.several.ask_compare()
+    page = dock.several.ask_compare()
+    page.chosen.emit(["richardson-lucy", "unsupervised-wiener", "wiener"])
+    page.close()
     studio.ended()
-    for layer in studio.viewer.layers:
-        layer.visible = "uncertainty" in layer.name or "kernel" in layer.name
-    studio.shoot("uncertainty")
+    studio.viewer.layers.remove("region to preview")
+    studio.shoot("compared")
     studio.sample("series")
     studio.viewer.layers[0].data = broken(studio.viewer.layers[0].data)
     dock.start_run()

@@ -252,9 +252,10 @@ class Deblur(QWidget):
         self._restore(request, part, "run", root)
 
     def _restore(self, request: Request, part: layers.LayerSource, what: str, root: Any) -> None:
-        summary.chosen(request, part.image, self.registry)
+        said = summary.words_of(request, part, self.registry)
         then = partial(self._show_result, request, part, what, time.monotonic())
         self.begin(work.restore(part.load, request, self.registry, root), what, then, Live(self.viewer, part))
+        self.run_part.hint(said)
 
     def _show_estimate(self, planes: int, found: tuple[Any, str]) -> None:
         self.run_part.estimated.setText(summary.words_of_forecast(found[0], planes, found[1]))
@@ -266,8 +267,13 @@ class Deblur(QWidget):
         self._stopped = None if what != "run" or result.complete else (request, part.region)
 
     def _switch(self, run: Run) -> None:
-        before = run.part.origin() if run.part.origin is not None else None
-        results.switch(self.viewer, before, run.layers[0])
+        """Before or after; what was made of a rectangle lies on the image, which then stays."""
+        restored = run.layers[0]
+        if {"Y", "X"} & set(run.part.region):
+            restored.visible = not restored.visible
+        else:
+            before = run.part.origin() if run.part.origin is not None else None
+            results.switch(self.viewer, before, restored)
 
     def _on_end(self) -> None:
         self.run_part.set_busy(False)

@@ -6,11 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from magicgui.widgets import Container
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QFontMetrics
+from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_deblur.form.edits import edit_for
 from unblur.params import fields_of
 from unblur.pipeline import Part
 from unblur.records import Registered
+
+DIRECT = Qt.FindChildOption.FindDirectChildrenOnly
+WIDER = 1.15
+"""Of the theme's font against the application's."""
 
 
 class ParameterForm(Container[Any]):
@@ -24,8 +31,18 @@ class ParameterForm(Container[Any]):
         self._fields = fields_of(registered.component.params)
         edits = [edit_for(field, self._given.get(field.name, field.default)) for field in self._fields]
         super().__init__(labels=True)
-        self.extend(edits)  # which aligns their labels
+        self.extend(edits)
         self.margins = (0, 0, 0, 0)
+        self._align()
+
+    def _align(self) -> None:
+        """Labels of one width: magicgui measures them in another font than napari's theme draws them in."""
+        holders = [edit.native.parentWidget() for edit in self]
+        labels = [label for holder in holders for label in holder.findChildren(QLabel, options=DIRECT)]
+        measure = QFontMetrics(QApplication.font()).horizontalAdvance
+        width = max((measure(label.text()) for label in labels), default=0)
+        for label in labels:
+            label.setFixedWidth(round(WIDER * width) + 8)
 
     def values(self) -> dict[str, Any]:
         """All values by name."""

@@ -14,7 +14,7 @@ from typing_extensions import Doc
 from napari_deblur.form.edits import edit_for
 from napari_deblur.form.sections import Section, words
 from napari_deblur.form.slots import SlotForm
-from napari_deblur.form.texts import number
+from napari_deblur.form.texts import plain_text
 from unblur.params import fields_of
 from unblur.pipeline import Part, Pipeline, Stage
 from unblur.records import SLOTS, Slot
@@ -106,7 +106,7 @@ class PipelineForm(QWidget):
         self._say()
 
     def _section(self, address: str, title: str, form: SlotForm | StagesForm) -> None:
-        section = Section(title, form)
+        section = Section(title, form, strong=False)
         form.changed.connect(self._on_change)
         self.sections[address] = section
         self._layout.addWidget(section)
@@ -181,6 +181,7 @@ def words_of_stage(stage: Stage) -> str:
     if stage.crop is not None:
         parts.append("region " + ", ".join(f"{start}:{stop}" for start, stop in stage.crop))
     for address, value in stage.set.items():
-        shown = number(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
-        parts.append(f"{address.partition('.')[2].replace('_', ' ')} {shown}")
-    return ", ".join(parts)
+        pairs = isinstance(value, tuple) and all(isinstance(item, tuple) for item in value)
+        name = address.partition(".")[2].replace("_", " ").replace(".", " ")
+        parts.append(f"{name} {plain_text(value, schedule=pairs)}")
+    return "; ".join(parts)

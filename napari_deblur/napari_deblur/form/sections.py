@@ -23,16 +23,15 @@ class Section(QWidget):
 
     toggled = Signal(bool)
 
-    def __init__(self, title: str, content: QWidget, opened: bool = False) -> None:
+    def __init__(self, title: str, content: QWidget, opened: bool = False, strong: bool = True) -> None:
         super().__init__()
         self.content = content
         self._title = title
         self._head = QToolButton()
         self._head.setCheckable(True)
         self._head.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self._head.setStyleSheet(
-            "QToolButton { border: none; background: transparent; font-weight: bold; text-align: left; }"
-        )
+        weight = "bold" if strong else "normal"
+        self._head.setStyleSheet(f"QToolButton {{ border: none; background: transparent; font-weight: {weight}; }}")
         self._head.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._head.toggled.connect(self._show)
         layout = QVBoxLayout(self)

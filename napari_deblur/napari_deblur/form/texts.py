@@ -15,9 +15,14 @@ AUTO = "auto"
 
 def text_of(field: Field, value: Any) -> str:
     """A value of a field as text; nothing for None."""
+    return plain_text(value, field.hint == Schedule)
+
+
+def plain_text(value: Any, schedule: bool = False) -> str:
+    """A value as text; nothing for None. Pairs of numbers are a schedule where that is asked for."""
     if value is None:
         return ""
-    if field.hint == Schedule and isinstance(value, tuple):
+    if schedule and isinstance(value, tuple):
         first, *rest = value
         begin = number(first[1]) if rest else f"from 0: {number(first[1])}"
         return ", ".join([begin, *(f"from {number(start)}: {number(later)}" for start, later in rest)])

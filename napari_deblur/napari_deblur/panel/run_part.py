@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from psygnal import Signal
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLineEdit, QMenu, QProgressBar, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLineEdit, QMenu, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_deblur.form.sections import drop_down, row, words
 from napari_deblur.panel.curve import Curve
@@ -72,10 +71,8 @@ class RunPart(QWidget):
         self.estimated = words(faint=True)
         self._estimate = QPushButton("Estimate")
         self._estimate.setToolTip("Measure time and memory with a few steps that are thrown away")
-        self.more = QToolButton()
-        self.more.setText("More")
-        self.more.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextOnly)
-        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.more = QPushButton("More")
+        self.more.setStyleSheet("QPushButton::menu-indicator { image: none; }")
         self._target = drop_down()
         self.range = QLineEdit()
         self.range.setPlaceholderText("all")

@@ -175,6 +175,28 @@ def _with_kernel_size(pipeline: Pipeline, size: KernelSize, dims: int, registry:
     return pipeline.set({"forward_model.kernel_size": wanted})
 
 
+def with_psf_grid(pipeline: Pipeline, grid: Sequence[int], registry: Registry) -> Pipeline:
+    """The pipeline for a PSF that is a grid of kernels: the forward models take its grid as it stands.
+
+    Raises:
+        ParameterError: a forward model takes no grid.
+    """
+    changed = []
+    for segment in pipeline.segments():
+        base = segment.slots["forward_model"][0]
+        names = {field.name for field in fields_of(registry.component("forward_model", base.name).component.params)}
+        if "grid" not in names:
+            raise ParameterError(
+                f"the PSF is a grid of {'x'.join(map(str, grid))} kernels, and forward model {base.name!r} takes one; "
+                "choose one with a grid, such as --set forward_model=svola"
+            )
+        settings: dict[str, Any] = {"forward_model.grid": tuple(grid)}
+        if "orientation" in names:
+            settings["forward_model.orientation"] = "fixed"
+        changed.append(segment.set(settings))
+    return _chain(changed)
+
+
 def _with_camera(pipeline: Pipeline, offset: float | None, gain: float | None) -> Pipeline:
     values = {name: value for name, value in (("offset", offset), ("gain", gain)) if value is not None}
     changed = []

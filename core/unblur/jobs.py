@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from unblur import report as reports
-from unblur.choice import KernelSize, budget_of, compose, without_clock
+from unblur.choice import KernelSize, budget_of, compose, with_psf_grid, without_clock
 from unblur.errors import CheckpointError, FileError, ParameterError, UnblurError
 from unblur.forecast import Forecast, all_steps, forecast, given_plan, within_budget
 from unblur.image import PLANE, VOLUME, Image, Index, PixelSize, fingerprint
@@ -133,6 +133,8 @@ class Job:
             registry=self.registry,
         )
         self.method, self.preset, self.pipeline = choice.method, preset, choice.pipeline
+        if self.psf is not None and self.psf.grid is not None:
+            self.pipeline = with_psf_grid(choice.pipeline, self.psf.grid.shape, self.registry)
         self.tasks = split(self.image, self.mode, anchors, self.psf is not None)
         if self.psf is not None:
             refuse_twice(self.psf, self.pipeline, self.registry)

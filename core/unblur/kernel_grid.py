@@ -33,3 +33,17 @@ class KernelGrid:
         dims = len(self.shape)
         arranged: np.ndarray = kernels.reshape(*kernels.shape[: -dims - 1], *self.shape, *kernels.shape[-dims:])
         return arranged
+
+    def mosaic(self, kernels: np.ndarray) -> np.ndarray:
+        """Kernels (count, Y, X), or the middle planes of volumes, as one picture with values from 0 to 1.
+
+        Each kernel is as bright as its largest weight, with a grey line around it; of a grid in three dimensions the
+        layers stand below each other.
+        """
+        planes = kernels.reshape(len(kernels), -1, *kernels.shape[-2:])
+        planes = planes[:, planes.shape[1] // 2]
+        peaks = planes.max(axis=(1, 2), keepdims=True)
+        framed = np.pad(planes / np.where(peaks > 0, peaks, 1), [(0, 0), (1, 1), (1, 1)], constant_values=0.4)
+        columns = self.shape[-1]
+        rows = [np.concatenate(list(framed[at : at + columns]), axis=1) for at in range(0, self.count, columns)]
+        return np.concatenate(rows, axis=0)

@@ -11,6 +11,7 @@ import numpy as np
 from unblur import report as reports
 from unblur.errors import DivergedError, PluginError, ResourceError, UnblurError
 from unblur.image import PLANE
+from unblur.kernel_grid import KernelGrid
 from unblur.planes import Task, psf_for
 from unblur.results import Result, stack_kernels
 
@@ -56,6 +57,8 @@ def finished(job: Job, task: Task, outcome: Outcome) -> Piece:
     estimated = reports.learns_kernel(job.pipelines[task.kind], job.registry)
     kernel_row, kernel_warnings = reports.kernel_facts(kernel, estimated)
     observed = job.image.plane(task.frames[0], job.spatial)
+    if outcome.estimate.grid is not None:
+        kernel_row |= reports.grid_facts(outcome.estimate.grid, observed.shape[1:])
     values, warnings = reports.image_facts(observed, image[0], job.white_level)
     record = _record(task, "cancelled" if cancelled else "done") | {
         "seed": job.seed_of(task),
@@ -92,7 +95,9 @@ def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piec
         stack_kernels(kernels, sizes, outer, job.spatial) if kernels else (np.zeros((1, 1), np.float32), PLANE)
     )
     report = reports.job_report(job, plans, [piece.record for piece in pieces], seconds)
-    return Result(image, kernel, uncertainty, report, job.image, axes)
+    grids = {tuple(piece.record["kernel"]["grid"]) for _, piece in done if "grid" in piece.record.get("kernel", {})}
+    grid = KernelGrid(grids.pop()) if len(grids) == 1 else None
+    return Result(image, kernel, uncertainty, report, job.image, axes, grid)
 
 
 def typed(error: Exception) -> UnblurError:

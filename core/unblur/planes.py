@@ -115,13 +115,13 @@ def split(image: Image, mode: str, anchors: Sequence[int] | None, known_kernel: 
 
 
 def psf_for(psf: Psf, task: Task, image: Image) -> np.ndarray:
-    """The kernel (1, *spatial) of one task: the same for all, or one for each channel or time point.
+    """The kernel (1, *spatial) of one task: the same for all, or one for each channel or time point; or all of a grid.
 
     Raises:
         ImageError: the number of PSFs fits neither.
     """
     count = len(psf.kernel)
-    if count == 1:
+    if count == 1 or psf.grid is not None:
         return psf.kernel
     for axis in "CT":
         if image.sizes.get(axis) == count:

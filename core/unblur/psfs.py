@@ -10,6 +10,7 @@ import numpy as np
 
 from unblur.errors import CompositionError, FileError, ImageError, ParameterError
 from unblur.image import Image
+from unblur.io.kernels import ARRAYS, read_kernels
 from unblur.io.psf import Psf, prepare_psf
 from unblur.io.reading import read
 from unblur.params import fields_of, validate
@@ -98,6 +99,8 @@ def take_psf(given: Any, image: Image, axes: str | None, centre: bool) -> Psf:
     if isinstance(given, Psf):
         return given
     if isinstance(given, str | Path):
+        if str(given).lower().endswith(ARRAYS):
+            return _from_arrays(Path(given), image, centre)
         try:
             return take_psf(read(given, axes=axes), image, None, centre)
         except ImageError as error:
@@ -111,6 +114,20 @@ def take_psf(given: Any, image: Image, axes: str | None, centre: bool) -> Psf:
     array = np.asarray(given)
     likely = axes or _axes_of(array, image)
     return prepare_psf(array, likely, image_shape=_field(image, likely), centre=centre)
+
+
+def _from_arrays(path: Path, image: Image, centre: bool) -> Psf:
+    """The kernels of an ``.npz`` file with their grid."""
+    kernels, grid = read_kernels(path)
+    axes = "CYX" if kernels.ndim == 3 else "CZYX"
+    try:
+        psf = prepare_psf(kernels, axes, image_shape=_field(image, axes), centre=centre and grid is None)
+    except ImageError as error:
+        raise FileError(path, str(error)) from None
+    if grid is None:
+        return psf
+    others = [note for note in psf.notes if "is off centre" not in note]  # in a field of kernels that is no fault
+    return psf._replace(notes=tuple(others), grid=grid)
 
 
 def _axes_of(array: np.ndarray, image: Image) -> str | None:

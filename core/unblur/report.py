@@ -16,6 +16,7 @@ import numpy as np
 from unblur.composition import resolve
 from unblur.image import Image
 from unblur.io.psf import Psf
+from unblur.kernel_grid import KernelGrid
 from unblur.metrics import kernel_concentration
 from unblur.pipeline import Pipeline
 from unblur.planes import words
@@ -137,6 +138,11 @@ def kernel_facts(kernels: np.ndarray, estimated: bool) -> tuple[dict[str, Any], 
     if not (estimated and delta):
         return facts, []
     return facts, [f"the kernel is delta-like ({min(weights):.0%} of it around its peak): no blur was found"]
+
+
+def grid_facts(grid: KernelGrid, size: Sequence[int]) -> dict[str, Any]:
+    """What the report's ``kernel`` has besides for a grid of kernels over an image of `size` pixels."""
+    return {"grid": list(grid.shape), "centres": grid.centres(size).round(2).tolist()}
 
 
 def image_facts(

@@ -12,6 +12,8 @@ import numpy as np
 from unblur import io
 from unblur.errors import ImageError
 from unblur.image import Image
+from unblur.io.kernels import ARRAYS
+from unblur.kernel_grid import KernelGrid
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,8 @@ class Result:
         report: what was done and found (schema in the documentation, "The report").
         source: the input, whose axes, pixel size and alpha the result carries on.
         kernel_axes: a letter for each dimension of `kernel`.
+        kernel_grid: where the kernels of a space-variant blur hold, which `kernel` then has one after the other in the
+            dimension before the spatial ones; None for one kernel.
     """
 
     image: np.ndarray
@@ -34,6 +38,7 @@ class Result:
     report: dict[str, Any]
     source: Image
     kernel_axes: str
+    kernel_grid: KernelGrid | None = None
 
     @property
     def complete(self) -> bool:
@@ -56,6 +61,29 @@ class Result:
         units = {axis: self.source.units[axis] for axis in axes if axis in self.source.units}
         return Image(self.kernel, self.kernel_axes, pixel_size=sizes, units=units)
 
+    def kernel_arrays(self) -> dict[str, np.ndarray]:
+        """The kernels by name: ``kernels`` (..., *grid, *spatial), and ``centres`` (*grid, dims) where there is a grid.
+
+        Centres are in pixels from the centre of the image's first. One kernel is (..., *spatial), without centres.
+        """
+        grid = self.kernel_grid
+        if grid is None:
+            return {"kernels": self.kernel}
+        size = [self.source.sizes[axis] for axis in self.kernel_axes[-len(grid.shape) :]]
+        return {"kernels": grid.arranged(self.kernel), "centres": grid.centres(size)}
+
+    def kernel_picture(self) -> np.ndarray:
+        """The kernel as a picture (Y, X) with values from 0 to 1; side by side where there is a grid.
+
+        Of several planes that have kernels of their own, the middle one's.
+        """
+        grid = self.kernel_grid or KernelGrid((1, 1))
+        inner = 2 if self.kernel_grid is None else 1 + len(grid.shape)
+        kernel = np.nan_to_num(self.kernel)
+        while kernel.ndim > inner:
+            kernel = kernel[len(kernel) // 2]
+        return grid.mosaic(kernel.reshape(grid.count, *kernel.shape[-len(grid.shape) :]))
+
     def uncertainty_image(self) -> Image:
         """The standard deviations with the input's axes and pixel size.
 
@@ -76,21 +104,30 @@ class Result:
     ) -> tuple[str, ...]:
         """Write the image with its report beside it, and on request kernel and uncertainty.
 
+        A kernel is written as an image, with ``.npz`` as arrays (`kernel_arrays`), or with ``.png`` as a picture.
         The image comes last: where it is, everything that was asked for is. Returns notes on what the format could not
         keep or had to clip, which the report then holds under ``output``.
 
         Raises:
             FileError: a file cannot be written; every file is then as before.
         """
-        others: list[tuple[str | Path, Image]] = []
+        others: list[tuple[str | Path, Image | dict[str, np.ndarray]]] = []
         if uncertainty is not None:
             others.append((uncertainty, self.uncertainty_image()))
         if kernel is not None:
-            others.append((kernel, self.kernel_image()))
+            others.append((kernel, self._kernel_content(str(kernel).lower())))
         notes = io.write(path, self.as_image(), dtype=dtype, report=self.report, others=others)
         if notes:
             self.report["output"] = list(notes)
         return notes
+
+    def _kernel_content(self, name: str) -> Image | dict[str, np.ndarray]:
+        """What a kernel's file of this name holds."""
+        if name.endswith(ARRAYS):
+            return self.kernel_arrays()
+        if name.endswith(".png"):
+            return Image.from_array(np.rint(255 * self.kernel_picture()).astype(np.uint8))
+        return self.kernel_image()
 
 
 def stack_kernels(

@@ -11,8 +11,11 @@ from torch import Generator, Tensor
 
 from unblur.networks.randomness import RandomPool
 
-_TINY = 1e-12
-"""Keeps the preconditioner finite where a gradient has always been zero."""
+_DAMPING = 1e-8
+"""Added to the root mean squares, as in Adam: what has no gradient must not move without bounds."""
+
+_SETTLED = 10
+"""Steps without noise, until no mean square rests on one gradient that happened to be small."""
 
 
 class Langevin:
@@ -73,8 +76,9 @@ class Langevin:
             torch._foreach_addcmul_(self.squares, drift, drift, 1 - self.memory)
             rms = list(torch._foreach_sqrt(self.squares))
             torch._foreach_div_(rms, math.sqrt(1 - self.memory**self.steps))
-            torch._foreach_add_(rms, _TINY)
-        sampler = self.pool.open(rng) if temperature > 0 else None
+            torch._foreach_add_(rms, _DAMPING)
+        noisy = temperature > 0 and (self.steps > _SETTLED or not self.preconditioned)
+        sampler = self.pool.open(rng) if noisy else None
         if sampler is not None:
             noise = [sampler.normal(parameter) for parameter in self.parameters]
             size = math.sqrt(2 * temperature / rate)

@@ -82,8 +82,9 @@ def compare(
         typer.echo(words)
         for text in job.result.report["warnings"]:
             typer.echo(f"  warning: {text}", err=True)
-        kernel = flat(job.result.kernel, job.result.kernel_axes)
-        columns.append(Column(f"{name}, {duration(row.get('seconds', 0))}", flat(job.result.image, image.axes), kernel))
+        result = job.result
+        kernel = flat(result.kernel, result.kernel_axes) if result.kernel_grid is None else result.kernel_picture()
+        columns.append(Column(f"{name}, {duration(row.get('seconds', 0))}", flat(result.image, image.axes), kernel))
     write_panel(output, columns, levels)
     typer.echo(f"{output}: written")
 

@@ -195,8 +195,9 @@ def _previewer(job: Job, files: Places) -> Callable[[JobEvent], None]:
         observed = job.image.plane(job.tasks[event.plane].frames[0], job.spatial)
         axes = "S" + job.spatial
         pictures = [_picture(array, axes) for array in (observed, estimate.image[0].float().cpu().numpy())]
-        kernel = flat(estimate.kernel[0].float().cpu().numpy(), job.spatial)
-        triptych(files.preview, pictures[0], kernel, pictures[1], job.white_level)
+        kernels, grid = estimate.kernel.float().cpu().numpy(), estimate.grid
+        kernel = flat(kernels[0], job.spatial) if grid is None else grid.mosaic(kernels)
+        triptych(files.preview, pictures[0], kernel, pictures[1], job.white_level, grid)
         last = time.monotonic()
 
     return show
@@ -211,9 +212,9 @@ def _picture(array: Any, axes: str) -> Any:
 def _panel(path: Path, job: Job, result: Result) -> None:
     from unblur.cli.panels import flat, triptych
 
-    axes = job.image.axes
-    kernel = flat(result.kernel, result.kernel_axes)
-    triptych(path, flat(job.image.data, axes), kernel, flat(result.image, axes), job.white_level)
+    axes, grid = job.image.axes, result.kernel_grid
+    kernel = flat(result.kernel, result.kernel_axes) if grid is None else result.kernel_picture()
+    triptych(path, flat(job.image.data, axes), kernel, flat(result.image, axes), job.white_level, grid)
 
 
 def _wanted(files: Places, result: Result) -> Path | None:

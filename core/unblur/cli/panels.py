@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from unblur.io.atomic import atomic_path
+from unblur.kernel_grid import KernelGrid
 
 
 @dataclass(frozen=True)
@@ -74,25 +75,26 @@ def flat(pixels: np.ndarray, axes: str) -> np.ndarray:
 
 
 def triptych(
-    path: str | Path, observed: np.ndarray, kernel: np.ndarray, restored: np.ndarray, white: float | None
+    path: str | Path,
+    observed: np.ndarray,
+    kernel: np.ndarray,
+    restored: np.ndarray,
+    white: float | None,
+    grid: KernelGrid | None = None,
 ) -> None:
-    """Before, kernel, after.
+    """Before, kernel, after; with a grid, `kernel` is the picture of all its kernels.
 
     Raises:
         FileError: the file cannot be written.
     """
     low, high = levels_of(observed, white)
     peak = float(kernel.max()) or 1.0
-    shown = low + (high - low) * _enlarged(kernel / peak, observed.shape[:2])
-    write_panel(
-        path,
-        [
-            Column("before", observed),
-            Column(f"kernel ({kernel.shape[0]} x {kernel.shape[1]})", shown),
-            Column("after", restored),
-        ],
-        (low, high),
-    )
+    if grid is None:
+        title, shown = f"kernel ({kernel.shape[0]} x {kernel.shape[1]})", _enlarged(kernel / peak, observed.shape[:2])
+    else:
+        title, shown = f"kernels ({' x '.join(map(str, grid.shape))})", kernel / peak
+    columns = [Column("before", observed), Column(title, low + (high - low) * shown), Column("after", restored)]
+    write_panel(path, columns, (low, high))
 
 
 def _enlarged(kernel: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -39,7 +39,7 @@ class Places:
             if path == self.preview:
                 check_place(path)
             else:
-                check_writable(path)
+                check_writable(path, arrays=path == self.kernel)
             if path.exists() and self.source.exists() and path.samefile(self.source):
                 raise FileError(path, "is the input itself", "Choose another output")
         if len({path.resolve() for path in outputs}) < len(outputs):

@@ -11,6 +11,7 @@ import numpy as np
 from unblur.errors import FileError, ImageError
 from unblur.image import check_axes
 from unblur.io.reading import read
+from unblur.kernel_grid import KernelGrid
 
 NORMALISED = 1e-6  # the sum of a kernel that was normalised in float32 is this close to one
 TOLERATED_NEGATIVE = 0.05  # of the flux; more is not noise
@@ -20,12 +21,14 @@ TOLERATED_LOSS = 0.01  # of the flux, when a PSF is cropped to the image
 class Psf(NamedTuple):
     """A kernel ready for use: float32 (count, *spatial), each summing to one, with its origin at floor(n / 2).
 
-    ``flux`` holds the sums before normalisation; ``notes`` say what was changed or looks wrong.
+    ``flux`` holds the sums before normalisation; ``notes`` say what was changed or looks wrong. ``grid`` says where
+    several kernels hold in one image.
     """
 
     kernel: np.ndarray
     flux: tuple[float, ...]
     notes: tuple[str, ...]
+    grid: KernelGrid | None = None
 
 
 def read_psf(

@@ -7,22 +7,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import DTypeLike
 
 from unblur.errors import FileError, ImageError
 from unblur.image import Image
 from unblur.io.atomic import atomic_path, flush, make_way, to_json
 from unblur.io.atomic import check_writable as check_place
+from unblur.io.kernels import ARRAYS, write_arrays
 from unblur.io.png_out import write_png
 from unblur.io.tiff_out import write_ome, write_tiff
 
 WRITABLE = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".png")
+Arrays = Mapping[str, np.ndarray]
 
 
-def check_writable(path: str | Path) -> None:
-    """Raise FileError, before any work, if an image cannot be written as ``path``: format, folder or permission."""
-    if not str(path).lower().endswith(WRITABLE):
-        raise FileError(path, "is no format that can be written", f"Choose one of {', '.join(WRITABLE)}")
+def check_writable(path: str | Path, arrays: bool = False) -> None:
+    """Raise FileError, before any work, if an image cannot be written as ``path``: format, folder or permission.
+
+    With ``arrays``, NumPy's ``.npz`` is a format as well.
+    """
+    formats = (*WRITABLE, ARRAYS) if arrays else WRITABLE
+    if not str(path).lower().endswith(formats):
+        raise FileError(path, "is no format that can be written", f"Choose one of {', '.join(formats)}")
     check_place(path)
 
 
@@ -37,9 +44,9 @@ def write(
     *,
     dtype: DTypeLike | None = None,
     report: Mapping[str, Any] | None = None,
-    others: Sequence[tuple[str | Path, Image]] = (),
+    others: Sequence[tuple[str | Path, Image | Arrays]] = (),
 ) -> tuple[str, ...]:
-    """Write an image, its report as JSON beside it, and other images that belong to it, such as its kernel.
+    """Write an image, its report as JSON beside it, and what belongs to it, such as its kernel: images or named arrays.
 
     OME-TIFF and TIFF keep shape, axes, pixel size, units and, unless ``dtype`` asks for a cast, the numbers. A TIFF is
     readable by ImageJ where ImageJ can hold the image, and a BigTIFF above 4 GB. PNG holds one grey or RGB plane of 8
@@ -51,8 +58,9 @@ def write(
     Where the image is, all that belongs to it is, however the process ends: an image that stood under ``path`` goes
     before the first of the new files takes its place, and the new image comes last.
     """
-    for place in (path, *(place for place, _ in others)):
-        check_writable(place)
+    check_writable(path)
+    for place, other in others:
+        check_writable(place, arrays=not isinstance(other, Image))
     text = to_json(report) if report is not None else ""
     with contextlib.ExitStack() as files:  # closed in reverse order
         temporary = files.enter_context(atomic_path(path))
@@ -61,7 +69,11 @@ def write(
             content = to_json({**report, "output": notes} if notes else report)
             files.enter_context(atomic_path(report_path(path))).write_text(content + "\n", encoding="utf-8")
         for place, other in others:
-            _encode(place, files.enter_context(atomic_path(place)), other, None, "")
+            file = files.enter_context(atomic_path(place))
+            if isinstance(other, Image):
+                _encode(place, file, other, None, "")
+            else:
+                write_arrays(file, other)
         if report is not None or others:
             flush(temporary)
             make_way(path)

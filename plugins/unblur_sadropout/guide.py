@@ -27,8 +27,8 @@ _STEPS = 20
 """Of the classical estimator."""
 
 
-def classical(problem: Problem, name: str) -> Tensor:
-    """The latent image that an estimator for free pixels finds with the problem's kernel.
+def classical(problem: Problem, name: str, observed: Tensor) -> Tensor:
+    """The latent image that an estimator for free pixels finds for observed frames with the problem's kernel.
 
     Raises:
         UnknownNameError: no such estimator.
@@ -42,15 +42,16 @@ def classical(problem: Problem, name: str) -> Tensor:
             for other, part in registry.components("estimator").items()
             if "image_prior:pixels" in part.component.requires and "learns-kernel" not in part.component.provides
         ]
-        raise ParameterError(f"image_prior.start = {name!r}: choose an estimator for pixels: {', '.join(fitting)}")
+        raise ParameterError(f"image_prior.start: {name!r} is not for free pixels; choose from {', '.join(fitting)}")
     image: ImagePrior[Any] = pixels.load()(pixels.component.params())
-    image.init(problem.latent_shape, problem.batch, problem.context)
+    batch = dataclasses.replace(problem.batch, observed=observed)
+    image.init(problem.latent_shape, batch, problem.context)
     estimator: Estimator[Any] = found.load()(found.component.params())
-    simple = dataclasses.replace(problem, image=image, image_penalties=(), estimator=estimator)
+    simple = dataclasses.replace(problem, batch=batch, image=image, image_penalties=(), estimator=estimator)
     state = estimator.init(simple, None)
     for step in range(_STEPS):
-        estimator.step(simple, state, simple.batch, Clock(step, _STEPS))
-    return estimator.estimate(simple, state, simple.batch, Clock(_STEPS, _STEPS), simple.rng).image.detach()
+        estimator.step(simple, state, batch, Clock(step, _STEPS))
+    return estimator.estimate(simple, state, batch, Clock(_STEPS, _STEPS), simple.rng).image.detach().clone()
 
 
 class Guide:

@@ -52,20 +52,25 @@ class DropoutNetworkParams:
         bool,
         Doc("Drop the decoder's features before they are upsampled instead of after, which makes a step cheaper."),
     ] = False
+    seeds: Annotated[
+        int,
+        Ge(0),
+        Doc("Seeds that are drawn once, one of which is used by chance; 0 for a new one each time."),
+    ] = 0
     start: Annotated[
-        str,
+        tuple[str, ...],
         Doc(
-            "Estimator for free pixels, such as hyper-laplacian, whose image is a further input of the network, and "
-            "what its output is added to; empty for none. Needs a known kernel, and an estimator that hands it over "
-            "(dropout-ensemble)."
+            "Estimators for free pixels, such as hyper-laplacian, whose images are further inputs of the network, and "
+            "whose mean its output is added to; empty for none. Needs a known kernel, and an estimator that hands it "
+            "over (dropout-ensemble). With `seeds`, each has images of its own, which know nothing of what it replaced."
         ),
-    ] = ""
+    ] = ()
     filters: Annotated[
         tuple[float, ...],
         Gt(0),
         Doc(
             "Wiener filters of the seed as further inputs: weights of their smoothness, 1 for the one that leaves the "
-            "noise as residual. Empty for none. Needs what `start` needs."
+            "noise as residual. Empty for none. They need what `start` needs."
         ),
     ] = ()
     output: Annotated[Output, Doc(_OUTPUT)] = "auto"

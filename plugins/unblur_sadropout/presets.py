@@ -16,7 +16,7 @@ def guided(channels: tuple[int, ...], steps: int) -> Pipeline:
         forward_model=["convolution", "squared"],
         image_prior=(
             "dropout-unet",
-            {"channels": channels, "early": True, "adapt_every": 500, "start": "hyper-laplacian", "dropout": 0.03},
+            {"channels": channels, "early": True, "adapt_every": 500, "start": ("hyper-laplacian", "wiener")},
         ),
         kernel_prior="known",
         estimator=("dropout-ensemble", {"image_rate": _RATES, "average_from": 0.7, "inferences": 20}),

@@ -18,10 +18,10 @@ from unblur.operators.convolution import Convolution
 from unblur.problem import Problem
 from unblur_sadropout.dropout import AdaptiveDropout, Variances
 from unblur_sadropout.guide import Guide, classical
-from unblur_sadropout.network import DropoutUNet, keep
+from unblur_sadropout.network import Drop, DropoutUNet, keep
 from unblur_sadropout.noise import noise_of
 from unblur_sadropout.params import DropoutNetworkParams
-from unblur_sadropout.seeds import replaced
+from unblur_sadropout.seeds import Seed, fixed_masks, replaced
 
 _RANGE = 0.02
 """Distance from the ends of a head's range within which a start is not believed: its inverse would be huge."""
@@ -36,6 +36,9 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
     Chen et al. 2022, section 3.2. A draw hands over the mask of the replaced pixels, on which alone the misfit counts
     (eq. 8). Without a generator nothing is replaced or dropped. The input has the latent image's size: beyond the
     observation the value of its border.
+
+    Classical estimates of a seed, which an estimator has made by `begin`, are ours: further inputs, and what the output
+    is added to, so that the network has only their errors to learn.
 
     The dropout ratios follow the variance of the neurons (eq. 15) in draws with gradients, those of an estimator's
     steps, at multiples of `adapt_every`. Readings: a neuron's variance is that before its dropout; ratios are scaled
@@ -54,9 +57,8 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
             if not context.bounded:
                 context.note("intensities without a known white level: the image may be brighter than the observation")
         self.head, self.size, self.context = head, tuple(spatial), context
-        inputs = channels * (1 + len(params.filters) + bool(params.start))
         self.network = DropoutUNet(
-            inputs,
+            channels * (1 + len(params.filters) + len(params.start)),
             channels,
             rng=context.rng,
             widths=params.widths,
@@ -71,40 +73,44 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         context.compute.place(self.network, len(spatial))
         self.dropout = AdaptiveDropout(self.network.ratios, child(context.rng))
         self.guide: Guide | None = None
-        self.start: Tensor | None = None
-        self._observed, self._filled = batch.observed, _filled(batch)
+        self.observed = batch.observed
+        self.whole = Seed(_filled(batch))
+        self.seeds: list[Seed] = []
+        if params.seeds and params.replaced:
+            masks = fixed_masks(self.whole.image, params.seeds, params.replaced, child(context.rng))
+            self.seeds = [Seed(replaced(self.whole.image, kept), kept) for kept in masks]
 
     @torch.no_grad()
     def begin(self, problem: Problem) -> None:
-        """Take up what classical methods make of the observation with the problem's kernel, which must be known.
+        """Take up what classical methods make of the seeds with the problem's kernel, which must be known.
 
-        Where they cannot (a blur that is no convolution, too small an image), which is noted, the observation stands
+        Where they cannot (a blur that is no convolution, too small an image), which is noted, the seed itself stands
         for it.
         """
         params = self.params
         if not (params.start or params.filters):
             return
-        kernel = problem.kernel(self._extended(self._filled), Clock(0, 1), None)
+        kernel = problem.kernel(self._extended(self.whole.image), Clock(0, 1), None)
         operator = problem.forward.prepared(kernel, problem.latent_shape)
         if not isinstance(operator, Convolution):
             self.context.note("dropout-unet: the blur is no convolution, so that it begins with the observation")
             return
         if params.filters:
-            self.guide = Guide(operator, self._filled, self._variance(), params.filters, self.size)
-        if params.start:
-            try:
-                self.start = classical(problem, params.start)
-            except ImageError as error:
-                self.context.note(f"dropout-unet: {params.start} gives nothing to begin with ({error})")
+            self.guide = Guide(operator, self.whole.image, self._variance(), params.filters, self.size)
+        try:
+            for seed in (self.whole, *self.seeds):
+                seed.starts = [classical(problem, name, seed.image) for name in params.start]
+        except ImageError as error:
+            self.context.note(f"dropout-unet: nothing classical to begin with ({error})")
 
     def _variance(self) -> float:
         """Mean squared error of a seed: noise, and what replacing changes."""
-        noise = noise_of(self._filled, self.context, "sa-dropout")
-        if not self.params.replaced:
+        image, share = self.whole.image, self.params.replaced
+        noise = noise_of(image, self.context, "dropout-unet")
+        if not share:
             return noise**2
-        kept = self._kept(self._filled, torch.Generator(self._filled.device).manual_seed(0))
-        change = float((replaced(self._filled, kept) - self._filled).square().mean())
-        return change + (1 - self.params.replaced) * noise**2
+        seed = self.seeds[0] if self.seeds else self._drawn(image, torch.Generator(image.device).manual_seed(0))
+        return float((seed.image - image).square().mean()) + (1 - share) * noise**2
 
     def start_from(self, earlier: ImagePrior[Any], latent: Tensor, transfer: Transfer) -> None:
         """The weights of the earlier stage's network, if it is of the same kind; ratios adapt anew."""
@@ -115,37 +121,42 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         return list(self.network.parameters())
 
     def draw(self, batch: Batch, clock: Clock, rng: Generator | None) -> Draw:
-        observed = self._filled if batch.observed is self._observed else _filled(batch)
+        own = batch.observed is self.observed
+        whole = self.whole if own else Seed(_filled(batch))
         if rng is None:
-            return Draw(self._image(observed, keep))
+            return Draw(self._image(whole, keep))
         every = self.params.adapt_every
         if every and clock.step and clock.step % every == 0 and torch.is_grad_enabled():
-            self._adapt(observed, rng)
-        seed, weight = self._seed(observed, rng)
-        return Draw(self._image(seed, self.dropout.opened(rng)), weight)
+            self._adapt(whole, rng)
+        seed = self._seed(whole, rng)
+        counted = seed.kept is not None and self.params.masked
+        return Draw(self._image(seed, self.dropout.opened(rng)), 1 - seed.kept if counted else None)
 
-    def _seed(self, observed: Tensor, rng: Generator) -> tuple[Tensor, Tensor | None]:
-        """A seed, and which pixels of the observation the misfit counts on."""
+    def _seed(self, whole: Seed, rng: Generator) -> Seed:
         if not self.params.replaced:
-            return observed, None
-        kept = self._kept(observed, rng)
-        return replaced(observed, kept), 1 - kept if self.params.masked else None
+            return whole
+        if self.seeds and whole is self.whole:
+            return self.seeds[int(torch.randint(len(self.seeds), (), generator=rng, device=rng.device))]
+        drawn = self._drawn(whole.image, rng)
+        drawn.starts = whole.starts
+        return drawn
 
-    def _kept(self, observed: Tensor, rng: Generator) -> Tensor:
-        return (torch.rand(observed.shape, generator=rng, device=observed.device) >= self.params.replaced).float()
+    def _drawn(self, image: Tensor, rng: Generator) -> Seed:
+        kept = (torch.rand(image.shape, generator=rng, device=image.device) >= self.params.replaced).float()
+        return Seed(replaced(image, kept), kept)
 
-    def _image(self, seed: Tensor, drop: Any) -> Tensor:
-        extended = self._extended(seed)
+    def _image(self, seed: Seed, drop: Drop) -> Tensor:
+        extended = self._extended(seed.image)
         inputs = [extended]
-        if self.params.filters:
-            count = len(self.params.filters)
-            inputs.append(extended.repeat(1, count, *(1,) * len(self.size)) if self.guide is None else self.guide(seed))
-        raw: Tensor | float = 0.0
-        if self.params.start:
-            start = extended if self.start is None else self.start
-            inputs.append(start)
-            raw = _inverse(self.head, start)
-        return HEADS[self.head](self.network(torch.cat(inputs, 1), drop) + raw)
+        if self.guide is not None:
+            inputs.append(self.guide(seed.image))
+        else:
+            inputs += [extended] * len(self.params.filters)
+        starts = seed.starts or [extended] * len(self.params.start)
+        raw = self.network(torch.cat(inputs + starts, 1), drop)
+        if starts:
+            raw = raw + _inverse(self.head, torch.stack(starts).mean(0))
+        return HEADS[self.head](raw)
 
     def _extended(self, observed: Tensor) -> Tensor:
         """Of the latent image's size, the observation where it lies in it."""
@@ -156,11 +167,10 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         return F.pad(observed, padding, mode="replicate")
 
     @torch.no_grad()
-    def _adapt(self, observed: Tensor, rng: Generator) -> None:
+    def _adapt(self, whole: Seed, rng: Generator) -> None:
         variances = Variances(len(self.network.ratios))
         for _ in range(self.params.adapt_samples):
-            seed, _ = self._seed(observed, rng)
-            self._image(seed, variances.watching(self.dropout.opened(rng)))
+            self._image(self._seed(whole, rng), variances.watching(self.dropout.opened(rng)))
         self.dropout.adapt(variances.result(), self.params.compound)
 
     def state_dict(self) -> dict[str, Any]:

@@ -2,11 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
 from unblur.errors import ImageError
+
+
+@dataclass
+class Seed:
+    """A seed ŷ (frames, channels, *observed), the mask of the pixels that it kept, and classical estimates from it.
+
+    Attributes:
+        kept: of the image's shape; None where nothing was replaced.
+        starts: latent images (frames, channels, *latent); empty where there are none.
+    """
+
+    image: Tensor
+    kept: Tensor | None = None
+    starts: Sequence[Tensor] = field(default_factory=list)
+
+
+def fixed_masks(image: Tensor, count: int, replacing: float, rng: Generator) -> list[Tensor]:
+    """Masks of kept pixels for a number of seeds: in each, pixels are independent; over all, each has its share.
+
+    Args:
+        replacing: probability that a pixel is replaced.
+        rng: CPU generator.
+    """
+    turn = (torch.rand(image.shape, generator=rng) * count).to(image.device)
+    return [((index - turn) % count >= replacing * count).float() for index in range(count)]
 
 
 def replaced(image: Tensor, kept: Tensor) -> Tensor:
@@ -25,14 +53,18 @@ def replaced(image: Tensor, kept: Tensor) -> Tensor:
     dims = image.ndim - 2
     if not bool((kept.flatten(2).sum(2) > 0).all()):
         raise ImageError("pixel replacement: no pixel of a plane counts")
-    mean = F.avg_pool2d if dims == 2 else F.avg_pool3d
     masked, radius = image * kept, 1
     result, missing = masked, kept == 0
     while bool(missing.any()):
-        size = 2 * radius + 1
-        shares = mean(kept, size, 1, radius)
-        found = missing & (shares > 0.5 / size**dims)
-        result = torch.where(found, mean(masked, size, 1, radius) / shares.clamp_min(1e-12), result)
+        shares = _box_mean(kept, radius)
+        found = missing & (shares > 0.5 / (2 * radius + 1) ** dims)
+        result = torch.where(found, _box_mean(masked, radius) / shares.clamp_min(1e-12), result)
         missing = missing & ~found
         radius *= 2
     return result
+
+
+def _box_mean(image: Tensor, radius: int) -> Tensor:
+    """Means over boxes about every pixel, with zeros outside."""
+    mean = F.avg_pool2d if image.ndim == 4 else F.avg_pool3d
+    return mean(F.pad(image, (radius,) * 2 * (image.ndim - 2)), 2 * radius + 1, 1)

@@ -1,0 +1,143 @@
+"""Draws of the dropout network: seeds, masks, the masked misfit (eq. 8), adaptation, what it begins with."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from tests.sadropout.small import generator, made, pipeline
+from unblur.components import Clock
+from unblur.errors import ParameterError
+from unblur.operators.convolution import convolve
+from unblur.testing.worlds import photograph
+
+CLOCK = Clock(0, 10)
+
+
+def test_the_misfit_is_that_of_the_replaced_pixels_alone() -> None:
+    """Eq. 8, as a mean."""
+    problem, _ = made(pipeline())
+    draw = problem.draw(problem.batch, CLOCK, generator(1))
+    kernel = problem.kernel(draw.latent, CLOCK, None)
+    assert draw.weight is not None
+    assert set(draw.weight.unique().tolist()) == {0.0, 1.0}
+    assert float(draw.weight.mean()) == pytest.approx(0.3, abs=0.08)
+    residual = convolve(draw.latent, kernel) - problem.batch.observed
+    direct = residual[draw.weight > 0].square().mean()
+    torch.testing.assert_close(problem.misfit(draw, kernel, problem.batch, CLOCK), direct)
+
+
+def test_invalid_pixels_neither_count_nor_are_seen() -> None:
+    observation = photograph((24, 21), (5, 3))
+    observation.valid = torch.ones_like(observation.pixels)
+    observation.valid[..., 4:9, 5:11] = 0
+    images = []
+    for value in (0.0, 1.0):
+        pixels = torch.where(observation.valid > 0, observation.pixels, torch.tensor(value))
+        problem, _ = made(pipeline(), dataclasses.replace(observation, pixels=pixels))
+        draw = problem.draw(problem.batch, CLOCK, generator(1))
+        counted = problem.counted(draw, problem.batch)
+        assert counted is not None
+        assert not bool((counted[observation.valid == 0]).any())
+        images.append(draw.latent)
+    assert torch.equal(*images)
+
+
+def test_without_randomness_nothing_is_replaced_or_dropped() -> None:
+    problem, _ = made(pipeline())
+    draw = problem.draw(problem.batch, CLOCK, None)
+    assert draw.weight is None
+    plain, _ = made(pipeline({"dropout": 0.0, "replaced": 0.0}))
+    still = plain.draw(plain.batch, CLOCK, generator(1))
+    assert still.weight is None
+    assert torch.equal(still.latent, draw.latent)
+
+
+def test_masking_can_be_left_out() -> None:
+    problem, _ = made(pipeline({"masked": False}))
+    first, second = (problem.draw(problem.batch, CLOCK, generator(seed)) for seed in (1, 2))
+    assert first.weight is None
+    assert not torch.equal(first.latent, second.latent)
+
+
+def test_ratios_adapt_in_steps_and_never_in_looks() -> None:
+    problem, state = made(pipeline({"adapt_every": 3, "adapt_samples": 4}))
+    shapes = []
+    for step in range(8):
+        problem.estimator.step(problem, state, problem.batch, Clock(step, 10))
+        with torch.no_grad():
+            problem.draw(problem.batch, Clock(3, 10), generator(9))
+        shapes.append(list(problem.image.dropout.ratios))  # type: ignore[attr-defined]
+    assert all(isinstance(ratio, float) for ratios in shapes[:3] for ratio in ratios)
+    for ratios, first in ((shapes[3], 0.075), (shapes[7], 0.075)):
+        assert ratios[0].shape == (1, 1, 28, 23)
+        assert 0.49 * first < float(ratios[0].min()) < float(ratios[0].max()) < 1.51 * first
+    assert torch.equal(shapes[3][1], shapes[5][1])
+    assert not torch.equal(shapes[5][1], shapes[6][1])
+
+
+@pytest.mark.parametrize("names", [("hyper-laplacian",), ("wiener", "richardson-lucy")])
+def test_it_begins_near_classical_estimates(names: tuple[str, ...]) -> None:
+    observation = photograph((40, 36), (7, 5))
+    far, _ = made(pipeline(), observation)
+    near, _ = made(pipeline({"start": names}), observation)
+    errors = []
+    for problem in (far, near):
+        with torch.no_grad():
+            latent = problem.draw(problem.batch, CLOCK, None).latent
+            predicted = problem.predict(latent, problem.kernel(latent, CLOCK, None))
+        errors.append(float((predicted - problem.batch.observed).square().mean()))
+    assert errors[1] < 0.2 * errors[0]
+
+
+def test_the_start_must_be_for_pixels() -> None:
+    with pytest.raises(ParameterError, match=r"joint-adam.*hyper-laplacian"):
+        made(pipeline({"start": ("wiener", "joint-adam")}))
+
+
+def test_fixed_seeds_start_from_what_they_kept() -> None:
+    """Neither a seed nor its classical estimates change with the pixels that the misfit counts on."""
+    pipe = pipeline({"start": ("wiener",), "seeds": 4})
+    observation = photograph((40, 36), (5, 3))
+    first, _ = made(pipe, observation)
+    draw = first.draw(first.batch, CLOCK, generator(1))
+    assert draw.weight is not None
+    changed = torch.where(draw.weight > 0, observation.pixels.flip(2, 3), observation.pixels)
+    second, _ = made(pipe, dataclasses.replace(observation, pixels=changed))
+    pairs = zip(first.image.seeds, second.image.seeds, strict=True)  # type: ignore[attr-defined]
+    same = [other for one, other in pairs if torch.equal(one.image, other.image)]
+    assert len(same) == 1
+    assert torch.equal(1 - same[0].kept, draw.weight)
+    assert torch.equal(second.draw(second.batch, CLOCK, generator(1)).latent, draw.latent)
+    assert not torch.equal(first.image.whole.starts[0], second.image.whole.starts[0])  # type: ignore[attr-defined]
+
+
+def test_filters_leave_the_asked_residual() -> None:
+    """The reference balance leaves the errors of a seed as residual, sharper filters less."""
+    problem, _ = made(pipeline({"filters": (1.0, 0.01)}), photograph((64, 64), (5, 5)))
+    guide = problem.image.guide  # type: ignore[attr-defined]
+    observed = problem.batch.observed
+    found = guide(observed)
+    assert found.shape == (1, 2, 68, 68)
+    kernel = problem.kernel(found[:, :1], CLOCK, None)
+    residuals = [float((convolve(one, kernel) - observed).square().mean()) for one in found.split(1, 1)]
+    wanted = problem.image._variance()  # type: ignore[attr-defined]
+    assert residuals[0] == pytest.approx(wanted, rel=0.3)
+    assert residuals[1] < 0.6 * residuals[0]
+
+
+def test_a_blur_that_is_no_convolution_or_a_tiny_image_begins_with_the_observation() -> None:
+    pipe = pipeline({"start": ("hyper-laplacian",)})
+    problem, _ = made(pipe, photograph((12, 12), (3, 3)))
+    assert not problem.image.whole.starts  # type: ignore[attr-defined]
+    assert any("nothing classical to begin with" in note for note in problem.context.notes)
+    assert problem.draw(problem.batch, CLOCK, generator(1)).latent.shape == (1, 1, 14, 14)
+
+
+def test_the_weights_move_to_the_next_stage() -> None:
+    first, _ = made(pipeline(), seed=1)
+    second, _ = made(pipeline(), seed=2)
+    second.image.start_from(first.image, torch.zeros(()), None)  # type: ignore[arg-type]
+    assert torch.equal(first.draw(first.batch, CLOCK, None).latent, second.draw(second.batch, CLOCK, None).latent)

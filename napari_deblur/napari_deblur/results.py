@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,7 +147,7 @@ def _uncertainty(spread: np.ndarray, source: LayerSource, name: str) -> LayerDat
 
 
 def _kernel(result: Result, source: LayerSource, name: str) -> LayerData:
-    kernel, axes, rows = _gathered(result.kernel, result.kernel_axes, source)
+    kernel, axes, grid = _gathered(result, source)
     data, kept = _aligned(kernel, axes, source)
     peak = float(np.nanmax(kernel, initial=0.0))
     facts = source.facts()
@@ -160,7 +160,7 @@ def _kernel(result: Result, source: LayerSource, name: str) -> LayerData:
             "contrast_limits": (0.0, peak if peak > 0 else 1.0),
             "rgb": False,
             "multiscale": False,
-            "name": f"{name} {'kernel' if rows is None else 'kernels'}",
+            "name": f"{name} {'kernel' if grid is None else 'kernels'}",
             "metadata": {
                 KEY: {
                     "axes": kept,
@@ -169,7 +169,7 @@ def _kernel(result: Result, source: LayerSource, name: str) -> LayerData:
                     "status": {axis: facts["status"][axis] for axis in spatial},
                     "role": "kernel",
                     "of": name,
-                    **({} if rows is None else {"grid": rows}),
+                    **({} if grid is None else {"grid": grid}),
                 }
             },
         },
@@ -177,29 +177,27 @@ def _kernel(result: Result, source: LayerSource, name: str) -> LayerData:
     )
 
 
-def _gathered(kernel: np.ndarray, axes: str, source: LayerSource) -> tuple[np.ndarray, str, tuple[int, int] | None]:
-    """Kernels of different regions of one image (an axis that the image lacks) side by side in a grid."""
-    extra = next((axis for axis in axes if axis not in source.axes), None)
-    if extra is None:
+def _gathered(result: Result, source: LayerSource) -> tuple[np.ndarray, str, tuple[int, ...] | None]:
+    """Kernels of different regions of one image side by side, as the regions are, with a line between them."""
+    kernel, axes, grid = result.kernel, result.kernel_axes, result.kernel_grid
+    if grid is not None:
+        shape = grid.shape
+    elif extra := [place for place, axis in enumerate(axes) if axis not in source.axes]:
+        columns = math.ceil(math.sqrt(kernel.shape[extra[0]]))
+        rows = math.ceil(kernel.shape[extra[0]] / columns)
+        shape = (*(1 for _ in axes[extra[0] + 1 : -2]), rows, columns)
+    else:
         return kernel, axes, None
-    place = axes.index(extra)
-    count = kernel.shape[place]
-    columns = math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    left = axes.replace(extra, "")
-    first = np.moveaxis(kernel, place, 0)
-    peak = np.nanmax(np.where(np.isnan(first), 0, first))
-    height, width = first.shape[1 + left.index("Y")] + 1, first.shape[1 + left.index("X")] + 1
-    sizes = dict(zip(left, first.shape[1:], strict=True)) | {"Y": rows * height - 1, "X": columns * width - 1}
-    grid = np.full([sizes[axis] for axis in left], peak / 4, dtype=kernel.dtype)
-    for number, one in enumerate(first):
-        row, column = divmod(number, columns)
-        window: Mapping[str, slice] = {
-            "Y": slice(row * height, row * height + height - 1),
-            "X": slice(column * width, column * width + width - 1),
-        }
-        grid[tuple(window.get(axis, slice(None)) for axis in left)] = one
-    return grid, left, (rows, columns)
+    dims = len(shape)
+    place = kernel.ndim - dims - 1
+    sizes = kernel.shape[-dims:]
+    whole = [count * (size + 1) - 1 for count, size in zip(shape, sizes, strict=True)]
+    lines = np.nanmax(kernel, initial=0.0) / 4
+    gathered = np.full((*kernel.shape[:place], *whole), lines, dtype=kernel.dtype)
+    for number, cell in zip(range(kernel.shape[place]), np.ndindex(*shape), strict=False):
+        window = tuple(slice(at * (size + 1), at * (size + 1) + size) for at, size in zip(cell, sizes, strict=True))
+        gathered[(..., *window)] = np.take(kernel, number, axis=place)
+    return gathered, axes[:place] + axes[-dims:], shape
 
 
 def _aligned(kernel: np.ndarray, axes: str, source: LayerSource) -> tuple[np.ndarray, str]:

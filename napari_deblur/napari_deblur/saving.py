@@ -39,11 +39,13 @@ def save(
 ) -> tuple[list[Path], tuple[str, ...]]:
     """Write a result with its report, and beside it the kernel and, where there is one, the uncertainty.
 
+    Kernels that belong to different regions go into an ``.npz`` file, with the places where they hold.
+
     Args:
         path: ``.ome.tif`` and ``.tif`` keep pixel size and units; a name without a known ending gets ``.ome.tif``.
         dtype: float32 if left out.
 
-    Returns the images that were written, the restored one first, and notes on what was clipped or could not be kept.
+    Returns the files that were written, the restored one first, and notes on what was clipped or could not be kept.
 
     Raises:
         FileError: a file cannot be written, or is the one that was restored.
@@ -57,8 +59,9 @@ def save(
     stem = path.name
     for ending in (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".png"):
         stem = stem.removesuffix(ending)
+    kernel_name = f"kernel{SUFFIX}" if result.kernel_grid is None else "kernels.npz"
     others = {
-        "kernel": path.with_name(f"{stem}.kernel{SUFFIX}") if kernel else None,
+        "kernel": path.with_name(f"{stem}.{kernel_name}") if kernel else None,
         "uncertainty": path.with_name(f"{stem}.uncertainty{SUFFIX}")
         if uncertainty and result.uncertainty is not None
         else None,

@@ -13,6 +13,7 @@ from napari.layers import Image, Layer
 import unblur
 from napari_deblur import layers, results
 from tests.napari.restoring import PLACED, PSF, STEPS, layer_of, restored
+from unblur.kernel_grid import KernelGrid
 
 LOOKS = ("colormap", "contrast_limits", "gamma", "blending")
 
@@ -156,6 +157,27 @@ def test_kernels_of_different_places_stand_in_a_grid() -> None:
     for number, one in enumerate(kernels):
         row, column = divmod(number, 3)
         np.testing.assert_array_equal(kernel.data[4 * row : 4 * row + 3, 6 * column : 6 * column + 5], one)
+
+
+def test_kernels_of_a_grid_stand_as_the_grid_says() -> None:
+    source = layers.read(layer_of("TCYX"))
+    result = restored(source)
+    kernels = np.random.default_rng(0).random((3, 2, 8, 3, 5)).astype(np.float32)
+    result = dataclasses.replace(result, kernel=kernels, kernel_axes="TCYX", kernel_grid=KernelGrid((2, 4)))
+    kernel = made(result, source)[1]
+    assert kernel.data.shape == (3, 2, 2 * 4 - 1, 4 * 6 - 1)
+    np.testing.assert_array_equal(kernel.data[2, 1, 4:7, 12:17], kernels[2, 1, 6])
+    assert kernel.metadata["unblur"]["grid"] == (2, 4)
+
+
+def test_kernels_of_a_grid_in_a_volume_stand_behind_each_other_too() -> None:
+    source = layers.read(layer_of("ZYX"))
+    result = restored(source)
+    kernels = np.random.default_rng(0).random((8, 3, 3, 3)).astype(np.float32)
+    grid = KernelGrid((2, 2, 2))
+    kernel = made(dataclasses.replace(result, kernel=kernels, kernel_axes="TZYX", kernel_grid=grid), source)[1]
+    assert kernel.data.shape == (7, 7, 7)
+    np.testing.assert_array_equal(kernel.data[4:, :3, 4:], kernels[5])
 
 
 def test_planes_that_failed_are_not_in_the_way_of_the_others() -> None:

@@ -15,6 +15,7 @@ from napari_deblur import layers, opening, results, saving
 from tests.napari.restoring import PLACED, layer_of, restored
 from unblur import io
 from unblur.errors import FileError, ImageError, UnblurError
+from unblur.kernel_grid import KernelGrid
 
 
 def reopened(path: Path) -> Image:
@@ -59,6 +60,17 @@ def test_uncertainty_and_kernel_lie_beside_the_image(tmp_path: Path) -> None:
         np.testing.assert_allclose(reopened(path).scale, (0.2, 0.1))
     written, _ = saving.save(result, tmp_path / "bare.tif", kernel=False, uncertainty=False)
     assert [path.name for path in written] == ["bare.tif"]
+
+
+def test_a_grid_of_kernels_is_saved_with_the_places_where_they_hold(tmp_path: Path) -> None:
+    result = restored(layers.read(layer_of("YX")))
+    kernels = np.random.default_rng(0).random((6, 3, 5)).astype(np.float32)
+    result = dataclasses.replace(result, kernel=kernels, kernel_axes="TYX", kernel_grid=KernelGrid((2, 3)))
+    written, _ = saving.save(result, tmp_path / "out")
+    assert [path.name for path in written] == ["out.ome.tif", "out.kernels.npz"]
+    arrays = np.load(written[1])
+    np.testing.assert_array_equal(arrays["kernels"], kernels.reshape(2, 3, 3, 5))
+    assert arrays["centres"].shape == (2, 3, 2)
 
 
 def test_the_image_that_was_restored_is_never_overwritten(tmp_path: Path) -> None:

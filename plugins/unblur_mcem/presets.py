@@ -22,7 +22,7 @@ GRID = (5, 10)
 DROPOUT: Schedule = 0.1
 """Reading: the paper trains the decoder with dropout and gives no rate."""
 
-_RATES = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
+_RATES = ((0.0, 1e-2), (0.75, 5e-3))
 _COARSE: dict[str, Any] = {
     "forward_model.grid": (1,),
     "forward_model.squared.weight": ((0.0, 1.0), (0.5, 0.0)),
@@ -47,7 +47,7 @@ def coarse_to_fine(channels: tuple[int, ...], grid: tuple[int, ...], steps: tupl
                 "kernel_rate": ((0.0, 5e-4), (0.8, 1e-4)),
                 "momentum": 0.9,
                 "redraw": False,
-                "burn_in": 0.85,
+                "burn_in": 0.9,
                 "output": "mean",
             },
         ),

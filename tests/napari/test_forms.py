@@ -54,6 +54,9 @@ def numbers(field: Field, whole: bool) -> st.SearchStrategy[Any]:
     return inside | st.sampled_from(usual) if usual else inside
 
 
+TEXTS = st.from_regex(r"[a-z][a-z0-9 .-]{0,10}[a-z]", fullmatch=True)
+
+
 def values(field: Field) -> st.SearchStrategy[Any]:
     """Whatever a field allows."""
     if field.choices:
@@ -67,11 +70,12 @@ def values(field: Field) -> st.SearchStrategy[Any]:
         found = number | steps
     elif typing.get_origin(field.hint) is tuple:
         inner = typing.get_args(field.hint)[0]
-        found = st.lists(numbers(field, whole=inner is int), min_size=1, max_size=4).map(tuple)
+        items = TEXTS if inner is str else numbers(field, whole=inner is int)
+        found = st.lists(items, min_size=1, max_size=4).map(tuple)
     elif field.hint in (int, float):
         found = numbers(field, whole=field.hint is int)
     elif field.hint is str:
-        found = st.from_regex(r"[a-z][a-z0-9 .-]{0,10}[a-z]", fullmatch=True)
+        found = TEXTS
     else:
         raise AssertionError(f"{field.name}: a strategy for {field.hint} is missing")
     return st.none() | found if field.optional else found

@@ -40,6 +40,7 @@ class WrittenEdit(LineEdit):
         self.problem = ""
         self._value = field.default
         super().__init__(**kwargs)
+        self._words = self.tooltip or ""
         self.native.setPlaceholderText(AUTO if field.optional else "")
         self.native.setMinimumWidth(40)
 
@@ -62,7 +63,7 @@ class WrittenEdit(LineEdit):
             return
         self.problem = ""
         self.native.setStyleSheet("")
-        self.native.setToolTip(self.tooltip or "")
+        self.native.setToolTip(self._words)
         self._value = value
         self.changed.emit(value)
 

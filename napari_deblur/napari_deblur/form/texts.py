@@ -68,9 +68,13 @@ def _scalar(hint: Any, text: str) -> Any:
 
 def _schedule(text: str) -> Any:
     """``0.05`` or ``0.05, from 0.35: 0.001``."""
+    if "from" not in text:
+        return _scalar(float, text)
+    if "from" not in text:
+        return _scalar(float, text)
     steps: list[tuple[Any, Any]] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*from\s+([^:]+):(.*)", part)
         start, value = (match[1], match[2]) if match else ("0", part)
         steps.append((_scalar(float, start.strip()), _scalar(float, value.strip())))
-    return tuple(steps) if "from" in text else steps[0][1]
+    return tuple(steps)

@@ -261,6 +261,10 @@ class ForwardModel(Component[P], ABC):
     def crop(self, estimate: Estimate, batch: Batch) -> Estimate:
         """The estimate cut to the observed window, its kernel shifted to match."""
 
+    def findings(self, estimate: Estimate, batch: Batch) -> list[str]:
+        """Warnings for the report: what in a final estimate, not yet cut, lies beyond what the model describes."""
+        return []
+
 
 class Response(Component[P]):
     """A modifier of any forward model: how a camera turns light into numbers."""
@@ -313,7 +317,13 @@ class State(Protocol):
 
 
 class Estimator(Component[P], ABC):
-    """How the unknowns are found: `init` and `step`. It owns no loop and prints nothing."""
+    """How the unknowns are found: `init` and `step`. It owns no loop and prints nothing.
+
+    Attributes:
+        patches: a step looks at regions of a fixed size, so that its memory does not grow with the image.
+    """
+
+    patches: bool = False
 
     @abstractmethod
     def init(self, problem: Problem, earlier: State | None) -> Any:

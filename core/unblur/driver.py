@@ -73,6 +73,7 @@ class Outcome:
         plan, executed: steps per stage, planned and done.
         misfit: of the last executed step.
         residual: standard deviation of observed minus predicted in the problem's units: consistency with the model.
+        warnings: what the forward model finds remarkable in the estimate.
     """
 
     estimate: Estimate
@@ -86,6 +87,7 @@ class Outcome:
     seconds: float
     rewinds: int
     notes: list[str]
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -385,6 +387,7 @@ class Run:
             target = problem.forward.target(problem.batch)
             error = target.observed - problem.predict(estimate.image, estimate.kernel)
             residual = float(error.std() if target.valid is None else error[target.valid > 0].std())
+            warnings = problem.forward.findings(estimate, problem.batch)
         if problem.stage.scale != 1:
             self.notes.append(
                 f"stopped at {problem.stage.scale:g} of the resolution: the image was enlarged from there"
@@ -406,6 +409,7 @@ class Run:
             seconds=self._clock(self._step).elapsed,
             rewinds=self._rewinds,
             notes=list(dict.fromkeys(self.notes)),
+            warnings=warnings,
         )
 
 

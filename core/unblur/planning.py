@@ -118,7 +118,7 @@ def _memory(resolved: Resolved, stage: Stage, observation: Observation, compute:
     fixed = 4 * sum(_bytes(tensor) for tensor in (*probe.image.parameters(), *probe.kernels.parameters()))
     frames, channels = probe.batch.observed.shape[:2]
     latent = probe.forward.latent_shape((frames, channels, *(math.ceil(n * stage.scale) for n in full)), probe.spec)
-    growth = math.prod(latent) / math.prod(probe.latent_shape)
+    growth = math.prod(latent) / math.prod(probe.latent_shape) if not probe.estimator.patches else 1.0
     work = 24 * 4 * math.prod(latent)
     return int(fixed + 1.2 * kept * growth + work)
 

@@ -40,7 +40,10 @@ class Composition:
         return frozenset.intersection(*(part.component.dims for part in self.parts))
 
     def learns(self, slot: Slot) -> bool:
-        return any("learns" in part.component.provides for part in self.parts if part.slot == slot)
+        return self.has(slot, "learns")
+
+    def has(self, slot: Slot, trait: str) -> bool:
+        return any(trait in part.component.provides for part in self.parts if part.slot == slot)
 
 
 def compositions(

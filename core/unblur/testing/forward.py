@@ -14,16 +14,22 @@ from unblur.testing.worlds import smooth
 
 
 class _Setup:
-    """A forward model with observed frames, and a latent image and kernels that it takes."""
+    """A forward model with observed frames, and a latent image and kernels that it takes.
+
+    A video has two frames more, so that as many as are asked for have neighbours.
+    """
 
     def __init__(self, case: Case, frames: int = 1, channels: int = 2) -> None:
         self.model: Any = case.instance()
-        self.batch = case.batch(frames, channels)
+        self.batch = case.batch(frames + 2 if "video" in case.traits else frames, channels)
         shape = tuple(self.batch.observed.shape)
         self.spec: KernelSpec = self.model.spec(shape, case.context())
         self.latent_shape = tuple(self.model.latent_shape(shape, self.spec))
         self.latent = case.smooth(self.latent_shape, 1)
-        self.kernel = case.kernels(self.spec.count, self.spec.shape, 2)
+        if self.spec.kind == "flow":
+            self.kernel = 4 * case.smooth((1, self.spec.count, *self.spec.shape), 2)[0] - 2
+        else:
+            self.kernel = case.kernels(self.spec.count, self.spec.shape, 2)
 
     def predict(self) -> Tensor:
         return self.model.predict(self.latent, self.kernel)  # type: ignore[no-any-return]

@@ -57,3 +57,11 @@ def photograph(shape: Shape, kernel_shape: Shape, seed: int = 0, channels: int =
     blurred = convolve(latent, kernel)
     blurred = (blurred + 0.01 * noise(blurred.shape, seed + 3)).clamp(0, 1)
     return Observation(blurred, psf=kernel, white_level=1.0, pixel_size=(0.1,) * len(shape))
+
+
+def moving(shape: Shape, frames: int = 3, seed: int = 0) -> Observation:
+    """Frames in which a smooth image moves by two pixels along the last axis, each blurred over them; white at 1."""
+    steps = 2 * frames
+    wide = smooth((1, 1, *shape[:-1], shape[-1] + steps), seed)
+    views = torch.cat([wide[..., step : step + shape[-1]] for step in range(steps)])
+    return Observation(views.view(frames, 2, 1, *shape).mean(1), white_level=1.0, pixel_size=(0.1,) * len(shape))

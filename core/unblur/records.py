@@ -66,6 +66,8 @@ class Method:
         reference: the paper.
         needs_psf: the method restores with a known PSF.
         blind: the method estimates the kernel.
+        trainer: ``"package.module:Class"`` of an `unblur.training.Trainer`, where there are networks to train.
+        trainer_params: frozen dataclass of the trainer's parameters.
     """
 
     name: str
@@ -75,6 +77,8 @@ class Method:
     reference: str = ""
     needs_psf: bool = False
     blind: bool = False
+    trainer: str = ""
+    trainer_params: type = NoParams
 
     def pipeline(self, preset: str = "balanced") -> Pipeline:
         """The pipeline of a preset; a method with only one gives that for every preset."""

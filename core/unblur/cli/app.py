@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from unblur.cli import bench, compare, demo, describe, doctor, listing, new_plugin, run
+from unblur.cli import bench, compare, demo, describe, doctor, listing, new_plugin, run, train
 
 app = typer.Typer(
     add_completion=False,
@@ -43,4 +43,5 @@ app.command()(describe.describe)
 app.command()(doctor.doctor)
 app.add_typer(bench.app, name="bench")
 app.command()(demo.demo)
+app.command()(train.train)
 app.command("new-plugin")(new_plugin.new_plugin)

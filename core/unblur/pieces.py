@@ -86,10 +86,13 @@ def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piec
     image = job.image.assemble(((t.index, p.image) for t, p in done if p.image is not None), job.spatial)
     spreads = [(task.index, piece.spread) for task, piece in done if piece.spread is not None]
     uncertainty = job.image.assemble(spreads, job.spatial) if spreads else None
-    outer = "".join(axis for axis in job.image.axes if axis not in job.spatial + "S")
+    outer = _kernel_axes(job)
     sizes = [job.image.sizes[axis] for axis in outer]
+    # Where planes share a kernel, the constant ones, which have none, come first and are replaced.
     kernels = [
-        (tuple(task.index[axis] for axis in outer), piece.kernel) for task, piece in done if piece.kernel is not None
+        (tuple(task.index[axis] for axis in outer), piece.kernel)
+        for task, piece in sorted(done, key=lambda one: one[1].record["status"] != "constant")
+        if piece.kernel is not None
     ]
     kernel, axes = (
         stack_kernels(kernels, sizes, outer, job.spatial) if kernels else (np.zeros((1, 1), np.float32), PLANE)
@@ -115,3 +118,14 @@ def typed(error: Exception) -> UnblurError:
 
 def _record(task: Task, status: str) -> dict[str, Any]:
     return {"kind": task.kind, "index": dict(task.index), "status": status, "warnings": []}
+
+
+def _kernel_axes(job: Job) -> str:
+    """The axes along which planes have kernels of their own."""
+    outer = "".join(axis for axis in job.image.axes if axis not in job.spatial + "S")
+    if any(task.kernel_from is not None for task in job.tasks):
+        return "C" if "C" in outer else ""
+    if any(reports.learns_kernel(pipeline, job.registry) for pipeline in job.pipelines.values()):
+        return outer
+    count = 1 if job.psf is None or job.psf.grid is not None else len(job.psf.kernel)
+    return "" if count == 1 else next(axis for axis in "CT" if job.image.sizes.get(axis) == count)

@@ -142,6 +142,7 @@ def micrometres(image: Image, spatial: str) -> tuple[float, ...] | None:
     return tuple(sizes)
 
 
-def words(index: Mapping[str, int]) -> str:
-    """A place for messages, such as ``T=3, C=0``."""
-    return ", ".join(f"{axis}={place}" for axis, place in index.items()) or "the image"
+def words(index: Mapping[str, int], kind: str = "plane") -> str:
+    """A place for messages, such as ``T=3, C=0``, or ``shared kernel, C=0`` for the kernel that planes share."""
+    places = [f"{axis}={place}" for axis, place in index.items()]
+    return ", ".join(["shared kernel", *places] if kind == "kernel" else places) or "the image"

@@ -184,7 +184,7 @@ def job_report(
         for task, record, plan in zip(job.tasks, records, plans, strict=True)
     ]
     warnings = [
-        text if len(records) == 1 else f"{words(record['index'])}: {text}"
+        text if len(records) == 1 else f"{words(record['index'], record['kind'])}: {text}"
         for record in records
         for text in (*record["warnings"], *([f"failed: {record['error']}"] if "error" in record else []))
     ]

@@ -229,7 +229,7 @@ def _conclude(result: Result, files: Places, notes: Sequence[str]) -> None:
     report = result.report
     rows = report["planes"]
     for row in rows[:4]:
-        where = f"{words(row['index'])}: " if len(rows) > 1 else ""
+        where = f"{words(row['index'], row['kind'])}: " if len(rows) > 1 else ""
         if "stop_reason" in row:
             steps = f"{sum(row['executed'])} of {sum(row['plan'])} steps"
             typer.echo(f"{where}stopped: {row['stop_reason']} ({steps}, {duration(row['seconds'])})")

@@ -36,7 +36,7 @@ def bar() -> Iterator[Callable[[JobEvent], None]]:
         task = progress.add_task("measuring", total=1, misfit="", left="?")
 
         def update(event: JobEvent) -> None:
-            where = "" if event.planes == 1 else f"{event.plane + 1}/{event.planes} {words(event.index)} "
+            where = "" if event.planes == 1 else f"{event.plane + 1}/{event.planes} {words(event.index, event.kind)} "
             progress.update(
                 task,
                 description=f"{where}stage {event.event.stage + 1}/{event.event.stages}",

@@ -70,8 +70,6 @@ def _schedule(text: str) -> Any:
     """``0.05`` or ``0.05, from 0.35: 0.001``."""
     if "from" not in text:
         return _scalar(float, text)
-    if "from" not in text:
-        return _scalar(float, text)
     steps: list[tuple[Any, Any]] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*from\s+([^:]+):(.*)", part)

@@ -23,7 +23,7 @@ _OCTAVES = (-40.0, 20.0)
 _FLOOR = 1e-8
 """Added to the divisor, which is zero where the blur removes the mean."""
 
-_STEPS = 20
+_STEPS = 10
 """Of the classical estimator."""
 
 

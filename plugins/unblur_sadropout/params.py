@@ -21,6 +21,10 @@ class DropoutNetworkParams:
     replaced: Annotated[
         float, Ge(0), Lt(1), Doc("Probability with which a pixel of the input is replaced by its neighbours (eq. 6).")
     ] = 0.3
+    sparing: Annotated[
+        bool,
+        Doc("Replace fewer pixels, where replacing them changes the image by more than its noise does."),
+    ] = False
     masked: Annotated[bool, Doc("The misfit counts on replaced pixels only (eq. 8); otherwise on all.")] = True
     dropout: Annotated[
         float,
@@ -55,7 +59,10 @@ class DropoutNetworkParams:
     seeds: Annotated[
         int,
         Ge(0),
-        Doc("Seeds that are drawn once, one of which is used by chance; 0 for a new one each time."),
+        Doc(
+            "Seeds that are drawn once, one of which is used by chance, and more where it takes more to replace every "
+            "pixel once; 0 for a new one each time."
+        ),
     ] = 0
     start: Annotated[
         tuple[str, ...],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,10 +22,16 @@ from unblur_sadropout.guide import Guide, classical
 from unblur_sadropout.network import Drop, DropoutUNet, keep
 from unblur_sadropout.noise import noise_of
 from unblur_sadropout.params import DropoutNetworkParams
-from unblur_sadropout.seeds import Seed, fixed_masks, replaced
+from unblur_sadropout.seeds import Seed, fixed_masks, mask, replaced
 
-_RANGE = 0.02
+_RANGE = {"sigmoid": 5e-3, "softplus": 1e-3}
 """Distance from the ends of a head's range within which a start is not believed: its inverse would be huge."""
+
+_LEAST = 0.05
+"""Of the pixels are replaced at least, so that the misfit has something to count."""
+
+_ADDED = 0.25
+"""Part of the noise's variance that sparing replacement may add to a seed."""
 
 _TIMID = 0.1
 """Factor of the last layer's weights where the output is added to a start."""
@@ -76,8 +83,10 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         self.observed = batch.observed
         self.whole = Seed(_filled(batch))
         self.seeds: list[Seed] = []
-        if params.seeds and params.replaced:
-            masks = fixed_masks(self.whole.image, params.seeds, params.replaced, child(context.rng))
+        self.share = self._sparing() if params.sparing else params.replaced
+        if params.seeds and self.share:
+            count = max(params.seeds, math.ceil(1 / self.share))
+            masks = fixed_masks(self.whole.image, count, self.share, child(context.rng))
             self.seeds = [Seed(replaced(self.whole.image, kept), kept) for kept in masks]
 
     @torch.no_grad()
@@ -103,14 +112,24 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         except ImageError as error:
             self.context.note(f"dropout-unet: nothing classical to begin with ({error})")
 
+    def _sparing(self) -> float:
+        """The share of replaced pixels whose change, beside the noise, adds a part of the noise's variance."""
+        noise, most = noise_of(self.whole.image, self.context, "dropout-unet"), self.params.replaced
+        change = max(self._change(most) - (1 + 1 / 6) * noise**2, 1e-12)  # a mean of some six kept pixels is noisy too
+        share = min(most, max(_LEAST, _ADDED * noise**2 / change))
+        self.context.note(f"dropout-unet: {share:.0%} of the pixels are replaced in a seed")
+        return share
+
     def _variance(self) -> float:
         """Mean squared error of a seed: noise, and what replacing changes."""
-        image, share = self.whole.image, self.params.replaced
-        noise = noise_of(image, self.context, "dropout-unet")
-        if not share:
-            return noise**2
-        seed = self.seeds[0] if self.seeds else self._drawn(image, torch.Generator(image.device).manual_seed(0))
-        return float((seed.image - image).square().mean()) + (1 - share) * noise**2
+        noise = noise_of(self.whole.image, self.context, "dropout-unet")
+        return self.share * self._change(self.share) + (1 - self.share) * noise**2
+
+    def _change(self, share: float) -> float:
+        """Mean square of what replacing changes, over the replaced pixels."""
+        image = self.whole.image
+        kept = mask(image, share, torch.Generator(image.device).manual_seed(0))
+        return float((replaced(image, kept) - image).square().sum() / (1 - kept).sum().clamp_min(1))
 
     def start_from(self, earlier: ImagePrior[Any], latent: Tensor, transfer: Transfer) -> None:
         """The weights of the earlier stage's network, if it is of the same kind; ratios adapt anew."""
@@ -133,17 +152,12 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         return Draw(self._image(seed, self.dropout.opened(rng)), 1 - seed.kept if counted else None)
 
     def _seed(self, whole: Seed, rng: Generator) -> Seed:
-        if not self.params.replaced:
+        if not self.share:
             return whole
         if self.seeds and whole is self.whole:
             return self.seeds[int(torch.randint(len(self.seeds), (), generator=rng, device=rng.device))]
-        drawn = self._drawn(whole.image, rng)
-        drawn.starts = whole.starts
-        return drawn
-
-    def _drawn(self, image: Tensor, rng: Generator) -> Seed:
-        kept = (torch.rand(image.shape, generator=rng, device=image.device) >= self.params.replaced).float()
-        return Seed(replaced(image, kept), kept)
+        kept = mask(whole.image, self.share, rng)
+        return Seed(replaced(whole.image, kept), kept, whole.starts)
 
     def _image(self, seed: Seed, drop: Drop) -> Tensor:
         extended = self._extended(seed.image)
@@ -192,7 +206,8 @@ def _filled(batch: Batch) -> Tensor:
 
 def _inverse(head: str, image: Tensor) -> Tensor:
     """What a head makes an image of."""
+    least = _RANGE[head]
     if head == "sigmoid":
-        return torch.logit(image.clamp(_RANGE, 1 - _RANGE))
-    image = image.clamp_min(_RANGE)
+        return torch.logit(image.clamp(least, 1 - least))
+    image = image.clamp_min(least)
     return image + torch.log(-torch.expm1(-image))

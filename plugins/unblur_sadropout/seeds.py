@@ -26,6 +26,11 @@ class Seed:
     starts: Sequence[Tensor] = field(default_factory=list)
 
 
+def mask(image: Tensor, replacing: float, rng: Generator) -> Tensor:
+    """m: 0 with the probability `replacing`, otherwise 1, for every pixel by itself; `rng` of the image's device."""
+    return (torch.rand(image.shape, generator=rng, device=image.device) >= replacing).float()
+
+
 def fixed_masks(image: Tensor, count: int, replacing: float, rng: Generator) -> list[Tensor]:
     """Masks of kept pixels for a number of seeds: in each, pixels are independent; over all, each has its share.
 

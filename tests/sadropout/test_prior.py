@@ -114,6 +114,22 @@ def test_fixed_seeds_start_from_what_they_kept() -> None:
     assert not torch.equal(first.image.whole.starts[0], second.image.whole.starts[0])  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(("noise", "shares"), [(0.002, (0.05, 0.06)), (0.1, (0.3, 0.3))])
+def test_fewer_pixels_are_replaced_where_that_is_worse_than_the_noise(
+    noise: float, shares: tuple[float, float]
+) -> None:
+    observation = photograph((48, 48), (3, 3))
+    random = torch.rand((1, 1, 12, 12), generator=generator(1)).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    observation.pixels = 0.3 * random + noise * torch.randn(random.shape, generator=generator(2))
+    problem, _ = made(pipeline({"sparing": True, "seeds": 4}), observation)
+    prior = problem.image
+    assert shares[0] <= prior.share <= shares[1]  # type: ignore[attr-defined]
+    times = sum(1 - seed.kept for seed in prior.seeds)  # type: ignore[attr-defined]
+    assert int(times.min()) >= 1
+    draw = problem.draw(problem.batch, CLOCK, generator(3))
+    assert float(draw.weight.mean()) == pytest.approx(prior.share, abs=0.04)  # type: ignore[union-attr, attr-defined]
+
+
 def test_filters_leave_the_asked_residual() -> None:
     """The reference balance leaves the errors of a seed as residual, sharper filters less."""
     problem, _ = made(pipeline({"filters": (1.0, 0.01)}), photograph((64, 64), (5, 5)))

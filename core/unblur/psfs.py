@@ -11,7 +11,7 @@ import numpy as np
 from unblur.errors import CompositionError, FileError, ImageError, ParameterError
 from unblur.image import Image
 from unblur.io.kernels import ARRAYS, read_kernels
-from unblur.io.psf import Psf, prepare_psf
+from unblur.io.psf import GridPsf, Psf, prepare_psf
 from unblur.io.reading import read
 from unblur.params import fields_of, validate
 from unblur.pipeline import Part, Pipeline
@@ -127,7 +127,7 @@ def _from_arrays(path: Path, image: Image, centre: bool) -> Psf:
     if grid is None:
         return psf
     others = [note for note in psf.notes if "is off centre" not in note]  # in a field of kernels that is no fault
-    return psf._replace(notes=tuple(others), grid=grid)
+    return GridPsf.of(psf._replace(notes=tuple(others)), grid)
 
 
 def _axes_of(array: np.ndarray, image: Image) -> str | None:

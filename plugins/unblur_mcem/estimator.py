@@ -77,7 +77,9 @@ class Mcem(Estimator[McemParams]):
 
     def init(self, problem: Problem, earlier: State | None) -> McemState:
         params = self.params
-        noise = params.noise or _noise(problem)
+        dims = len(problem.spec.shape)
+        scale = problem.stage.scale
+        noise = params.noise * scale ** (dims / 2) if params.noise else _noise(problem)  # pixels are averaged
         langevin = Langevin(
             problem.image.parameters(),
             problem.rng,
@@ -85,8 +87,8 @@ class Mcem(Estimator[McemParams]):
             memory=params.memory,
             momentum=params.momentum,
         )
-        state = McemState(langevin, problem.kernels.parameters(), noise, problem.stage.scale)
-        if isinstance(earlier, McemState) and earlier.scale == state.scale:
+        state = McemState(langevin, problem.kernels.parameters(), noise, scale)
+        if isinstance(earlier, McemState) and earlier.scale == scale:
             langevin.take_over(earlier.langevin)
         return state
 

@@ -55,7 +55,7 @@ class MultiHeadPrior(NetworkKernelPrior[MultiHeadParams]):
         if bool((kernel == kernel[:1]).all()):  # one fit for all
             self.network.spread(1)
         targets = kernel[: self._heads]
-        if float((self._kernel() - targets).abs().max()) > _SAME:
+        if float((self._kernel().detach() - targets).abs().max()) > _SAME:
             super().start_from(earlier, targets, transfer)
         if self._heads < self.spec.count:
             self.network.spread(self.spec.count)

@@ -21,14 +21,34 @@ TOLERATED_LOSS = 0.01  # of the flux, when a PSF is cropped to the image
 class Psf(NamedTuple):
     """A kernel ready for use: float32 (count, *spatial), each summing to one, with its origin at floor(n / 2).
 
-    ``flux`` holds the sums before normalisation; ``notes`` say what was changed or looks wrong. ``grid`` says where
-    several kernels hold in one image.
+    ``flux`` holds the sums before normalisation; ``notes`` say what was changed or looks wrong.
     """
 
     kernel: np.ndarray
     flux: tuple[float, ...]
     notes: tuple[str, ...]
-    grid: KernelGrid | None = None
+
+    @property
+    def grid(self) -> KernelGrid | None:
+        """Where several kernels hold in one image; None where each is for a whole one."""
+        return None
+
+
+class GridPsf(Psf):
+    """Kernels of a grid, ready for use."""
+
+    layout: KernelGrid
+
+    @classmethod
+    def of(cls, psf: Psf, layout: KernelGrid) -> GridPsf:
+        """The kernels of a PSF on a grid, in its order."""
+        made = cls(*psf)
+        made.layout = layout
+        return made
+
+    @property
+    def grid(self) -> KernelGrid:
+        return self.layout
 
 
 def read_psf(

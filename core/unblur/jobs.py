@@ -15,6 +15,7 @@ import numpy as np
 
 from unblur import report as reports
 from unblur.choice import KernelSize, budget_of, compose, with_psf_grid, without_clock
+from unblur.clips import Series, clips, is_video, video_mode
 from unblur.errors import CheckpointError, FileError, ParameterError, UnblurError
 from unblur.forecast import Forecast, all_steps, forecast, given_plan, within_budget
 from unblur.image import PLANE, VOLUME, Image, Index, PixelSize, fingerprint
@@ -70,6 +71,7 @@ class Job:
         white_level: the value that is white, for photographs in floating point; else the image says.
         offset, gain: of the camera, for Poisson noise (a response in front of the forward model).
         nan: ``refuse`` or ``mask`` pixels that are NaN or infinite.
+        clip_frames: frames of a video that are restored together.
         checkpoint_seconds: between checkpoints.
 
     Raises:
@@ -107,6 +109,7 @@ class Job:
         offset: float | None = None,
         gain: float | None = None,
         nan: Literal["refuse", "mask"] = "refuse",
+        clip_frames: int | None = None,
     ) -> None:
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise ParameterError(f"seed = {seed!r}: expected a whole number, at least 0")
@@ -135,7 +138,11 @@ class Job:
         self.method, self.preset, self.pipeline = choice.method, preset, choice.pipeline
         if self.psf is not None and self.psf.grid is not None:
             self.pipeline = with_psf_grid(choice.pipeline, self.psf.grid.shape, self.registry)
-        self.tasks = split(self.image, self.mode, anchors, self.psf is not None)
+        if is_video(self.pipeline, self.registry) or self.mode == "video":
+            self.mode, said = video_mode(planes, self.image, self.pipeline, self.psf is not None, self.registry)
+            self.tasks = clips(self.image, clip_frames)
+        else:
+            self.tasks = split(self.image, self.mode, anchors, self.psf is not None)
         if self.psf is not None:
             refuse_twice(self.psf, self.pipeline, self.registry)
             for task in self.tasks:
@@ -148,6 +155,7 @@ class Job:
         self._interval = checkpoint_seconds
         self._measured: tuple[dict[str, Cost], float] | None = None
         self.resumed = False
+        self.series: Series | None = None
         self._pieces: list[Piece] = []
         self._result: Result | None = None
 
@@ -172,7 +180,7 @@ class Job:
                 "psf": None if self.psf is None else reports.array_hash(self.psf.kernel),
                 "pipelines": {kind: one.to_dict() for kind, one in self.pipelines.items()},
                 "parameters": {kind: reports.parameters(one, self.registry) for kind, one in self.pipelines.items()},
-                "tasks": [[task.kind, task.index, task.frames] for task in self.tasks],
+                "tasks": [[task.kind, task.index, task.frames, *(task.kept or ())] for task in self.tasks],
                 "mode": self.mode,
                 "seed": self.seed,
                 "plan": self._given_plan,
@@ -216,6 +224,7 @@ class Job:
         if savepoint and not self.resumed:
             savepoint.begin(plans)
         self._pieces = []
+        self.series = Series(self.image) if self.mode == "video" else None
         errors: list[UnblurError] = []
         pace: list[float] = []
         for number, task in enumerate(self.tasks):
@@ -228,6 +237,8 @@ class Job:
                 start = time.perf_counter()
                 piece = yield from self._run(number, task, plans[number], savepoint, pace, errors)
                 pace.append(time.perf_counter() - start)
+            if self.series is not None:
+                piece = piece.into(self.series, task)
             self._pieces.append(piece)
         if errors and all(piece.record["status"] == "failed" for piece in self._pieces):
             raise errors[0]
@@ -310,7 +321,8 @@ class Job:
         return [None if self._constant(task) else len(all_steps(self.pipelines[task.kind])) for task in self.tasks]
 
     def _constant(self, task: Task) -> bool:
-        return task.frames[0] in self.findings.constant
+        frames = task.frames if task.kept is not None else task.frames[:1]
+        return all(frame in self.findings.constant for frame in frames)
 
     def _observation(self, task: Task, kernel: np.ndarray | None) -> Observation:
         import torch

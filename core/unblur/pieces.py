@@ -16,6 +16,7 @@ from unblur.planes import Task, psf_for
 from unblur.results import Result, stack_kernels
 
 if TYPE_CHECKING:
+    from unblur.clips import Series
     from unblur.driver import Outcome
     from unblur.jobs import Job
 
@@ -28,6 +29,12 @@ class Piece:
     image: np.ndarray | None = None
     kernel: np.ndarray | None = None
     spread: np.ndarray | None = None
+
+    def into(self, series: Series, task: Task) -> Piece:
+        """Of a clip: its frames put where they belong, and the row that is left."""
+        if self.image is not None:
+            series.take(task, self.image, self.kernel, self.spread)
+        return Piece(self.record)
 
 
 def not_run(task: Task) -> Piece:
@@ -45,6 +52,9 @@ def unchanged(job: Job, task: Task) -> Piece:
     record = _record(task, "constant")
     record["warnings"].append("the plane is constant: returned unchanged")
     kernel = psf_for(job.psf, task, job.image) if job.psf else np.ones((1, *(1 for _ in job.spatial)), np.float32)
+    if task.kept is not None:
+        planes = [job.image.plane(frame, job.spatial) for frame in task.frames[slice(*task.kept)]]
+        return Piece(record, np.stack(planes))
     return Piece(record, job.image.plane(task.frames[0], job.spatial), kernel)
 
 
@@ -55,11 +65,16 @@ def finished(job: Job, task: Task, outcome: Outcome) -> Piece:
     spread = outcome.estimate.spread
     cancelled = job.cancel is not None and outcome.reason == job.cancel.reason
     estimated = reports.learns_kernel(job.pipelines[task.kind], job.registry)
-    kernel_row, kernel_warnings = reports.kernel_facts(kernel, estimated)
-    observed = job.image.plane(task.frames[0], job.spatial)
+    kept = slice(*(task.kept or (0, 1)))
+    observed = np.stack([job.image.plane(frame, job.spatial) for frame in task.frames[kept]])
+    kernel_warnings: list[str] = []
+    if task.kept is not None:
+        kernel_row = reports.flow_facts(kernel, estimated)
+    else:
+        kernel_row, kernel_warnings = reports.kernel_facts(kernel, estimated)
     if outcome.estimate.grid is not None:
-        kernel_row |= reports.grid_facts(outcome.estimate.grid, observed.shape[1:])
-    values, warnings = reports.image_facts(observed, image[0], job.white_level)
+        kernel_row |= reports.grid_facts(outcome.estimate.grid, observed.shape[2:])
+    values, warnings = reports.image_facts(observed, image[kept], job.white_level)
     record = _record(task, "cancelled" if cancelled else "done") | {
         "seed": job.seed_of(task),
         "plan": list(outcome.plan),
@@ -72,16 +87,23 @@ def finished(job: Job, task: Task, outcome: Outcome) -> Piece:
         "rewinds": outcome.rewinds,
         "kernel": kernel_row,
         "values": values,
-        "warnings": [*kernel_warnings, *warnings],
+        "warnings": [*kernel_warnings, *warnings, *outcome.warnings],
         "notes": list(outcome.notes),
     }
     if task.kind == "kernel":
         return Piece(record, kernel=kernel)
-    return Piece(record, image[0], kernel, None if spread is None else spread.detach().float().cpu().numpy()[0])
+    deviation = None if spread is None else spread.detach().float().cpu().numpy()
+    if task.kept is not None:
+        return Piece(record, image[kept], kernel, None if deviation is None else deviation[kept])
+    return Piece(record, image[0], kernel, None if deviation is None else deviation[0])
 
 
 def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piece], seconds: float) -> Result:
     """The result of a job from the pieces of its tasks."""
+    report = reports.job_report(job, plans, [piece.record for piece in pieces], seconds)
+    if job.series is not None:
+        found = job.series
+        return Result(found.image, found.flow, found.spread, report, job.image, found.flow_axes)
     done = [(task, piece) for task, piece in zip(job.tasks, pieces, strict=True) if task.kind == "plane"]
     image = job.image.assemble(((t.index, p.image) for t, p in done if p.image is not None), job.spatial)
     spreads = [(task.index, piece.spread) for task, piece in done if piece.spread is not None]
@@ -97,7 +119,6 @@ def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piec
     kernel, axes = (
         stack_kernels(kernels, sizes, outer, job.spatial) if kernels else (np.zeros((1, 1), np.float32), PLANE)
     )
-    report = reports.job_report(job, plans, [piece.record for piece in pieces], seconds)
     grids = {tuple(piece.record["kernel"]["grid"]) for _, piece in done if "grid" in piece.record.get("kernel", {})}
     grid = KernelGrid(grids.pop()) if len(grids) == 1 else None
     return Result(image, kernel, uncertainty, report, job.image, axes, grid)

@@ -12,8 +12,8 @@ from unblur.errors import ImageError, ParameterError
 from unblur.image import PLANE, VOLUME, Image, Index
 from unblur.io.psf import Psf
 
-Planes = Literal["auto", "independent", "shared-kernel", "volume"]
-MODES: tuple[Planes, ...] = ("auto", "independent", "shared-kernel", "volume")
+Planes = Literal["auto", "independent", "shared-kernel", "volume", "video"]
+MODES: tuple[Planes, ...] = ("auto", "independent", "shared-kernel", "volume", "video")
 Kind = Literal["plane", "kernel"]
 
 MICROMETRES = {
@@ -39,12 +39,14 @@ class Task:
         index: where it belongs, by axis letter.
         frames: the planes it looks at: its own, or the anchors.
         kernel_from: number of the task that gives the kernel, for planes that share one.
+        kept: of a clip of a video, which of its frames are kept: the first, and the one after the last.
     """
 
     kind: Kind
     index: Index
     frames: tuple[Index, ...]
     kernel_from: int | None = None
+    kept: tuple[int, int] | None = None
 
     @property
     def place(self) -> tuple[int, int, int]:

@@ -140,6 +140,17 @@ def kernel_facts(kernels: np.ndarray, estimated: bool) -> tuple[dict[str, Any], 
     return facts, [f"the kernel is delta-like ({min(weights):.0%} of it around its peak): no blur was found"]
 
 
+def flow_facts(flow: np.ndarray, estimated: bool) -> dict[str, Any]:
+    """The report's ``kernel`` for a flow field, (2 n, *spatial), in pixels from frame to frame."""
+    lengths = np.hypot(flow[0::2], flow[1::2])
+    return {
+        "shape": list(flow.shape),
+        "estimated": estimated,
+        "mean_motion": round(float(lengths.mean()), 3),
+        "largest_motion": round(float(lengths.max()), 3),
+    }
+
+
 def grid_facts(grid: KernelGrid, size: Sequence[int]) -> dict[str, Any]:
     """What the report's ``kernel`` has besides for a grid of kernels over an image of `size` pixels."""
     return {"grid": list(grid.shape), "centres": grid.centres(size).round(2).tolist()}

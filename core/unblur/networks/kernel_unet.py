@@ -82,7 +82,7 @@ class KernelHeads(nn.Module):
     def spread(self, count: int) -> None:
         """Replace the heads by `count` copies of the first."""
         first, bias = self.features.weight[: self.width], self.features.bias
-        self.features.weight = nn.Parameter(first.repeat(count, *[1] * (first.ndim - 1)))
+        self.features.weight = nn.Parameter(torch.cat([first] * count))  # which keeps the memory format
         self.features.bias = None if bias is None else nn.Parameter(bias[: self.width].repeat(count))
         self.weight = nn.Parameter(self.weight[:1].repeat(count, 1))
         self.bias = nn.Parameter(self.bias[:1].repeat(count))

@@ -53,4 +53,7 @@ class AdamGroups:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.optimiser.load_state_dict(state["adam"])
+        for parameter, moments in self.optimiser.state.items():
+            for name in ("exp_avg", "exp_avg_sq"):  # the fused update takes them to lie in memory as the parameter does
+                moments[name] = torch.empty_like(parameter).copy_(moments[name])
         self.softness = state["softness"]

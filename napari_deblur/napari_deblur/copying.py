@@ -72,6 +72,8 @@ def command_line(source: LayerSource, request: Request, result: Result) -> str:
     if pipeline is not None:
         before.append(_written(f"{stem}.toml", pipeline.to_toml()))
         words += ["--pipeline", f"{stem}.toml"]
+    else:
+        words += ["--method", wishes.pop("method"), "--preset", wishes.pop("preset")]
     for address, value in wishes.pop("settings", {}).items():
         words += ["--set", f"{address}={_toml(value)}"]
     if run.psf is not None:

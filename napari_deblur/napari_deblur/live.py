@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_deblur.layers import LayerSource
 from napari_deblur.panel.image_part import OWN
+from napari_deblur.results import as_shown
 from napari_deblur.worker import Preview
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Live:
             return
         self._shown = preview
         rgb = self._part.image.is_rgb
-        data = np.moveaxis(preview.image, 0, -1) if rgb else preview.image[0]
+        data, _ = as_shown(np.moveaxis(preview.image, 0, -1) if rgb else preview.image[0], self._part)
         if self._layer is None:
             selected = set(self._viewer.layers.selection)
             self._layer = self._viewer.add_image(data, rgb=rgb, **self._how(data.ndim - rgb))

@@ -12,6 +12,8 @@ from napari.layers import Image, Layer
 
 import unblur
 from napari_deblur import layers, results
+from napari_deblur.live import Live
+from napari_deblur.worker import Preview
 from tests.napari.restoring import PLACED, PSF, STEPS, layer_of, restored
 from unblur.kernel_grid import KernelGrid
 
@@ -259,3 +261,16 @@ def test_before_and_after_are_shown_in_turn() -> None:
     assert results.switch(viewer, before, after) is None
     assert before.visible
     assert results.switch(viewer, None, None) is None
+
+
+def test_live_previews_in_colour_are_shown_as_colours() -> None:
+    viewer = ViewerModel()
+    source = layers.read(layer_of("YXS"))
+    estimate = np.moveaxis(source.load().data, -1, 0).astype(np.float32) + 0.3
+    live = Live(viewer, source)
+    live.show(Preview(estimate, PSF[np.newaxis], {}))
+    [shown] = viewer.layers
+    np.testing.assert_array_equal(shown.data, source.load().data)
+    assert shown.data.dtype == np.uint8
+    live.remove()
+    assert not viewer.layers

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.short import short
+from unblur.clips import is_video
 from unblur.jobs import Job
 from unblur.registry import default_registry
 
@@ -16,10 +17,11 @@ STEPS = 4
 
 def job(method: str, preset: str, checkpoint: Path | None = None) -> Job:
     record = default_registry().method(method)
-    image = np.random.default_rng(0).random((56, 48), dtype=np.float32)
-    psf = np.outer([1, 3, 1], [1, 2, 1]).astype(np.float32)
-    known = {"psf": psf} if record.needs_psf else {"kernel_size": 5}
     pipeline = short(record.pipeline(preset), STEPS)
+    video = is_video(pipeline, default_registry())
+    image = np.random.default_rng(0).random((4, 24, 28) if video else (56, 48), dtype=np.float32)
+    psf = np.outer([1, 3, 1], [1, 2, 1]).astype(np.float32)
+    known = {"psf": psf} if record.needs_psf else {"axes": "TYX"} if video else {"kernel_size": 5}
     return Job(image, pipeline=pipeline, threads=1, checkpoint=checkpoint, checkpoint_seconds=0.0, **known)  # type: ignore[arg-type]
 
 

@@ -23,6 +23,7 @@ MODULES = [
     "unblur_classical",
     "unblur_mapk",
     "unblur_practical",
+    "unblur_reblur",
     "unblur_sadropout",
     "unblur_selfdeblur",
 ]

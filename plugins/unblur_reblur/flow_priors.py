@@ -1,0 +1,120 @@
+"""Kernel priors: flow from the neighbours to each frame, by a network, by a classical algorithm, or known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from skimage.registration import optical_flow_ilk, optical_flow_tvl1
+from torch import Generator, Tensor, nn
+
+from unblur.components import Clock, Context, KernelPrior, KernelSpec, Transfer
+from unblur.errors import FileError, ImageError
+from unblur_reblur import weights
+from unblur_reblur.flownet import FlowNetS
+from unblur_reblur.flows import pairs_of
+from unblur_reblur.layers import in_colour
+from unblur_reblur.params import ClassicalFlowParams, FlowNetParams, KnownFlowParams
+
+
+class FlowNetPrior(KernelPrior[FlowNetParams]):
+    """The flow between the deblurred frames by FlowNetS: f(I(t-1), I(t); theta) and f(I(t+1), I(t); theta), eq. 3-4.
+
+    The gradient reaches the flow network and, through the frames, the deblurring network. Of frames with another number
+    of channels than three the network sees the mean.
+    """
+
+    network: nn.Module
+
+    def init(self, spec: KernelSpec, context: Context) -> None:
+        network = FlowNetS(context.rng, self.params.width)
+        weights.fill(network, self.params.weights, f"flownet-{self.params.width}", context)
+        self.compute = context.compute
+        self.network = context.compute.place(network)
+
+    def start_from(self, earlier: KernelPrior[Any], kernel: Tensor, transfer: Transfer) -> None:
+        """The weights of the earlier stage's network."""
+        if isinstance(earlier, FlowNetPrior):
+            self.network.load_state_dict(earlier.network.state_dict())
+
+    def parameters(self) -> Sequence[Tensor]:
+        return list(self.network.parameters())
+
+    def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
+        frames = latent if latent.shape[1] == 3 else in_colour(latent.mean(1, keepdim=True))
+        pairs = pairs_of(frames)
+        if torch.is_grad_enabled():
+            first, second = (torch.cat(side) for side in zip(*pairs, strict=True))
+            flow = self._flow(first, second)
+        else:
+            flow = torch.cat([self._flow(*pair) for pair in pairs])
+        return flow.flatten(0, 1)
+
+    def _flow(self, first: Tensor, second: Tensor) -> Tensor:
+        with self.compute.autocast():
+            found: Tensor = self.network(self.compute.lay(first), self.compute.lay(second))
+        return found.float()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"network": self.network.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+
+
+class ClassicalFlow(KernelPrior[ClassicalFlowParams]):
+    """The flow between the deblurred frames by scikit-image: iterative Lucas-Kanade or TV-L1.
+
+    It needs no training and has nothing to learn; the gradient reaches the deblurring network past the flow only.
+    Colours are averaged.
+    """
+
+    def init(self, spec: KernelSpec, context: Context) -> None:
+        self.compute = context.compute
+
+    def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
+        grey = latent.detach().mean(1, keepdim=True).double().cpu()
+        flows = [self._flow(first[0, 0].numpy(), second[0, 0].numpy()) for first, second in pairs_of(grey)]
+        return self.compute.tensor(np.concatenate(flows))
+
+    def _flow(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        if self.params.algorithm == "ilk":
+            rows_first = optical_flow_ilk(first, second, radius=self.params.radius)
+        else:
+            rows_first = optical_flow_tvl1(first, second, attachment=self.params.attachment)
+        return np.asarray(rows_first[::-1])
+
+
+class KnownFlow(KernelPrior[KnownFlowParams]):
+    """A flow that does not change: from a file, handed over by an earlier pipeline, or no motion at all."""
+
+    whole = True
+    """It belongs to the whole frames: a window of them needs its part of it."""
+
+    def init(self, spec: KernelSpec, context: Context) -> None:
+        shape = (spec.count, *spec.shape)
+        if self.params.file:
+            self.flow = context.compute.tensor(self._read(shape))
+        elif context.psf is not None and tuple(context.psf.shape) == shape:
+            self.flow = context.psf
+        else:
+            context.note("no flow was given: nothing moves")
+            self.flow = torch.zeros(shape, device=context.compute.device)
+
+    def _read(self, shape: tuple[int, ...]) -> np.ndarray:
+        path = Path(self.params.file)
+        try:
+            flow = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise FileError(path, f"cannot be read as a NumPy file: {error}") from error
+        if flow.size != np.prod(shape) or flow.shape[-2:] != shape[-2:] or flow.dtype.kind not in "fiu":
+            raise ImageError(f"{path}: a flow of shape {flow.shape} and type {flow.dtype}; expected {shape}")
+        if not np.isfinite(flow).all():
+            raise ImageError(f"{path}: a flow that is not finite everywhere")
+        return np.asarray(flow.reshape(shape), dtype=np.float32)
+
+    def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
+        return self.flow

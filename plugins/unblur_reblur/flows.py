@@ -1,0 +1,28 @@
+"""How flow fields are laid out as kernels."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def flow_count(frames: int) -> int:
+    """Kernels of a flow field for a number of frames: four for each frame that has two neighbours, two for a pair."""
+    return max(2, 4 * (frames - 2))
+
+
+def flows_of(kernel: Tensor) -> Tensor:
+    """Flow kernels (4 n, height, width) or (2, height, width) as (n, neighbours, 2, height, width), u before v."""
+    neighbours = 2 if len(kernel) % 4 == 0 else 1
+    return kernel.reshape(-1, neighbours, 2, *kernel.shape[1:])
+
+
+def pairs_of(frames: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """For each flow of the field, the two frames (1, channels, height, width) that it leads from and to."""
+    count = len(frames)
+    if count == 2:
+        return [(frames[:1], frames[1:])]
+    found = []
+    for middle in range(1, count - 1):
+        centre = frames[middle : middle + 1]
+        found += [(frames[middle - 1 : middle], centre), (frames[middle + 1 : middle + 2], centre)]
+    return found

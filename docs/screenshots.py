@@ -50,10 +50,12 @@ class Studio:
         self.viewer.window.add_dock_widget(self.dock, name="Deblur")
         settle(1.5)
 
-    def shoot(self, name: str) -> None:
+    def shoot(self, name: str, whole: bool = True) -> None:
+        """A picture of the whole window, or of the dock."""
         settle()
         suffix = "" if self.theme == "dark" else f"-{self.theme}"
-        self.viewer.window._qt_window.grab().save(str(self.folder / f"napari-{name}{suffix}.png"))
+        window = self.viewer.window._qt_window if whole else self.dock
+        window.grab().save(str(self.folder / f"napari-{name}{suffix}.png"))
 
     def sample(self, key: str) -> None:
         self.viewer.layers.clear()
@@ -64,8 +66,8 @@ class Studio:
         until(lambda: not self.dock.busy)
 
 
-def blind(studio: Studio) -> None:
-    """First view, parts, a run with its live preview, its result and its uncertainty."""
+def first(studio: Studio) -> None:
+    """First view, and every part of a method open."""
     dock = studio.dock
     studio.shoot("empty")
     studio.sample("camera")
@@ -78,13 +80,21 @@ def blind(studio: Studio) -> None:
         settle(0.2)
         dock.scroll.ensureWidgetVisible(section, 0, 0)
         dock.scroll.verticalScrollBar().setValue(section.mapTo(dock.scroll.widget(), section.rect().topLeft()).y())
-        studio.shoot(f"part-{address.replace('_', '-')}")
+        studio.shoot(f"part-{address.replace('_', '-')}", whole=False)
         section.open(False)
     dock.method_part.parts.open(False)
+
+
+def network(studio: Studio) -> None:
+    """A preview on a region with a network, while it runs and afterwards, and its uncertainty."""
+    dock = studio.dock
+    studio.sample("camera")
+    dock.blur_part.set_mode("unknown")
     dock.method_part.set_method("mc-mapk")
     dock.blur_part.size.setText("31")
     dock.blur_part.changed.emit()
     dock.method_part.preset_box.setCurrentText("Fast")
+    dock.method_part.limit.setText("2 min")
     dock.start_preview()
     dock.start_preview()
     until(lambda: not dock.busy or any("running" in layer.name for layer in studio.viewer.layers))
@@ -106,7 +116,7 @@ def known(studio: Studio) -> None:
     dock.blur_part.set_mode("model")
     dock.blur_part.model_box.setCurrentText("gaussian-psf")
     until(lambda: not dock.painter.busy)
-    studio.shoot("psf")
+    studio.shoot("psf", whole=False)
     dock.blur_part.size.setText("")
     studio.dock.several.ask_compare()
     page = dock.several.ask_compare()
@@ -136,8 +146,10 @@ def main() -> None:
     wishes = parser.parse_args()
     for theme in wishes.themes:
         studio = Studio(wishes.output, theme)
-        blind(studio)
+        first(studio)
         known(studio)
+        if theme == wishes.themes[0]:  # the others show that they can be read
+            network(studio)
         studio.viewer.close()
         settle()
 

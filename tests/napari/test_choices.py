@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_deblur import layers, summary
-from napari_deblur.panel.blur_part import kernel_size
+from napari_deblur.panel.blur_part import kernel_size, seen
 from napari_deblur.panel.method_part import seconds
 from napari_deblur.panel.run_part import Target, along_of, targets
 from napari_deblur.regions import range_of
@@ -117,3 +117,13 @@ def test_summary_counts_volumes_and_says_what_was_changed() -> None:
 def test_summary_refuses_what_does_not_fit() -> None:
     with pytest.raises(CompositionError, match="needs a PSF"):
         summary.words_of(Request(method="wiener"), source(), default_registry())
+
+
+def test_a_picture_of_a_kernel_shows_what_can_be_seen_about_its_origin() -> None:
+    kernel = np.zeros((65, 65))
+    kernel[32, 32], kernel[30, 37], kernel[0, 0] = 1, 0.5, 1e-4
+    shown = seen(kernel)
+    assert shown.shape == (15, 15)
+    assert shown[7, 7] == 1
+    assert shown[5, 12] == 0.5
+    assert seen(np.zeros((5, 5))).shape == (5, 5)

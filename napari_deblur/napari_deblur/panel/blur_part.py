@@ -42,6 +42,9 @@ MODES = {
 MODEL_SIZE = 65
 """Pixels that a modelled PSF may have along each axis, where the user does not say."""
 
+FAINT, MARGIN = 0.01, 2
+"""Weights below this part of the largest are not looked for; pixels that are shown around the others."""
+
 PICTURE = 72
 """Side of the PSF's picture in screen pixels."""
 
@@ -220,11 +223,20 @@ def kernel_size(text: str) -> int | tuple[int, ...] | None:
 
 
 def pixmap(kernel: np.ndarray, side: int = PICTURE) -> QPixmap:
-    """The middle plane of a kernel, scaled to `side`, grey from zero to its largest value."""
+    """The middle plane of a kernel about its origin, as far as it can be seen; grey from zero to its largest value."""
     while kernel.ndim > 2:
         kernel = kernel[len(kernel) // 2]
+    kernel = seen(kernel)
     top = float(np.nanmax(kernel, initial=0.0)) or 1.0
     grey = np.ascontiguousarray(np.nan_to_num(kernel / top).clip(0, 1) * 255).astype(np.uint8)
     image = QImage(grey.tobytes(), grey.shape[1], grey.shape[0], grey.shape[1], QImage.Format.Format_Grayscale8)
     aspect, fast = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.FastTransformation
     return QPixmap.fromImage(image.copy()).scaled(side, side, aspect, fast)
+
+
+def seen(kernel: np.ndarray) -> np.ndarray:
+    """The square about the origin of a kernel (Y, X) that holds all weights above a hundredth of the largest."""
+    origin = [size // 2 for size in kernel.shape]
+    strong = np.argwhere(kernel > FAINT * np.nanmax(kernel, initial=0.0))
+    reach = int(np.abs(strong - origin).max(initial=0)) + MARGIN
+    return kernel[tuple(slice(max(0, place - reach), place + reach + 1) for place in origin)]

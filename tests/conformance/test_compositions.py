@@ -79,12 +79,15 @@ def copies(prior: object) -> list[torch.Tensor]:
     return [parameter.detach().clone() for parameter in prior.parameters()]  # type: ignore[attr-defined]
 
 
+FREE = ("forward_model", "kernel_prior")
+
+
 def test_a_slot_can_be_held() -> None:
     held = list(compositions(REGISTRY, SMALL, estimator="joint-adam", image_prior="pixels"))
     assert {composition.parts[3].name for composition in held} == {"joint-adam"}
     assert {composition.parts[1].name for composition in held} == {"pixels"}
-    kernels = [part for part in REGISTRY.components("kernel_prior").values() if part.role == "base"]
-    assert len(held) == len(kernels)
+    bases = [[p for p in REGISTRY.components(slot).values() if p.role == "base"] for slot in FREE]
+    assert len(held) == math.prod(map(len, bases))
 
 
 NETWORKS = sorted(

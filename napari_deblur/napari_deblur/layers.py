@@ -49,7 +49,7 @@ class LayerSource:
             layer's are: `load` reads them.
         geometry: where the pixels lie in the world: scale, translate, rotate, shear, affine, units, axis_labels.
         display: colormap, contrast limits and the like.
-        region: which part of the layer this is.
+        region: which part of the layer this is, whose sizes are `whole` (the image's own where that is empty).
         metadata: of the layer.
         origin: gives the layer, or None once it is gone.
     """
@@ -59,6 +59,7 @@ class LayerSource:
     geometry: Mapping[str, Any]
     display: Mapping[str, Any]
     region: Region = field(default_factory=dict)
+    whole: Mapping[str, int] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     origin: weakref.ref[ImageLayer] | None = None
 
@@ -93,7 +94,8 @@ class LayerSource:
         before = {axis: self.region.get(axis, (0, 0))[0] for axis in region}
         inside = {axis: (low + before[axis], high + before[axis]) for axis, (low, high) in region.items()}
         geometry = {**self.geometry, "translate": inner_transform(self.geometry)(start)}
-        return replace(self, image=image, geometry=geometry, region={**self.region, **inside})
+        whole = self.whole or self.image.sizes
+        return replace(self, image=image, geometry=geometry, region={**self.region, **inside}, whole=whole)
 
     def load(self) -> Image:
         """The image with pixels of its own in memory, whatever becomes of the layer.

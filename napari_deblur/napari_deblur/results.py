@@ -218,10 +218,10 @@ def _aligned(kernel: np.ndarray, axes: str, source: LayerSource) -> tuple[np.nda
 
 
 def _beside(source: LayerSource, kept: str) -> dict[str, Any]:
-    """The geometry of something with the axes `kept` that begins to the right of the image, at its top."""
-    sizes, axes = source.image.sizes, source.placed_axes
-    gap = max(1, round(GAP * sizes["X"]))
-    start = [sizes["X"] + gap if axis == "X" else 0 for axis in axes]
+    """The geometry of something with the axes `kept` to the right of the whole image, as high as the part's top."""
+    width, axes = (source.whole or source.image.sizes)["X"], source.placed_axes
+    right = width - source.region.get("X", (0, width))[0] + max(1, round(GAP * width))
+    start = [right if axis == "X" else 0 for axis in axes]
     geometry = {**source.geometry, "translate": inner_transform(source.geometry)(start)}
     places = list(range(len(axes) - len(kept), len(axes)))
     inner = inner_transform(geometry).set_slice(places)

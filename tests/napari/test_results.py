@@ -115,6 +115,14 @@ def test_what_is_restored_of_a_region_lies_on_it() -> None:
     assert image.metadata["unblur"]["region"] == {"T": (1, 2), "Y": (4, 16), "X": (2, 18)}
 
 
+def test_the_kernel_of_a_region_stands_beside_the_whole_image() -> None:
+    layer = layer_of("TYX")
+    source = layers.read(layer).cut({"Y": (4, 16)}).cut({"X": (2, 18)}).cut({"X": (1, 13)})
+    assert source.whole == {"T": 3, "Y": 20, "X": 24}
+    kernel = made(restored(source), source)[1]
+    np.testing.assert_allclose(corner(kernel), layer.data_to_world([0, 4, 25])[1:])
+
+
 def test_the_uncertainty_lies_on_the_image_and_is_hidden_at_first() -> None:
     layer = layer_of("YX")
     source = layers.read(layer)

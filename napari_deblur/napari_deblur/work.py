@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_deblur.request import Request
+from napari_deblur.warming import load_torch
 from napari_deblur.worker import Dropped, Failure, Preview, Worker
 from unblur.pipeline import Part
 
@@ -156,6 +157,7 @@ def _loaded(worker: Worker, load: Load) -> Image:
 
 
 def _job(worker: Worker, load: Load, request: Request, registry: Registry, checkpoint: Path | None = None) -> Job:
+    load_torch()
     from unblur.driver import CancelToken
     from unblur.jobs import Job
 
@@ -248,6 +250,7 @@ def picture(
     """
 
     def work(worker: Worker) -> tuple[np.ndarray, str]:
+        load_torch()
         from unblur.planes import micrometres
         from unblur.psfs import model_psf, take_psf
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -95,10 +95,10 @@ def _check_size(image: Image, smallest: int | Sequence[int], spatial: str) -> No
 def _valid(image: Image, nan: str) -> np.ndarray | None:
     if image.data.dtype.kind != "f":
         return None
-    finite: np.ndarray = np.isfinite(image.data)
-    bad = image.data.size - int(np.count_nonzero(finite))
+    bad = image.data.size - _count(image.data, np.isfinite)
     if bad == 0:
         return None
+    finite: np.ndarray = np.isfinite(image.data)
     if bad == image.data.size:
         raise ImageError("every pixel is NaN or Inf")
     if nan == "mask":
@@ -130,9 +130,18 @@ def _saturated(values: np.ndarray, white_level: float | None) -> float:
     A plateau is a maximum shared by more pixels than the next lower value by a factor of four, which noise does not do.
     """
     if white_level is not None:
-        return float(np.count_nonzero(values >= white_level) / values.size)
+        return _count(values, lambda part: part >= white_level) / values.size
     high = values.max()
-    at_maximum = int(np.count_nonzero(values == high))
-    below = values[values < high].max()
-    is_plateau = at_maximum > 4 * int(np.count_nonzero(values == below))
+    at_maximum = _count(values, lambda part: part == high)
+    below = max(part[part < high].max(initial=values.min()) for part in _parts(values))
+    is_plateau = at_maximum > 4 * _count(values, lambda part: part == below)
     return at_maximum / values.size if is_plateau and at_maximum > 4 else 0.0
+
+
+def _count(values: np.ndarray, condition: Callable[[np.ndarray], np.ndarray]) -> int:
+    """How many values fulfil a condition, part by part, so that no mask of a whole series is made."""
+    return sum(int(np.count_nonzero(condition(part))) for part in _parts(values))
+
+
+def _parts(values: np.ndarray) -> Iterable[np.ndarray]:
+    return values if values.ndim > 2 else [values]

@@ -68,8 +68,8 @@ def test_no_file(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"", "is empty"),
-        (b"not an image\n", "is not a TIFF, PNG or JPEG file"),
-        (b"GIF89a" + bytes(20), "is not a TIFF, PNG or JPEG file"),
+        (b"not an image\n", "is not a TIFF, PNG, JPEG or video file"),
+        (b"GIF89a" + bytes(20), "is not a TIFF, PNG, JPEG or video file"),
         (b"II*\0", "cannot be decoded|not a TIFF"),
         (b"II*\0\0\0\0\0", "has no image"),
         (b"II*\0\xff\xff\0\0", "has no image"),

@@ -5,6 +5,7 @@ from unblur.io.header import Header
 from unblur.io.lock import output_lock
 from unblur.io.psf import Psf, prepare_psf, read_psf
 from unblur.io.reading import expand, read, read_header
+from unblur.io.series import read_series
 from unblur.io.writing import check_writable, report_path, write
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "read",
     "read_header",
     "read_psf",
+    "read_series",
     "report_path",
     "write",
     "write_json",

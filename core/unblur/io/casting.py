@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from unblur.errors import ImageError
+from unblur.io.scratch import on_disk, scratch
 
 DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float16", "float32", "float64")
 
@@ -21,22 +22,39 @@ def cast(data: np.ndarray, dtype: DTypeLike) -> tuple[np.ndarray, tuple[str, ...
     wanted = _dtype(dtype)
     if wanted == data.dtype:
         return data, ()
-    notes: list[str] = []
-    low, high = _range(wanted)
-    missing = np.isnan(data) if data.dtype.kind == "f" else None
-    if wanted.kind in "iu" and missing is not None:
-        data = np.where(missing, 0, np.rint(data))
-        if missing.any():
-            notes.append(f"{np.count_nonzero(missing)} pixels without a result (NaN) are written as 0")
-    outside = (data < low) | (data > high)
-    clipped = int(np.count_nonzero(outside))
+    if on_disk(data):
+        found: np.ndarray = scratch(data.shape, wanted)
+        missing = clipped = 0
+        for number, part in enumerate(data):
+            found[number], empty, outside = _cast(part, wanted)
+            missing, clipped = missing + empty, clipped + outside
+    else:
+        found, missing, clipped = _cast(data, wanted)
+    notes = []
+    if missing:
+        notes.append(f"{missing} pixels without a result (NaN) are written as 0")
     if clipped:
+        low, high = _range(wanted)
         share = clipped / data.size
         notes.append(f"{clipped} values ({share:.2%}) were clipped to {low:g}…{high:g} by the cast to {wanted.name}")
-        # Chosen and not clipped: float32 cannot hold the largest uint32, and would overflow.
-        inside = np.where(outside, 0, data).astype(wanted)
-        return np.where(outside, np.where(data > high, wanted.type(high), wanted.type(low)), inside), tuple(notes)
-    return data.astype(wanted), tuple(notes)
+    return found, tuple(notes)
+
+
+def _cast(data: np.ndarray, wanted: np.dtype) -> tuple[np.ndarray, int, int]:
+    """``data`` as ``wanted``, how many values were NaN that an integer cannot be, and how many were clipped."""
+    low, high = _range(wanted)
+    empty = 0
+    if wanted.kind in "iu" and data.dtype.kind == "f":
+        missing = np.isnan(data)
+        empty = int(np.count_nonzero(missing))
+        data = np.where(missing, 0, np.rint(data))
+    outside = (data < low) | (data > high)
+    clipped = int(np.count_nonzero(outside))
+    if not clipped:
+        return data.astype(wanted), empty, 0
+    # Chosen and not clipped: float32 cannot hold the largest uint32, and would overflow.
+    inside = np.where(outside, 0, data).astype(wanted)
+    return np.where(outside, np.where(data > high, wanted.type(high), wanted.type(low)), inside), empty, clipped
 
 
 def _dtype(dtype: DTypeLike) -> np.dtype:

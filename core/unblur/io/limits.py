@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shutil
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -13,8 +15,10 @@ from unblur.errors import FileError, ResourceError
 SHARE_OF_FREE_MEMORY = 0.5
 
 
-def check_claim(path: Path, shape: tuple[int, ...], itemsize: int, stored: int, most_compressed: float) -> None:
-    """Refuse a header whose pixels cannot be in the file or do not fit in memory.
+def check_claim(
+    path: Path, shape: tuple[int, ...], itemsize: int, stored: int, most_compressed: float, on_disk: bool = False
+) -> None:
+    """Refuse a header whose pixels cannot be in the file or do not fit in memory, or ``on_disk`` in a temporary file.
 
     ``stored`` is the number of bytes that hold the pixels, ``most_compressed`` the best ratio the compression can reach
     (1 for none, infinity if unknown). Raises FileError for a claim that cannot be true, ResourceError for a true one
@@ -24,6 +28,11 @@ def check_claim(path: Path, shape: tuple[int, ...], itemsize: int, stored: int, 
     text = f"an image of {' x '.join(map(str, shape))} ({claimed / 1e9:.3g} GB)"
     if claimed > stored * most_compressed:
         raise FileError(path, f"claims {text}, but holds only {stored} bytes of pixels", "The file is cut or damaged")
+    if on_disk:
+        room = shutil.disk_usage(tempfile.gettempdir()).free
+        if claimed > room:
+            raise ResourceError(f"{path}: holds {text}; {tempfile.gettempdir()} has room for {room / 1e9:.3g} GB")
+        return
     limit = psutil.virtual_memory().available * SHARE_OF_FREE_MEMORY
     if claimed > limit:
         raise ResourceError(

@@ -13,6 +13,7 @@ from unblur.image import Image, PixelSize
 from unblur.io.header import Header
 from unblur.io.photo import photo_header, read_photo
 from unblur.io.tiff import read_tiff, tiff_header
+from unblur.io.video import is_video_start, read_video
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -28,7 +29,7 @@ def read(
     multi_file: bool = False,
     region: Mapping[str, tuple[int, int]] | None = None,
 ) -> Image:
-    """Read a TIFF (plain, BigTIFF, ImageJ, OME), PNG or JPEG file.
+    """Read a TIFF (plain, BigTIFF, ImageJ, OME), PNG, JPEG or video file.
 
     ``axes`` overrides what the file says, one letter of TCZYXS per dimension; it is needed where the file does not say
     what its dimensions are. ``pixel_size`` is one number for Y and X, one per spatial axis, or a mapping by axis
@@ -40,7 +41,10 @@ def read(
     ResourceError if the image would not fit in memory. Both are raised before pixels are read where the header tells.
     """
     path = Path(path)
-    if _is_photo(path):
+    if is_video_start(start_of(path)):
+        _refuse_series(path, series)
+        image = read_video(path, axes, pixel_size)
+    elif _is_photo(path):
         _refuse_series(path, series)
         image = read_photo(path, axes, pixel_size)
     else:
@@ -67,16 +71,19 @@ def read_header(path: str | Path, *, axes: str | None = None, series: int | None
     return tiff_header(path, axes, series)
 
 
-def expand(patterns: Iterable[str | Path]) -> list[Path]:
+def expand(patterns: Iterable[str | Path], folders: bool = False) -> list[Path]:
     """The files that names, folders and patterns such as ``plate/*.tif`` stand for, each once.
 
     The patterns keep their order; within one, files are in natural order (t2 before t10). A folder stands for the
-    images in it, not in its subfolders. Raises FileError for a pattern that stands for nothing.
+    images in it, not in its subfolders; with ``folders`` for itself. Raises FileError for a pattern that stands for
+    nothing.
     """
     found: dict[Path, None] = {}
     for pattern in map(str, patterns):
         path = Path(pattern)
-        if path.is_dir():
+        if path.is_dir() and folders:
+            files = [path]
+        elif path.is_dir():
             files = [one for one in path.iterdir() if one.suffix.lower() in SUFFIXES and not one.name.startswith(".")]
         elif path.exists() or not glob.has_magic(pattern):
             files = [path]
@@ -97,19 +104,20 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 
 def _is_photo(path: Path) -> bool:
     """A PNG or JPEG file, otherwise a TIFF; raises FileError for everything else."""
-    start = _start(path)
+    start = start_of(path)
     if start.startswith((*TIFF_STARTS, *PHOTO_STARTS)):
         return start.startswith(PHOTO_STARTS)
-    problem = "is empty" if not start else "is not a TIFF, PNG or JPEG file"
+    problem = "is empty" if not start else "is not a TIFF, PNG, JPEG or video file"
     raise FileError(path, problem, "Convert other formats to OME-TIFF")
 
 
 def _refuse_series(path: Path, series: int | None) -> None:
     if series not in (None, 0):
-        raise FileError(path, f"has no series {series}", "A photograph holds one image")
+        raise FileError(path, f"has no series {series}", "A photograph or a video holds one image")
 
 
-def _start(path: Path) -> bytes:
+def start_of(path: Path) -> bytes:
+    """The first bytes of a file; raises FileError if there is none that can be read."""
     try:
         if path.is_dir():
             raise FileError(path, "is a folder, not an image file")

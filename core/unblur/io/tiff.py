@@ -40,11 +40,16 @@ UNREADABLE = {
 
 
 def read_tiff(
-    path: Path, axes: str | None, pixel_size: PixelSize | None, series: int | None, multi_file: bool
+    path: Path,
+    axes: str | None,
+    pixel_size: PixelSize | None,
+    series: int | None,
+    multi_file: bool,
+    on_disk: bool = False,
 ) -> Image:
-    """Read one series of a TIFF file; see :func:`unblur.io.read`."""
+    """Read one series of a TIFF file, page by page into a temporary file if ``on_disk``; see :func:`unblur.io.read`."""
     with _log() as log, _opened(path, log, multi_file) as (tif, ome, notes):
-        image = _read(path, tif, ome, notes, axes, pixel_size, series)
+        image = _read(path, tif, ome, notes, axes, pixel_size, series, on_disk)
     warnings = tuple(f"the TIFF reader warns: {line[:160]}" for line in dict.fromkeys(log))
     return replace(image, notes=(*image.notes, *warnings))
 
@@ -94,15 +99,16 @@ def _read(
     axes: str | None,
     pixel_size: PixelSize | None,
     number: int | None,
+    on_disk: bool,
 ) -> Image:
     number, chosen = _choose(path, tif, number)
     page = chosen.keyframe
-    _check_series(path, tif, number, chosen)
+    _check_series(path, tif, number, chosen, on_disk)
     facts = facts_of(tif, number, chosen, _described(tif, ome, number, notes))
     kept_shape, kept_axes, status = _axes(path, chosen, axes)
     if len(chosen.levels) > 1:
         notes.append(f"a pyramid of {len(chosen.levels)} levels: the full resolution is read")
-    data = chosen.asarray()
+    data = chosen.asarray(out="memmap" if on_disk else None)
     if data.size != math.prod(kept_shape):
         raise FileError(path, f"claims shape {kept_shape}, but holds {data.shape}", CUT)
     data = data.reshape(kept_shape).astype(data.dtype.newbyteorder("="), copy=False)
@@ -224,7 +230,7 @@ def _choose(path: Path, tif: TiffFile, number: int | None) -> tuple[int, TiffPag
     return found[number]
 
 
-def _check_series(path: Path, tif: TiffFile, number: int, series: TiffPageSeries) -> None:
+def _check_series(path: Path, tif: TiffFile, number: int, series: TiffPageSeries, on_disk: bool = False) -> None:
     """Every segment of every page is in the file, and all pages that the metadata promises are there."""
     page = series.keyframe
     photometric = PHOTOMETRIC(page.photometric)
@@ -252,7 +258,7 @@ def _check_series(path: Path, tif: TiffFile, number: int, series: TiffPageSeries
     ratio = MOST_COMPRESSED.get(COMPRESSION(page.compression), math.inf)
     if page.subsampling not in (None, (1, 1)):
         ratio *= 3
-    check_claim(path, series.shape, series.dtype.itemsize, stored, ratio * packed)
+    check_claim(path, series.shape, series.dtype.itemsize, stored, ratio * packed, on_disk)
 
 
 def _stored(path: Path, page: TiffPage | TiffFrame) -> int:

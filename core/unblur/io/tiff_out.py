@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 from unblur.errors import ImageError
 from unblur.image import Image
 from unblur.io.casting import cast
+from unblur.io.scratch import on_disk
 
 BIG = 2**32 - 2**25
 OME_DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
@@ -45,7 +46,15 @@ def write_ome(path: Path, image: Image, dtype: DTypeLike | None, report: str) ->
         metadata["Channel"] = {"Name": list(channels)}
     if report:
         metadata["Description"] = report
-    tifffile.imwrite(path, data, ome=True, metadata=metadata, bigtiff=data.nbytes > BIG, **options)
+    _write(
+        path,
+        data,
+        image.is_rgb or image.alpha is not None,
+        ome=True,
+        metadata=metadata,
+        bigtiff=data.nbytes > BIG,
+        **options,
+    )
     return notes
 
 
@@ -56,7 +65,15 @@ def write_tiff(path: Path, image: Image, dtype: DTypeLike | None, report: str) -
     data, options = _with_alpha(image)
     if obstacle is None:
         metadata = _imagej_metadata(image, report)
-        tifffile.imwrite(path, data, imagej=True, metadata=metadata, **_resolution(image, 1.0, "NONE"), **options)
+        _write(
+            path,
+            data,
+            image.is_rgb or image.alpha is not None,
+            imagej=True,
+            metadata=metadata,
+            **_resolution(image, 1.0, "NONE"),
+            **options,
+        )
         return notes
     if data.ndim > 2 and image.sizes.keys() != set("YXS"):
         notes += (f"written without ImageJ's metadata: {obstacle}",)
@@ -70,7 +87,15 @@ def write_tiff(path: Path, image: Image, dtype: DTypeLike | None, report: str) -
     dpi = image.metadata.get("dpi")
     if dpi and not resolution:
         resolution = {"resolution": tuple(map(float, dpi)), "resolutionunit": "INCH"}
-    tifffile.imwrite(path, data, metadata=metadata, bigtiff=data.nbytes > BIG, **resolution, **options)
+    _write(
+        path,
+        data,
+        image.is_rgb or image.alpha is not None,
+        metadata=metadata,
+        bigtiff=data.nbytes > BIG,
+        **resolution,
+        **options,
+    )
     return notes
 
 
@@ -103,6 +128,16 @@ def _with_alpha(image: Image) -> tuple[np.ndarray, dict[str, Any]]:
     options |= {"extrasamples": [image.metadata.get("alpha", "unassalpha")], "planarconfig": "contig"}
     colour = image.data if image.is_rgb else image.data[..., np.newaxis]
     return np.concatenate([colour, alpha[..., np.newaxis]], axis=-1), options
+
+
+def _write(path: Path, data: np.ndarray, samples: bool, **options: Any) -> None:
+    """Write at once, or page by page what lies on the disk."""
+    if not on_disk(data):
+        tifffile.imwrite(path, data, **options)
+        return
+    outer = data.shape[: -3 if samples else -2]
+    pages = (np.ascontiguousarray(data[place]) for place in np.ndindex(outer))
+    tifffile.imwrite(path, pages, shape=data.shape, dtype=data.dtype, **options)
 
 
 def _imagej_obstacle(image: Image) -> str | None:

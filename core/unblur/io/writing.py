@@ -17,8 +17,9 @@ from unblur.io.atomic import check_writable as check_place
 from unblur.io.kernels import ARRAYS, write_arrays
 from unblur.io.png_out import write_png
 from unblur.io.tiff_out import write_ome, write_tiff
+from unblur.io.video import VIDEO, library, write_video
 
-WRITABLE = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".png")
+WRITABLE = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".png", *VIDEO)
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -30,6 +31,8 @@ def check_writable(path: str | Path, arrays: bool = False) -> None:
     formats = (*WRITABLE, ARRAYS) if arrays else WRITABLE
     if not str(path).lower().endswith(formats):
         raise FileError(path, "is no format that can be written", f"Choose one of {', '.join(formats)}")
+    if str(path).lower().endswith(VIDEO):
+        library(path)
     check_place(path)
 
 
@@ -50,7 +53,8 @@ def write(
 
     OME-TIFF and TIFF keep shape, axes, pixel size, units and, unless ``dtype`` asks for a cast, the numbers. A TIFF is
     readable by ImageJ where ImageJ can hold the image, and a BigTIFF above 4 GB. PNG holds one grey or RGB plane of 8
-    or 16 bits: floats are rounded and clipped to the bit depth of the original. The format follows from the name.
+    or 16 bits: floats are rounded and clipped to the bit depth of the original. A video (`unblur.io.video`) holds a
+    series of such planes. The format follows from the name. Frames on the disk are written one after the other.
 
     Returns notes for the user, which the report has as ``output``: what was clipped, changed or could not be kept.
     Raises FileError if a file cannot be written or its format cannot hold the image; then every file is as before.
@@ -85,6 +89,8 @@ def _encode(path: str | Path, temporary: Path, image: Image, dtype: DTypeLike | 
     try:
         if name.endswith(".png"):
             return write_png(temporary, image, dtype)
+        if name.endswith(VIDEO):
+            return write_video(temporary, image, dtype)
         if name.endswith((".ome.tif", ".ome.tiff")):
             return write_ome(temporary, image, dtype, report)
         return write_tiff(temporary, image, dtype, report)

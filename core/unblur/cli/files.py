@@ -18,12 +18,15 @@ from unblur.cli.places import Places, places
 from unblur.cli.progress import bar
 from unblur.cli.signals import Interrupt, interruptible
 from unblur.cli.text import duration
+from unblur.clips import is_video
 from unblur.errors import CheckpointError, FileError, ImageError
 from unblur.forecast import all_steps
 from unblur.image import Image
 from unblur.io.casting import cast
 from unblur.jobs import Job, JobEvent
+from unblur.pipeline import Pipeline
 from unblur.planes import words
+from unblur.registry import default_registry
 from unblur.report import same_run
 from unblur.results import Result
 
@@ -43,6 +46,15 @@ class Wishes:
     dtype: str | None = None
     resume: bool = False
     force: bool = False
+    video: bool = False
+
+
+def wants_video(method: str | None, pipeline: Path | None, preset: str) -> bool:
+    """Whether what was asked for explains frames by their neighbours, so that a folder is one series."""
+    registry = default_registry()
+    if pipeline is not None:
+        return is_video(Pipeline.from_toml(pipeline), registry)
+    return method is not None and is_video(registry.method(method).pipeline(preset), registry)
 
 
 def run_files(
@@ -79,7 +91,7 @@ def run_files(
 
 def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
     files.check()
-    image = io.read(files.source, **wishes.reading)
+    image = (io.read_series if wishes.video else io.read)(files.source, **wishes.reading)
     with io.output_lock(files.output):
         if files.checkpoint.exists():
             files.sweep()

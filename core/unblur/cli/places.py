@@ -108,4 +108,6 @@ def places(
 
 
 def _name(source: Path) -> str:
+    if source.is_dir():
+        return f"{source.name}.tif"
     return source.name if source.name.lower().endswith(WRITABLE) else f"{source.stem}.png"

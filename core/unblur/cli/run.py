@@ -13,7 +13,9 @@ Out = Path | None
 
 
 def run(
-    inputs: Annotated[list[str], typer.Argument(help="Images, folders, or patterns in quotes, such as 'plate/*.tif'.")],
+    inputs: Annotated[
+        list[str], typer.Argument(help="Images, videos, folders, or patterns in quotes, such as 'plate/*.tif'.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="File for one input, folder for several.")],
     method: Annotated[str | None, typer.Option(help="A name of `unblur methods`; chosen by rule without it.")] = None,
     pipeline: Annotated[Path | None, typer.Option(help="A pipeline of your own, as TOML, instead of a method.")] = None,
@@ -32,8 +34,9 @@ def run(
     pixel_size: Annotated[str | None, typer.Option(help="In µm: 0.1, or Z=0.3,Y=0.1,X=0.1.")] = None,
     series: Annotated[int | None, typer.Option(help="Which image of a file that holds several.")] = None,
     region: Annotated[str | None, typer.Option(help="Only this part: T=0:3,Y=100:228,X=40:168.")] = None,
-    planes: Annotated[str, typer.Option(help="auto, independent, shared-kernel or volume.")] = "auto",
+    planes: Annotated[str, typer.Option(help="auto, independent, shared-kernel, volume or video.")] = "auto",
     anchors: Annotated[str | None, typer.Option(help="Planes that a shared kernel comes from: 0,5,9.")] = None,
+    clip_frames: Annotated[int | None, typer.Option(help="Frames of a video that are restored together.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Budget for each file.")] = None,
     plan: Annotated[Path | None, typer.Option(help="Repeat the steps of this report, whatever time it takes.")] = None,
     offset: Annotated[float | None, typer.Option(help="Camera offset, in the image's units.")] = None,
@@ -56,7 +59,7 @@ def run(
     checkpoint_seconds: Annotated[float, typer.Option(help="Between checkpoints.", hidden=True)] = 30.0,
 ) -> int:
     """Deblur images. Every output has a report beside it (OUTPUT.json)."""
-    from unblur.cli.files import Wishes, run_files
+    from unblur.cli.files import Wishes, run_files, wants_video
     from unblur.errors import ParameterError
     from unblur.io import expand
 
@@ -80,6 +83,7 @@ def run(
             "kernel_size": options.kernel_size(kernel_size),
             "planes": planes,
             "anchors": options.positions(anchors, "--anchors"),
+            "clip_frames": clip_frames,
             "max_seconds": max_seconds,
             "offset": offset,
             "gain": gain,
@@ -96,5 +100,7 @@ def run(
         dtype=dtype,
         resume=resume,
         force=force,
+        video=planes == "video" or wants_video(method, pipeline, preset),
     )
-    return run_files(expand(inputs), output, kernel, uncertainty, preview, wishes)
+    sources = expand(inputs, folders=wishes.video)
+    return run_files(sources, output, kernel, uncertainty, preview, wishes)

@@ -155,6 +155,24 @@ def test_frames_of_a_folder_must_be_alike(tmp_path: Path) -> None:
         io.read_series(tmp_path)
 
 
+@pytest.mark.parametrize("kind", ["video", "folder", "tiff"])
+def test_a_region_of_a_series_stays_on_the_disk(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / {"video": "clip.mkv", "folder": "frames", "tiff": "series.tif"}[kind]
+    if kind == "video":
+        encoded(path, GREY)
+    elif kind == "folder":
+        path.mkdir()
+        for number, frame in enumerate(GREY):
+            tifffile.imwrite(path / f"t{number}.tif", frame)
+    else:
+        tifffile.imwrite(path, GREY, metadata={"axes": "TYX"})
+    part = io.read_series(path, region={"T": (1, 4), "X": (8, 24)})
+    np.testing.assert_array_equal(part.data, GREY[1:4, :, 8:24])
+    assert on_disk(part.data)
+    with pytest.raises(FileError, match="T=2:9 is not within 0:5"):
+        io.read_series(path, region={"T": (2, 9)})
+
+
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_a_tiff_is_mapped_and_keeps_its_facts(compression: str | None, tmp_path: Path) -> None:
     path = tmp_path / "series.ome.tif"

@@ -51,12 +51,17 @@ def read(
         image = read_tiff(path, axes, pixel_size, series, multi_file)
     if not region:
         return image
-    try:
-        part = image.cut(region)
-    except ImageError as error:
-        raise FileError(path, str(error)) from None
+    part = part_of(image, region, path)
     # Copied, so that the rest is not kept in memory.
     return replace(part, data=part.data.copy(), alpha=None if part.alpha is None else part.alpha.copy())
+
+
+def part_of(image: Image, region: Mapping[str, tuple[int, int]], path: Path) -> Image:
+    """The region of an image that was read from ``path``, sharing its pixels; raises FileError if it is not within."""
+    try:
+        return image.cut(region)
+    except ImageError as error:
+        raise FileError(path, str(error)) from None
 
 
 def read_header(path: str | Path, *, axes: str | None = None, series: int | None = None) -> Header:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,16 +17,26 @@ from unblur.io.video import is_video_start, read_video
 
 
 def read_series(
-    path: str | Path, *, axes: str | None = None, pixel_size: PixelSize | None = None, series: int | None = None
+    path: str | Path,
+    *,
+    axes: str | None = None,
+    pixel_size: PixelSize | None = None,
+    series: int | None = None,
+    region: Mapping[str, tuple[int, int]] | None = None,
 ) -> Image:
     """Read a time series: a TIFF with a T axis, a video file, or a folder of images, the frames in natural order.
 
     The frames are in a temporary file (in `TMPDIR`), one after the other. ``axes`` are those of the whole series, T
-    included; for a folder T comes first. Facts of a folder are those of its first image.
+    included; for a folder T comes first. Facts of a folder are those of its first image. ``region`` gives start and
+    stop along some of the axes, of which only that part is used.
 
     Raises FileError if a file cannot be read or the frames of a folder differ; ResourceError if the disk has no room.
     """
     path = Path(path)
+    return reading.part_of(_whole(path, axes, pixel_size, series), region or {}, path)
+
+
+def _whole(path: Path, axes: str | None, pixel_size: PixelSize | None, series: int | None) -> Image:
     if path.is_dir():
         return _folder(path, axes, pixel_size)
     start = reading.start_of(path)

@@ -23,6 +23,7 @@ class Checkpoint:
     stage: int
     shape: tuple[int, ...]
     psf: Tensor | None
+    estimate: Tensor | None
     snapshot: dict[str, Any]
     safe: dict[str, Any] | None
     plan: list[int]

@@ -115,6 +115,7 @@ class Context:
         compute: device, precision, memory format.
         rng: the problem's generator, on the CPU; everything that is drawn once is drawn from it.
         psf: known kernel (count, *spatial), if one was given.
+        estimate: image of the stages before `then`, in the shape of the observed frames, if there is one.
         pixel_size: size of a pixel along each spatial axis in micrometres, if known.
         photons: photons per unit of intensity of the observed frames, for Poisson statistics.
         bounded: the intensities end at 1 (a photograph), so that no latent pixel lies above.
@@ -125,6 +126,7 @@ class Context:
     compute: Compute
     rng: Generator
     psf: Tensor | None = None
+    estimate: Tensor | None = None
     pixel_size: tuple[float, ...] | None = None
     photons: float | None = None
     bounded: bool = True
@@ -321,9 +323,11 @@ class Estimator(Component[P], ABC):
 
     Attributes:
         patches: a step looks at regions of a fixed size, so that its memory does not grow with the image.
+        for_kernel: its image only serves to find the kernel; what follows in `then` gets the image before it.
     """
 
     patches: bool = False
+    for_kernel: bool = False
 
     @abstractmethod
     def init(self, problem: Problem, earlier: State | None) -> Any:

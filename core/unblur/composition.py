@@ -89,6 +89,9 @@ class Resolved:
         return {slot: {part.name: plain(part.params) for part in parts} for slot, parts in self.slots.items()}
 
 
+_TAKES_KERNEL = {"fixed", "takes-psf"}
+
+
 def resolve(pipeline: Pipeline, registry: Registry) -> Resolved:
     """Look every part of one segment up and validate its parameters; `last` selects where nothing else does."""
     slots: dict[Slot, tuple[ResolvedPart, ...]] = {}
@@ -121,10 +124,12 @@ def check_fit(resolved: Resolved, registry: Registry, known_kernel: bool = False
             _check_need(resolved, registry, part, f"estimator:{uses}")
     if "learns" in provided(resolved, "kernel_prior"):
         _check_need(resolved, registry, resolved.base("kernel_prior"), "estimator:learns-kernel")
-    if known_kernel and "fixed" not in provided(resolved, "kernel_prior"):
+    if known_kernel and not _TAKES_KERNEL & provided(resolved, "kernel_prior"):
         prior = resolved.base("kernel_prior")
         takers = [
-            name for name, other in registry.components("kernel_prior").items() if "fixed" in other.component.provides
+            name
+            for name, other in registry.components("kernel_prior").items()
+            if _TAKES_KERNEL & other.component.provides
         ]
         raise CompositionError(
             f"kernel_prior {prior.name!r} (plugin {prior.registered.provenance.plugin}) in `then` does not take "

@@ -215,12 +215,13 @@ class Run:
         earlier: Problem | None = None
         observation = self.observation
         if saved is not None:
-            shape, observation = saved.shape, dataclasses.replace(observation, psf=saved.psf)
+            shape = saved.shape
+            observation = dataclasses.replace(observation, psf=saved.psf, estimate=saved.estimate)
         elif self._index > 0:
             earlier, estimate = self._problem, self._selected_estimate()
             if segment.first:
-                observation = dataclasses.replace(observation, psf=self._finished(estimate).kernel)
-                self.notes.append("the kernel of the blind stages is taken as known in what follows")
+                observation = self._handed_on(earlier, self._finished(estimate))
+                self.notes.append("the kernel of the stages before is handed to what follows")
             else:
                 shape, centre = next_shape(earlier, estimate, stage)
         self.observation = observation
@@ -237,6 +238,14 @@ class Run:
         self._step, self._selected, self._safe, self._ended = 0, None, None, None
         if saved is not None:
             self._restore(saved)
+
+    def _handed_on(self, earlier: Problem, finished: Estimate) -> Observation:
+        """What `then` starts with: the kernel, and the image if it is one of the whole input and meant to be seen."""
+        whole = finished.image.shape == self.observation.pixels.shape
+        image = finished.image if whole else None
+        if earlier.estimator.for_kernel:
+            image = self.observation.estimate
+        return dataclasses.replace(self.observation, psf=finished.kernel, estimate=image)
 
     def _stage_seed(self) -> int:
         return self.seed + 7919 * self._index
@@ -346,6 +355,7 @@ class Run:
                 stage=self._index,
                 shape=self._problem.spec.shape,
                 psf=self.observation.psf,
+                estimate=self.observation.estimate,
                 snapshot=self._snapshot(),
                 safe=self._safe,
                 plan=self.plan,

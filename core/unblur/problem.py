@@ -42,6 +42,7 @@ class Observation:
         pixels: (frames, channels, *spatial), float32.
         valid: the same shape, 1 where a pixel counts; all count if None.
         psf: known kernel (count, *spatial), origin at floor(n / 2), sum 1.
+        estimate: image of the stages before `then`, of the shape of `pixels`.
         white_level: the largest value that the format can hold, for photographs; None for science data.
         pixel_size: micrometres along each spatial axis, if known.
         pairs: blurred and sharp frames, each (frames, channels, *spatial), that a fine-tuning estimator may mix in.
@@ -50,6 +51,7 @@ class Observation:
     pixels: Tensor
     valid: Tensor | None = None
     psf: Tensor | None = None
+    estimate: Tensor | None = None
     white_level: float | None = None
     pixel_size: tuple[float, ...] | None = None
     pairs: Sequence[tuple[Tensor, Tensor]] = ()
@@ -212,6 +214,7 @@ def build(
     batch, intensity = _prepare(observation, stage, responses, context)
     forward: ForwardModel[Any] = resolved.base("forward_model").build()
     context.psf = compute.tensor(observation.psf) if observation.psf is not None else None
+    context.estimate = _estimate(observation, stage, intensity, batch, context)
     spec = forward.spec(_full_shape(observation, stage), context)
     if spec.kind == "flow":
         spec = replace(forward.spec(tuple(batch.observed.shape), context), scale=stage.scale)
@@ -283,6 +286,19 @@ def _pairs(observation: Observation, intensity: Intensity, context: Context) -> 
         Batch(scaled(blurred), tuple(range(blurred.shape[0])), truth=scaled(sharp))
         for blurred, sharp in observation.pairs
     ]
+
+
+def _estimate(
+    observation: Observation, stage: Stage, intensity: Intensity, batch: Batch, context: Context
+) -> Tensor | None:
+    """The image of the stages before, in the problem's units at the stage's resolution."""
+    if observation.estimate is None:
+        return None
+    image = context.compute.tensor(observation.estimate)
+    for response in intensity.responses:
+        image = response.calibrate(image, context)
+    image = _chosen((image - intensity.offset) / intensity.peak, stage)
+    return image if stage.scale == 1 else resize(image, tuple(batch.observed.shape[2:]))
 
 
 def _check_region(observation: Observation, stage: Stage) -> None:

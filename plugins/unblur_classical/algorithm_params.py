@@ -74,3 +74,53 @@ class HyperLaplacianParams:
     ] = None
     beta_first: Annotated[float, Gt(0), Doc("Coupling of gradients and auxiliary gradients in the first step.")] = 1.0
     beta_last: Annotated[float, Gt(0), Doc("The same in the last step; it rises geometrically.")] = 256.0
+    model_error: Annotated[
+        float,
+        Ge(0),
+        Lt(1),
+        Doc("Standard deviation of what an inaccurate kernel leaves unexplained; it counts like noise."),
+        Unit("part of the peak"),
+    ] = 0.0
+    image_error: Annotated[
+        float | None,
+        Gt(0),
+        Lt(1),
+        Doc(
+            "Standard deviation of the error of the image that the stages before `then` hand over, to which the result "
+            "is held accordingly. Their image is not used if not given."
+        ),
+        Unit("part of the peak"),
+    ] = None
+
+
+@dataclass(frozen=True)
+class L0GradientParams:
+    weight_first: Annotated[
+        float,
+        Gt(0),
+        Doc("What a gradient costs (lambda) in the first step."),
+        Unit("variances of the observed image"),
+    ] = 0.1
+    weight_last: Annotated[
+        float,
+        Gt(0),
+        Doc("The same in the last step; it falls geometrically."),
+        Unit("variances of the observed image"),
+    ] = 0.03
+    smallest: Annotated[
+        float,
+        Gt(0),
+        Lt(1),
+        Doc("Smallest gradient that counts as an edge, or the noise, if that is more."),
+        Unit("standard deviations of the observed image"),
+    ] = 0.015
+    splits: Annotated[int, Ge(2), Doc("Half-quadratic steps of the image in each step.")] = 16
+    inertia: Annotated[
+        float, Ge(0), Doc("Resistance of the kernel to change (gamma), as a part of what the image's gradients weigh.")
+    ] = 0.1
+    cutoff: Annotated[
+        float, Ge(0), Lt(1), Doc("Weights below this part of the largest become zero after each step.")
+    ] = 0.02
+    island: Annotated[
+        float, Ge(0), Lt(1), Doc("Connected weights that are less than this part of the kernel become zero as well.")
+    ] = 0.1

@@ -30,10 +30,16 @@ class HyperLaplacianState:
         self.periodic = PeriodicProblem(problem)
         self.differences = differences(self.periodic.grid, self.periodic.observed.device)
         noise = noise_of(self.periodic.filled, problem.context, "hyper-laplacian")
-        self.fidelity = PRIOR_WEIGHT / noise**2 if params.fidelity is None else params.fidelity
+        left = noise**2 + params.model_error**2
+        self.fidelity = PRIOR_WEIGHT / left if params.fidelity is None else params.fidelity
         start = solved(self.periodic, likeliest_balance(self.periodic, noise**2))
-        self.image = self.periodic.image(start.half)
-        self.completed = self.periodic.complete(start.predicted)
+        self.image, predicted = self.periodic.image(start.half), start.predicted
+        self.estimate, self.trust = None, 0.0
+        if params.image_error is not None and problem.context.estimate is not None:
+            self.estimate, self.trust = problem.context.estimate, PRIOR_WEIGHT / params.image_error**2
+            self.image = self.periodic.placed(self.estimate, self.image)
+            predicted = self.periodic.image(self.periodic.otf * self.periodic.spectrum(self.image))
+        self.completed = self.periodic.complete(predicted)
 
     def state_dict(self) -> dict[str, Any]:
         return {"completed": self.completed, "image": self.image}
@@ -45,9 +51,11 @@ class HyperLaplacianState:
 class HyperLaplacian(Estimator[HyperLaplacianParams]):
     """Half-quadratic splitting of lambda/2 ‖k * x - y‖² + sum_j ‖D_j x‖^alpha (eq. 2-4), coupled by a rising beta.
 
+    Not in the paper: rho/2 ‖x - x'‖² holds x to the image x' of the stages before where the blur has left nothing.
+
     Each step solves for the auxiliary gradients w pixel by pixel (eq. 5) and for the image by FFT (eq. 6), with what
-    the last image predicts beyond the borders. It begins with the Wiener filter's image. Reports the mean squared
-    residual of each step's image.
+    the last image predicts beyond the borders. It begins with the Wiener filter's image, or with x'. Reports the mean
+    squared residual of each step's image.
     """
 
     def init(self, problem: Problem, earlier: Any) -> HyperLaplacianState:
@@ -61,6 +69,10 @@ class HyperLaplacian(Estimator[HyperLaplacianParams]):
         ratio = state.fidelity / beta
         upper = ratio * periodic.otf.conj() * periodic.spectrum(state.completed)
         lower = ratio * periodic.otf.abs().square()
+        if state.estimate is not None:
+            held = periodic.placed(state.estimate, state.image)
+            upper = upper + state.trust / beta * periodic.spectrum(held)
+            lower = lower + state.trust / beta
         half = periodic.spectrum(state.image)
         for factor in state.differences:
             auxiliary = shrink(periodic.image(factor * half), self.params.alpha, beta)

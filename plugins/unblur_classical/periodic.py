@@ -75,6 +75,14 @@ class PeriodicProblem:
         error = (predicted - self.observed).square_()
         return error.mean() if self.known is None else (error * self.known).sum() / self.count
 
+    def placed(self, image: Tensor, elsewhere: Tensor) -> Tensor:
+        """An image of the observed window (frames, channels, *window) on the grid, and what is given elsewhere."""
+        whole = elsewhere.clone()
+        middle = zip(self._first, self._latent, image.shape[2:], strict=True)
+        region = tuple(slice(first + (n - m) // 2, first + (n - m) // 2 + m) for first, n, m in middle)
+        whole[(slice(None), slice(None), *region)] = image
+        return whole
+
     def latent(self, image: Tensor) -> Tensor:
         """The part of an image on the grid that is the problem's latent image."""
         region = tuple(slice(start, start + size) for start, size in zip(self._first, self._latent, strict=True))

@@ -42,12 +42,15 @@ def choose_method(photograph: bool, volume: bool, psf: bool, kernel_size: Kernel
     """The method for a run that names none, and the reason in words.
 
     With a PSF: ``hyper-laplacian`` for a photograph, ``richardson-lucy`` for science data and every volume. Without
-    one: ``selfdeblur`` if the kernel size is given, ``practical-bid`` if it is unknown.
+    one: ``l0-gradient`` for a photograph, which takes seconds, and networks for everything else: ``selfdeblur`` if the
+    kernel size is given, ``practical-bid`` if it is unknown.
     """
     if psf and photograph and not volume:
         return "hyper-laplacian", "a PSF was given and the image is a photograph"
     if psf:
         return "richardson-lucy", "a PSF was given and the image is science data (Poisson noise, no known white level)"
+    if photograph and not volume:
+        return "l0-gradient", "no PSF was given and the image is a photograph"
     if kernel_size is None:
         return "practical-bid", "neither a PSF nor a kernel size was given"
     return "selfdeblur", "a kernel size was given, but no PSF"

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from unblur.stages import current, hand_over, next_shape
 
 SAFETY_INTERVAL = 100
 """Steps between the snapshots that a divergence goes back to."""
+
+_REPEATED = "steps of the given plan done"
 
 
 class CancelToken:
@@ -105,7 +107,7 @@ class Run:
         seed: of this plane.
         checkpoint: file for checkpoints, none if None; `interval` seconds apart.
         fingerprint: what a checkpoint must have been made with to be resumed.
-        limit: steps over all stages after which the run ends, as the run did whose plan it repeats.
+        limit: steps after which each stage ends, as it did in the run whose plan it repeats.
     """
 
     def __init__(
@@ -119,7 +121,7 @@ class Run:
         checkpoint: Path | None = None,
         interval: float = 30.0,
         fingerprint: str = "",
-        limit: int | None = None,
+        limit: Sequence[int] | None = None,
     ) -> None:
         self.observation = observation
         self.compute = compute
@@ -127,6 +129,7 @@ class Run:
         self.cancel = cancel or CancelToken()
         self.notes: list[str] = []
         self._limit = limit
+        self._hurry: str | None = None
         self._checkpoint, self._interval, self._fingerprint = checkpoint, interval, fingerprint
         self._segments = [
             _Segment(resolve(part.in_stage(stage), registry), stage, first=index == 0)
@@ -164,6 +167,11 @@ class Run:
         with self.compute.running():
             return (yield from self._stages(saved))
 
+    def go_on(self, reason: str) -> None:
+        """End the stages before the next `then`, if there is one, after the step that is being taken."""
+        if any(segment.first for segment in self._segments[self._index + 1 :]):
+            self._hurry = reason
+
     def preview(self) -> Estimate:
         """The current estimate, in the observed window and the input's units."""
         return self._placed(self._finished(current(self._problem, self._state, self._clock(self._step))))
@@ -193,6 +201,12 @@ class Run:
     def _stages(self, saved: Checkpoint | None) -> Generator[Event, None, Outcome]:
         reason = "planned steps done"
         for index in range(saved.stage if saved else 0, len(self._segments)):
+            if self._limit is not None and self._limit[index] == 0:
+                reason = _REPEATED
+                continue
+            if self._hurry is not None and not self._segments[index].first:
+                continue
+            self._hurry = None
             self._index = index
             self._enter(saved)
             saved = None
@@ -279,6 +293,12 @@ class Run:
             if self.cancel.reason is not None and not (self._ended and self._ended[1]):
                 self._save()
                 return self.cancel.reason, True
+            if self._hurry is not None and self._ended is None:
+                self.notes.append(
+                    f"{self._hurry}: on to what follows after {self._step} of {self.plan[self._index]} steps of stage "
+                    f"{self._index + 1}"
+                )
+                return self._hurry, False
             if time.perf_counter() - self._last_save >= self._interval:
                 self._save()
         return self._ended
@@ -289,8 +309,8 @@ class Run:
             self._selected = (self._step, *copy.deepcopy((self._problem.state_dict(), self._state.state_dict())))
         said = ((rule.update(info, clock), rule.ends == "run") for rule in self._rules)
         ended = next(((reason, ends_run) for reason, ends_run in said if reason is not None), None)
-        if self._limit is not None and sum(self.executed) >= self._limit and not (ended and ended[1]):
-            return "steps of the given plan done", True
+        if self._limit is not None and self._step >= self._limit[self._index] and ended is None:
+            return _REPEATED, False
         return ended
 
     def _event(self) -> Event:

@@ -31,9 +31,12 @@ from unblur.validation import check
 
 if TYPE_CHECKING:
     from unblur.compute import Compute, Precision
-    from unblur.driver import CancelToken, Event, Outcome
+    from unblur.driver import CancelToken, Event, Outcome, Run
     from unblur.planning import Cost
     from unblur.problem import Observation
+
+_HEADROOM = 1.2
+"""What follows in `then` is begun so much earlier than its measured pace asks for."""
 
 NON_BLIND = "hyper-laplacian"
 """What restores the planes that share a kernel, where the pipeline has no `then`."""
@@ -378,9 +381,9 @@ class Job:
                 checkpoint=running,
                 interval=self._interval,
                 fingerprint=savepoint.stored if savepoint else "",
-                limit=sum(plan["executed"]) if "executed" in plan else None,
+                limit=plan.get("executed"),
             )
-            outcome = yield from self._follow(run.events(again), number, task, plan, token, pace)
+            outcome = yield from self._follow(run, again, number, task, plan, token, pace)
             piece = finished(self, task, outcome)
         except (CheckpointError, FileError):
             raise
@@ -395,15 +398,18 @@ class Job:
 
     def _follow(
         self,
-        events: Generator[Event, None, Outcome],
+        run: Run,
+        again: bool,
         number: int,
         task: Task,
         plan: Mapping[str, Any],
         token: CancelToken,
         pace: Sequence[float],
     ) -> Generator[JobEvent, None, Outcome]:
-        """The driver's events as the job's; cancels the run where its share of the budget ends."""
+        """The driver's events as the job's; hurries and cancels the run where its share of the budget ends."""
         left = len(self.tasks) - number - 1
+        events = run.events(again)
+        afterwards = self._afterwards(task, plan["steps"]) if "seconds" in plan else None
         try:
             while True:
                 try:
@@ -414,10 +420,21 @@ class Job:
                 yield JobEvent(number, len(self.tasks), task.index, task.kind, event, event.remaining + left * each)
                 if self.cancel is not None and self.cancel.reason is not None:
                     token.cancel(self.cancel.reason)
-                elif event.elapsed >= plan.get("seconds", math.inf):
+                elif afterwards is not None and event.elapsed >= plan["seconds"]:
                     token.cancel(f"budget of {self.budget:g} seconds used")
+                elif afterwards is not None and event.elapsed >= plan["seconds"] - afterwards[event.stage]:
+                    run.go_on(f"budget of {self.budget:g} seconds nearly used")
         finally:
             events.close()
+
+    def _afterwards(self, task: Task, steps: Sequence[int]) -> list[float]:
+        """For each stage the seconds that what follows in `then` will take."""
+        cost = dataclasses.replace(self._costs()[0][task.kind], steps=tuple(steps))
+        seconds, done = [], 0
+        for segment in self.pipelines[task.kind].segments():
+            done += len(segment.stages)
+            seconds += [_HEADROOM * cost.seconds_from(done)] * len(segment.stages)
+        return seconds
 
     def seed_of(self, task: Task) -> int:
         """The seed of a task, which depends on its place alone."""

@@ -25,6 +25,9 @@ _TIMED_STEPS = (2, 12)
 _RESERVE = 0.93
 """Part of a budget that is planned; the rest is for what lies between the steps."""
 
+_FINISH = 0.4
+"""Part of a budget that the stages of `then` may take whole; beyond it they lose steps as all others do."""
+
 _PROBE = 96
 """Side of the region on which memory is measured; it grows linearly with the latent image from there."""
 
@@ -38,23 +41,37 @@ class Cost:
         seconds_per_step: measured per stage.
         memory: bytes at the most.
         spent: seconds that measuring took.
+        last: how many of the stages belong to `then`.
     """
 
     steps: tuple[int, ...]
     seconds_per_step: tuple[float, ...]
     memory: int
     spent: float
+    last: int = 0
 
     @property
     def seconds(self) -> float:
-        return sum(steps * pace for steps, pace in zip(self.steps, self.seconds_per_step, strict=True))
+        return self.seconds_from(0)
 
     def within(self, budget: float | None) -> Cost:
-        """The same with fewer steps, in proportion, where the budget in seconds does not allow all."""
+        """The same with fewer steps, in proportion, where the budget in seconds does not allow all.
+
+        What `then` does with the result keeps its steps, unless that takes much of the budget.
+        """
         if budget is None or self.seconds <= _RESERVE * (budget - self.spent):
             return self
-        factor = max(0.0, _RESERVE * (budget - self.spent)) / self.seconds
-        return dataclasses.replace(self, steps=tuple(max(1, math.floor(steps * factor)) for steps in self.steps))
+        allowed = max(0.0, _RESERVE * (budget - self.spent))
+        first, finish = len(self.steps) - self.last, self.seconds_from(len(self.steps) - self.last)
+        if finish > _FINISH * allowed:
+            first, finish = len(self.steps), 0.0
+        factor = (allowed - finish) / (self.seconds - finish)
+        fewer = tuple(max(1, math.floor(steps * factor)) for steps in self.steps[:first])
+        return dataclasses.replace(self, steps=(*fewer, *self.steps[first:]))
+
+    def seconds_from(self, stage: int) -> float:
+        """Seconds that a stage and those after it take."""
+        return sum(steps * pace for steps, pace in zip(self.steps[stage:], self.seconds_per_step[stage:], strict=True))
 
 
 def measure(pipeline: Pipeline, observation: Observation, registry: Registry, compute: Compute) -> Cost:
@@ -78,8 +95,9 @@ def measure(pipeline: Pipeline, observation: Observation, registry: Registry, co
                 problem = build(resolved, stage, observation, compute, 0, [])
                 paces.append(_pace(problem))
                 psf = torch.full((problem.spec.count, *problem.spec.shape), 1 / math.prod(problem.spec.shape))
-    steps = tuple(stage.steps for segment in pipeline.segments() for stage in segment.stages)
-    return Cost(steps, tuple(paces), memory, time.perf_counter() - began)
+    stages = [segment.stages for segment in pipeline.segments()]
+    steps = tuple(stage.steps for some in stages for stage in some)
+    return Cost(steps, tuple(paces), memory, time.perf_counter() - began, last=len(steps) - len(stages[0]))
 
 
 def _pace(problem: Problem) -> float:

@@ -34,10 +34,10 @@ class SingleConvolution(ForwardModel[ConvolutionParams]):
             if context.psf.ndim - 1 != len(spatial):
                 raise ImageError(f"a PSF in {context.psf.ndim - 1}-D for an image in {len(spatial)}-D")
             return KernelSpec(tuple(context.psf.shape[1:]))
-        half = tuple(math.ceil(n / 2) | 1 for n in spatial)
-        words = "x".join(map(str, half))
-        context.note(f"kernel size not given: {words} pixels were allowed for, half the image")
-        return KernelSpec(half)
+        shape = tuple(math.ceil(n * self.params.largest) | 1 for n in spatial)
+        words = "x".join(map(str, shape))
+        context.note(f"kernel size not given: {words} pixels were allowed for, {self.params.largest:g} of the image")
+        return KernelSpec(shape)
 
     def latent_shape(self, observed: Shape, spec: KernelSpec) -> Shape:
         if self.params.boundary != "valid":

@@ -146,7 +146,8 @@ def _edges(steps: int, last: int) -> Pipeline:
     stages = [Stage(steps=steps, scale=scale) for scale in _SCALES]
     stages.append(Stage(steps=last, set={f"estimator.l0-gradient.{name}": value for name, value in fine.items()}))
     then = _pipeline("hyper-laplacian", 20, model_error=0.007)
-    return _pipeline("l0-gradient", steps, "free").replace(stages=stages, then=then)
+    forward = ("convolution", {"largest": 0.2})
+    return _pipeline("l0-gradient", steps, "free").replace(forward_model=forward, stages=stages, then=then)
 
 
 METHODS: list[Method] = [

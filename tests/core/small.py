@@ -226,7 +226,7 @@ class Plugin:
     @staticmethod
     @unblur.hookimpl
     def unblur_methods() -> Iterator[unblur.Method]:
-        for name in ("practical-bid", "selfdeblur"):
+        for name in ("practical-bid", "selfdeblur", "l0-gradient"):
             yield unblur.Method(name, "Blind.", "Tests.", {"balanced": BLIND}, blind=True)
         for name in ("richardson-lucy", "hyper-laplacian"):
             yield unblur.Method(name, "Known kernel.", "Tests.", {"balanced": KNOWN}, needs_psf=True)

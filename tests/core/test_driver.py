@@ -311,6 +311,33 @@ def test_global_state_is_left_alone() -> None:
     assert same(one, run(METHODS["mc-mapk"]))
 
 
+def test_a_run_in_a_hurry_goes_on_with_then_and_can_be_repeated() -> None:
+    hurried = make(STAGED)
+    events = hurried.events()
+    for event in iter(lambda: next(events), None):
+        if event.step == 8:
+            hurried.go_on("no time")
+            break
+    outcome = finish(events)
+    assert outcome.executed == [6, 2, 0, 4]
+    assert outcome.reason == "planned steps done"
+    assert "no time: on to what follows after 2 of 6 steps of stage 2" in outcome.notes
+    assert outcome.estimate.image.shape == blurred().pixels.shape
+    again = run(STAGED, limit=outcome.executed)
+    assert torch.equal(again.estimate.image, outcome.estimate.image)
+    assert again.executed == outcome.executed
+
+
+def test_the_last_stages_do_not_hurry() -> None:
+    patient = make(STAGED)
+    events = patient.events()
+    for event in iter(lambda: next(events), None):
+        if event.stage == 3:
+            patient.go_on("no time")
+            break
+    assert finish(events).executed == [6, 6, 6, 4]
+
+
 def test_the_plan_alone_repeats_a_run() -> None:
     whole = run(STAGED.with_steps([3, 2, 4, 2]), seed=1)
     assert whole.plan == whole.executed == [3, 2, 4, 2]

@@ -1,0 +1,146 @@
+"""l0-gradient: the kernel by sharp edges; hyper-laplacian held to an image; what `then` hands on."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from tests.classical.parts import kernel as lopsided
+from tests.classical.parts import problem, rand
+from tests.classical.restoring import blocks, observe, pipeline, restore, streak
+from unblur import Pipeline, Stage
+from unblur.components import Clock
+from unblur.composition import check
+from unblur.errors import CompositionError
+from unblur.metrics import align, kernel_similarity
+from unblur.operators.convolution import convolve
+from unblur.registry import default_registry
+from unblur_classical.l0_gradient import _connected, _QuadraticForm, _roughened
+
+REGISTRY = default_registry()
+
+
+def l0(steps: int = 4, **params: float) -> Pipeline:
+    return Pipeline(
+        forward_model="convolution",
+        image_prior="pixels",
+        kernel_prior="free",
+        estimator=("l0-gradient", params),
+        stages=[Stage(steps=steps)],
+    )
+
+
+@pytest.mark.parametrize("shape", [(20, 25), (9, 10, 11)])
+def test_the_quadratic_form_is_the_energy_of_the_blurred_gradients(shape: tuple[int, ...]) -> None:
+    image, kernel = rand(1, 2, *shape), rand(*(3, 5, 3)[: len(shape)], seed=2)
+    form = _QuadraticForm(image, kernel.shape)
+    energy = 0.0
+    for axis in range(2, image.ndim):
+        padding = [width for k in reversed(kernel.shape) for width in (k - 1, k - 1)]
+        whole = torch.nn.functional.pad(image.diff(dim=axis), padding)
+        energy += float(convolve(whole, kernel[None]).square().sum())
+    assert float((kernel * form.apply(kernel)).sum()) == pytest.approx(energy, rel=1e-4)
+    assert form.diagonal == pytest.approx(sum(float(image.diff(dim=a).square().sum()) for a in range(2, image.ndim)))
+
+
+def test_residuals_are_roughened_by_differences_and_their_adjoint() -> None:
+    residual, valid = rand(1, 1, 6, 7), (rand(1, 1, 6, 7, seed=3) > 0.3).float()
+    energy = 0.0
+    for axis in (2, 3):
+        size = residual.shape[axis] - 1
+        both = valid.narrow(axis, 0, size) * valid.narrow(axis, 1, size)
+        energy += float((residual.diff(dim=axis).square() * both).sum())
+    assert float((residual * _roughened(residual, valid)).sum()) == pytest.approx(energy, rel=1e-5)
+    assert float(_roughened(torch.ones(1, 1, 6, 7), None).abs().max()) == 0
+
+
+def test_the_kernel_that_explains_the_sharp_image_is_the_true_one() -> None:
+    sharp, true = blocks((70, 80)), streak()
+    observed = convolve(sharp, true)
+    setup = problem(observed, psf=None, estimator="l0-gradient", forward_model=("convolution", {"kernel_size": [7, 9]}))
+    setup.estimator.params = type(setup.estimator.params)(inertia=0.0, cutoff=0.0, island=0.0)
+    start = setup.kernel(sharp, Clock(0, 1), None)
+    found = setup.estimator._explaining(setup, sharp, start, setup.batch)
+    assert float((found - true).abs().sum()) < 0.05 < float((start - true).abs().sum())
+    assert float(found.min()) >= 0
+    assert float(found.sum()) == pytest.approx(1)
+
+
+def test_specks_and_islands_are_dropped_and_the_largest_stays() -> None:
+    kernel = torch.zeros(1, 7, 7)
+    kernel[0, 1, 1:4] = 0.3
+    kernel[0, 5, 5] = 0.05
+    kernel[0, 3, 6] = 0.001
+    kept = _connected(kernel, 0.02, 0.1)
+    assert torch.nonzero(kept[0]).tolist() == [[1, 1], [1, 2], [1, 3]]
+    assert float(kept.sum()) == pytest.approx(1)
+    assert int((_connected(kernel, 0.02, 0.0) > 0).sum()) == 4
+    scattered = torch.eye(9)[None, ::2, ::2].contiguous()
+    assert int((_connected(scattered, 0.0, 0.9) > 0).sum()) == 5  # touching corners are connected
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_kernel_and_image_are_recovered_without_a_start(seed: int) -> None:
+    true = streak()
+    observed, truth = observe(blocks((96, 110), seed), true, noise=0.002)
+    blind = REGISTRY.method("l0-gradient").pipeline("fast").set({"forward_model.convolution.kernel_size": [11, 11]})
+    outcome = restore(blind, observed, None)
+    image, sharp = outcome.estimate.image[0, 0].numpy(), truth[0, 0].numpy()
+    assert kernel_similarity(outcome.estimate.kernel[0].numpy(), true[0].numpy()) > 0.85
+    assert align(image, sharp).psnr() > align(observed[0, 0].numpy(), sharp).psnr() + 3
+
+
+def test_the_last_kernel_is_the_refined_one_and_notes_say_where_it_began() -> None:
+    true = streak()
+    observed, _ = observe(blocks((80, 90)), true, noise=0.002)
+    start = lopsided(7, 9)
+    outcome = restore(l0(weight_first=0.01, weight_last=0.001, inertia=0.01, cutoff=0.01), observed, start)
+    before, after = (kernel_similarity(k[0].numpy(), true[0].numpy()) for k in (start, outcome.estimate.kernel))
+    assert after > before + 0.1
+    assert any("is where the kernel begins" in note for note in outcome.notes)
+
+
+def test_hyper_laplacian_keeps_the_image_before_where_the_blur_left_nothing() -> None:
+    """The kernel removes one frequency; only the image of the stages before has it."""
+    observed, truth = observe(blocks((64, 72)), torch.full((1, 1, 8), 1 / 8), noise=0.001)
+    wave = 0.05 * torch.sin(2 * math.pi * torch.arange(truth.shape[3]) / 8).expand_as(truth)
+    setup = problem(
+        observed,
+        psf=torch.full((1, 1, 8), 1 / 8),
+        forward_model="convolution",
+        estimator=("hyper-laplacian", {"image_error": 0.01}),
+    )
+    setup.context.estimate = truth + wave
+    state = setup.estimator.init(setup, None)
+    for step in range(20):
+        setup.estimator.step(setup, state, setup.batch, Clock(step, 20))
+    image = setup.image.parameters()[0]
+    inner = image[..., 3 : 3 + truth.shape[3]] - truth
+    share = float((inner * wave).sum() / wave.square().sum())
+    assert 0.5 < share < 1.05
+
+
+def test_then_hands_on_the_image_before_one_that_only_served_the_kernel() -> None:
+    observed, _ = observe(blocks((64, 72)), streak(), noise=0.002)
+    last = pipeline("hyper-laplacian", 3, fidelity=1e-6, image_error=1e-3)
+    first = pipeline("wiener", 3)
+    direct = restore(first.replace(then=last), observed, streak()).estimate.image
+    through = restore(first.replace(then=l0(2).replace(then=last)), observed, streak()).estimate.image
+    filtered = restore(first, observed, streak()).estimate.image
+    assert float((direct - filtered).abs().max()) < 1e-3
+    assert float((through - filtered).abs().max()) < 1e-3
+
+
+def test_a_network_for_the_kernel_cannot_take_the_one_handed_over() -> None:
+    after = Pipeline(
+        forward_model=["convolution", "squared"],
+        image_prior="pixels",
+        kernel_prior="fully-connected",
+        estimator="joint-adam",
+        stages=[Stage(steps=1)],
+    )
+    with pytest.raises(CompositionError, match=r"does not take the kernel that is handed over.*free.*known"):
+        check(l0().replace(then=after), REGISTRY)
+    check(l0().replace(then=l0()), REGISTRY)

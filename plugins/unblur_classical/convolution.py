@@ -34,9 +34,10 @@ class SingleConvolution(ForwardModel[ConvolutionParams]):
             if context.psf.ndim - 1 != len(spatial):
                 raise ImageError(f"a PSF in {context.psf.ndim - 1}-D for an image in {len(spatial)}-D")
             return KernelSpec(tuple(context.psf.shape[1:]))
-        shape = tuple(math.ceil(n * self.params.largest) | 1 for n in spatial)
-        words = "x".join(map(str, shape))
-        context.note(f"kernel size not given: {words} pixels were allowed for, {self.params.largest:g} of the image")
+        half, most = [math.ceil(n / 2) | 1 for n in spatial], self.params.most
+        shape = tuple(half if most is None else [min(n, most) for n in half])
+        reason = "half the image" if most is None else "--kernel-size allows for more"
+        context.note(f"kernel size not given: {'x'.join(map(str, shape))} pixels were allowed for, {reason}")
         return KernelSpec(shape)
 
     def latent_shape(self, observed: Shape, spec: KernelSpec) -> Shape:

@@ -18,16 +18,17 @@ class ConvolutionParams:
     kernel_size: Annotated[
         tuple[int, ...] | None,
         Ge(1),
-        Doc("Size of the kernel: one number, or one per axis. If not given, that of the PSF, or else `largest`."),
+        Doc("Size of the kernel: one number, or one per axis. If not given, that of the PSF, or else half the image."),
         Unit("pixels"),
     ] = None
-    largest: Annotated[
-        float,
-        Gt(0),
-        Le(1),
-        Doc("What is allowed for along each axis where the size of the kernel is unknown."),
-        Unit("parts of the image"),
-    ] = 0.5
+    most: Annotated[
+        int | None,
+        Ge(1),
+        Doc(
+            "At most so many pixels are allowed for along each axis where the size is unknown; half the image if not given."
+        ),
+        Unit("pixels"),
+    ] = None
     boundary: Annotated[
         Literal["valid", "periodic", "same"],
         Doc(

@@ -146,7 +146,7 @@ def _edges(steps: int, last: int) -> Pipeline:
     stages = [Stage(steps=steps, scale=scale) for scale in _SCALES]
     stages.append(Stage(steps=last, set={f"estimator.l0-gradient.{name}": value for name, value in fine.items()}))
     then = _pipeline("hyper-laplacian", 20, model_error=0.007)
-    forward = ("convolution", {"largest": 0.2})
+    forward = ("convolution", {"most": 51})  # a support that is far too large fills with specks
     return _pipeline("l0-gradient", steps, "free").replace(forward_model=forward, stages=stages, then=then)
 
 
@@ -195,7 +195,8 @@ METHODS: list[Method] = [
     Method(
         name="l0-gradient",
         summary="Finds the kernel by sharp edges, from coarse to fine, and restores with hyper-laplacian.",
-        good_for="Photographs with camera shake, in seconds. Needs edges; noise and saturated lights lead it astray.",
+        good_for="Photographs with camera shake, in seconds. Needs edges and a fair bound of the kernel's size; noise and "
+        "saturated lights lead it astray.",
         reference="Xu, Zheng & Jia 2013; Pan et al. 2014",
         blind=True,
         presets={

@@ -25,7 +25,7 @@ class ConvolutionParams:
         int | None,
         Ge(1),
         Doc(
-            "At most so many pixels are allowed for along each axis where the size is unknown; half the image if not given."
+            "At most so many pixels are allowed for along each axis where the size is unknown, besides half the image."
         ),
         Unit("pixels"),
     ] = None

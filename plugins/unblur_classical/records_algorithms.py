@@ -195,8 +195,8 @@ METHODS: list[Method] = [
     Method(
         name="l0-gradient",
         summary="Finds the kernel by sharp edges, from coarse to fine, and restores with hyper-laplacian.",
-        good_for="Photographs with camera shake, in seconds. Needs edges and a fair bound of the kernel's size; noise and "
-        "saturated lights lead it astray.",
+        good_for="Photographs with camera shake, in seconds. Needs edges and a fair bound of the kernel's size; noise "
+        "and saturated lights lead it astray.",
         reference="Xu, Zheng & Jia 2013; Pan et al. 2014",
         blind=True,
         presets={

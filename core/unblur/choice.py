@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unblur.composition import resolve
+from unblur.composition import resolve, wants_grid
 from unblur.errors import CompositionError, ParameterError
 from unblur.image import Image
 from unblur.params import fields_of
@@ -95,6 +95,9 @@ def compose(
     # Slots that are filled anew come first: the kernel size and the camera go into what then stands there.
     filled = {address: value for address, value in (settings or {}).items() if address.rpartition(".")[2] in SLOTS}
     built = _refilled(built, filled, said)
+    if pipeline is None and built.then and wants_grid(built, registry) and not wants_grid(built.then, registry):
+        said.append("what the method does in `then` takes one kernel, not a grid of them: it is left out")
+        built = built.replace(then=None)
     if kernel_size is not None:
         if psf:
             raise ParameterError(f"a kernel size ({kernel_size}) and a PSF were given; give one of the two")

@@ -30,8 +30,10 @@ def check(pipeline: Pipeline, registry: Registry) -> None:
         CompositionError: two parts do not fit; the message names both and what would fit.
     """
     known_kernel = False
+    before: str | None = None
     segment = pipeline
     for segment in pipeline.segments():
+        before = _check_grid(segment, registry, before)
         if segment.stages[0].support == "shrink":
             raise CompositionError("support = 'shrink' in the first stage: there is no kernel yet that could shrink")
         for stage in segment.stages:
@@ -39,6 +41,22 @@ def check(pipeline: Pipeline, registry: Registry) -> None:
         known_kernel = True
     if segment.stages[-1].frames is not None or segment.stages[-1].crop is not None:
         raise CompositionError("the last stage looks at a part of the image; add one without frames and crop")
+
+
+def wants_grid(pipeline: Pipeline, registry: Registry) -> bool:
+    """Whether the forward model of a pipeline's first stages has several kernels, each for its place."""
+    return "kernel_prior:grid" in resolve(pipeline, registry).base("forward_model").registered.component.requires
+
+
+def _check_grid(segment: Pipeline, registry: Registry, before: str | None) -> str | None:
+    """The forward model's name if its kernels are a grid; `before` is that of the stages whose kernels it takes."""
+    grid, name = wants_grid(segment, registry), segment.slots["forward_model"][0].name
+    if before is not None and not grid:
+        raise CompositionError(
+            f"forward_model {name!r} in `then` takes one kernel, and {before!r} hands over a grid of them; "
+            f"choose {before!r} there as well, or leave `then` out"
+        )
+    return name if grid else None
 
 
 @dataclass(frozen=True)

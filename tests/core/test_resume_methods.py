@@ -10,6 +10,7 @@ import pytest
 from tests.short import short
 from unblur.clips import is_video
 from unblur.jobs import Job
+from unblur.pipeline import Pipeline
 from unblur.registry import default_registry
 
 STEPS = 4
@@ -29,7 +30,22 @@ def run(one: Job, resume: bool = False) -> int:
     return sum(1 for _ in one.events(resume=resume))
 
 
-CASES = [(name, preset) for name, method in default_registry().methods().items() for preset in method.presets]
+def shape_of(pipeline: Pipeline) -> str:
+    """Which parts, in how many stages: presets that only differ in numbers are resumed alike."""
+    parts = [(slot, [part.name for part in parts]) for one in pipeline.segments() for slot, parts in one.slots.items()]
+    return repr((parts, [len(one.stages) for one in pipeline.segments()]))
+
+
+def cases() -> list[tuple[str, str]]:
+    """Every method, and of its presets those that are made of different parts."""
+    found: dict[tuple[str, str], tuple[str, str]] = {}
+    for name, method in default_registry().methods().items():
+        for preset, pipeline in method.presets.items():
+            found.setdefault((name, shape_of(pipeline)), (name, preset))
+    return list(found.values())
+
+
+CASES = cases()
 
 
 @pytest.mark.parametrize(("method", "preset"), CASES)

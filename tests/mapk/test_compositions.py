@@ -77,7 +77,7 @@ def test_the_second_stage_receives_the_kernel_of_the_first() -> None:
     np.testing.assert_allclose(both.kernel, blind.kernel, atol=1e-7)
     assert not np.allclose(both.image, blind.image, atol=1e-3)
     assert blind.uncertainty is not None
-    assert any("taken as known" in note for note in both.report["planes"][0]["notes"])
+    assert any("is handed to what follows" in note for note in both.report["planes"][0]["notes"])
 
 
 @pytest.mark.parametrize(

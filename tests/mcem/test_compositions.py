@@ -10,6 +10,8 @@ import pytest
 
 import unblur
 from tests.short import short
+from unblur.errors import CompositionError
+from unblur.jobs import Job
 from unblur.kernel_grid import KernelGrid
 from unblur.pipeline import Pipeline
 from unblur.testing.worlds import photograph
@@ -132,7 +134,7 @@ def test_parts_serve_other_methods(method: str, settings: dict[str, Any]) -> Non
         )
         for stage in pipeline.stages
     ]
-    pipeline = pipeline.replace(stages=stages).set(settings)
+    pipeline = pipeline.replace(stages=stages, then=None if many else pipeline.then).set(settings)
     found = restore(pipeline.set(SMALL) if many else pipeline)
     assert np.isfinite(found.image).all()
     assert found.kernel_grid == (KernelGrid((2, 3)) if many else None)
@@ -153,3 +155,14 @@ def test_kernels_of_a_grid_are_handed_to_what_follows() -> None:
     found = restore(blind.replace(then=after))
     np.testing.assert_allclose(found.kernel, restore(blind).kernel, atol=1e-6)
     assert found.kernel_grid == KernelGrid((2, 3))
+
+
+def test_a_grid_of_kernels_is_not_handed_to_one() -> None:
+    grid = {"forward_model": ["svola", "squared", "ssim"], "kernel_prior": "free"}
+    registry = unblur.default_registry()
+    with pytest.raises(CompositionError, match="'convolution' in `then` takes one kernel, and 'svola' hands over"):
+        registry.method("selfdeblur").pipeline("fast").set(grid).check(registry)
+    image = np.random.default_rng(0).random((48, 52))
+    job = Job(image, method="selfdeblur", settings=grid | {"forward_model.svola.grid": (2, 3)}, kernel_size=5)
+    assert job.pipeline.then is None
+    assert any("not a grid of them" in text for text in job.assumptions)

@@ -78,7 +78,7 @@ def test_the_blind_kernel_is_what_the_second_problem_uses() -> None:
     both = _outcome(Run(METHODS["two-stage"], observation_for("two-stage"), REGISTRY, compute()))
     assert torch.equal(blind.estimate.kernel, both.estimate.kernel)
     assert not torch.equal(blind.estimate.image, both.estimate.image)
-    assert any("taken as known" in note for note in both.notes)
+    assert any("is handed to what follows" in note for note in both.notes)
 
 
 def test_blind_richardson_lucy_finds_the_direction_of_the_stroke() -> None:

@@ -115,7 +115,7 @@ class Context:
         compute: device, precision, memory format.
         rng: the problem's generator, on the CPU; everything that is drawn once is drawn from it.
         psf: known kernel (count, *spatial), if one was given.
-        estimate: image of the stages before `then`, in the shape of the observed frames, if there is one.
+        estimate: image of the stages before `then`, in the shape and units of the observed frames, if there is one.
         pixel_size: size of a pixel along each spatial axis in micrometres, if known.
         photons: photons per unit of intensity of the observed frames, for Poisson statistics.
         bounded: the intensities end at 1 (a photograph), so that no latent pixel lies above.

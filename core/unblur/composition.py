@@ -107,7 +107,7 @@ class Resolved:
         return {slot: {part.name: plain(part.params) for part in parts} for slot, parts in self.slots.items()}
 
 
-_TAKES_KERNEL = {"fixed", "takes-psf"}
+_TAKES_KERNEL = {"fixed", "begins-with-psf"}
 
 
 def resolve(pipeline: Pipeline, registry: Registry) -> Resolved:

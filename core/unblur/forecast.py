@@ -14,8 +14,8 @@ from unblur.planes import Task
 if TYPE_CHECKING:
     from unblur.planning import Cost
 
-_HEADROOM = 1.1
-"""Planes that share a kernel are given this much more than their measured time."""
+HEADROOM = 1.2
+"""What restores with a kernel that was found before is given this much more than its measured time."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def within_budget(
     left = max(0.0, budget - spent)
     shares = dict.fromkeys(costs, left)
     if "kernel" in costs and "plane" in costs:
-        shares["plane"] = min(counts["plane"] * costs["plane"].seconds * _HEADROOM, left / 2)
+        shares["plane"] = min(counts["plane"] * costs["plane"].seconds * HEADROOM, left / 2)
         shares["kernel"] = left - shares["plane"]
     return {
         kind: dataclasses.replace(cost, spent=0.0).within(shares[kind] / counts[kind]).steps

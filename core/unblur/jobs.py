@@ -17,7 +17,7 @@ from unblur import report as reports
 from unblur.choice import KernelSize, budget_of, compose, with_psf_grid, without_clock
 from unblur.clips import Series, clips, is_video, video_mode
 from unblur.errors import CheckpointError, FileError, ParameterError, UnblurError
-from unblur.forecast import Forecast, all_steps, forecast, given_plan, within_budget
+from unblur.forecast import HEADROOM, Forecast, all_steps, forecast, given_plan, within_budget
 from unblur.image import PLANE, VOLUME, Image, Index, PixelSize, fingerprint
 from unblur.io.psf import Psf
 from unblur.pieces import Piece, assemble, failed, finished, not_run, typed, unchanged
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from unblur.driver import CancelToken, Event, Outcome, Run
     from unblur.planning import Cost
     from unblur.problem import Observation
-
-_HEADROOM = 1.2
-"""What follows in `then` is begun so much earlier than its measured pace asks for."""
 
 NON_BLIND = "hyper-laplacian"
 """What restores the planes that share a kernel, where the pipeline has no `then`."""
@@ -433,7 +430,7 @@ class Job:
         seconds, done = [], 0
         for segment in self.pipelines[task.kind].segments():
             done += len(segment.stages)
-            seconds += [_HEADROOM * cost.seconds_from(done)] * len(segment.stages)
+            seconds += [HEADROOM * cost.seconds_from(done)] * len(segment.stages)
         return seconds
 
     def seed_of(self, task: Task) -> int:

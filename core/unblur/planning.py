@@ -41,14 +41,14 @@ class Cost:
         seconds_per_step: measured per stage.
         memory: bytes at the most.
         spent: seconds that measuring took.
-        last: how many of the stages belong to `then`.
+        then: how many of the stages, the last ones, belong to `then`.
     """
 
     steps: tuple[int, ...]
     seconds_per_step: tuple[float, ...]
     memory: int
     spent: float
-    last: int = 0
+    then: int = 0
 
     @property
     def seconds(self) -> float:
@@ -62,7 +62,7 @@ class Cost:
         if budget is None or self.seconds <= _RESERVE * (budget - self.spent):
             return self
         allowed = max(0.0, _RESERVE * (budget - self.spent))
-        first, finish = len(self.steps) - self.last, self.seconds_from(len(self.steps) - self.last)
+        first, finish = len(self.steps) - self.then, self.seconds_from(len(self.steps) - self.then)
         if finish > _FINISH * allowed:
             first, finish = len(self.steps), 0.0
         factor = (allowed - finish) / (self.seconds - finish)
@@ -97,7 +97,7 @@ def measure(pipeline: Pipeline, observation: Observation, registry: Registry, co
                 psf = torch.full((problem.spec.count, *problem.spec.shape), 1 / math.prod(problem.spec.shape))
     stages = [segment.stages for segment in pipeline.segments()]
     steps = tuple(stage.steps for some in stages for stage in some)
-    return Cost(steps, tuple(paces), memory, time.perf_counter() - began, last=len(steps) - len(stages[0]))
+    return Cost(steps, tuple(paces), memory, time.perf_counter() - began, then=len(steps) - len(stages[0]))
 
 
 def _pace(problem: Problem) -> float:

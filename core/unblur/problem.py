@@ -42,7 +42,7 @@ class Observation:
         pixels: (frames, channels, *spatial), float32.
         valid: the same shape, 1 where a pixel counts; all count if None.
         psf: known kernel (count, *spatial), origin at floor(n / 2), sum 1.
-        estimate: image of the stages before `then`, of the shape of `pixels`.
+        estimate: image of the stages before `then`, in the shape and units of `pixels`.
         white_level: the largest value that the format can hold, for photographs; None for science data.
         pixel_size: micrometres along each spatial axis, if known.
         pairs: blurred and sharp frames, each (frames, channels, *spatial), that a fine-tuning estimator may mix in.

@@ -13,6 +13,7 @@ from torch import Tensor
 from unblur.components import Batch, Clock, Draw, Estimator, Info
 from unblur.problem import Problem
 from unblur_classical.algorithm_params import HyperLaplacianParams
+from unblur_classical.continuation import geometric
 from unblur_classical.noise import noise_of
 from unblur_classical.periodic import PeriodicProblem, differences
 from unblur_classical.quadratic import likeliest_balance, solved
@@ -65,7 +66,7 @@ class HyperLaplacian(Estimator[HyperLaplacianParams]):
     @torch.no_grad()
     def step(self, problem: Problem, state: HyperLaplacianState, batch: Batch, clock: Clock) -> Info:
         periodic = state.periodic
-        beta = self._beta(clock)
+        beta = geometric(self.params.beta_first, self.params.beta_last, clock.step, clock.steps)
         ratio = state.fidelity / beta
         upper = ratio * periodic.otf.conj() * periodic.spectrum(state.completed)
         lower = ratio * periodic.otf.abs().square()
@@ -85,10 +86,6 @@ class HyperLaplacian(Estimator[HyperLaplacianParams]):
         image = problem.image.parameters()[0]
         image.copy_(periodic.latent(state.image))
         return Info(periodic.misfit(predicted), Draw(image))
-
-    def _beta(self, clock: Clock) -> float:
-        done = clock.step / max(1, clock.steps - 1)
-        return float(self.params.beta_first * (self.params.beta_last / self.params.beta_first) ** done)
 
 
 def shrink(values: Tensor, alpha: float, beta: float) -> Tensor:

@@ -17,16 +17,18 @@ from torch import Tensor
 
 from unblur.components import Batch, Clock, Draw, Estimator, Info
 from unblur.operators.fourier import fast_length, image_of, spectrum
+from unblur.operators.gradient import gradient, gradient_adjoint
 from unblur.operators.noise import SMALLEST
 from unblur.problem import Problem
 from unblur_classical.algorithm_params import L0GradientParams
+from unblur_classical.continuation import geometric
 from unblur_classical.noise import noise_of
 from unblur_classical.periodic import PeriodicProblem, differences
 
 _CORRECTIONS = 3
 _PROJECTED_STEPS = 150
 
-NOISE_WEIGHT = 10.0
+_NOISE_WEIGHT = 10.0
 """Variances of the noise by which the weight of a gradient is raised, so that noise is no edge."""
 
 
@@ -76,21 +78,21 @@ class L0Gradient(Estimator[L0GradientParams]):
     def _sharp(self, periodic: PeriodicProblem, state: L0GradientState, clock: Clock) -> tuple[Tensor, Tensor]:
         """The image on the grid, and what it predicts."""
         params = self.params
-        weight = _between(params.weight_first, params.weight_last, clock.step, clock.steps) * state.contrast**2
-        weight += NOISE_WEIGHT * state.noise**2
+        weight = geometric(params.weight_first, params.weight_last, clock.step, clock.steps) * state.contrast**2
+        weight += _NOISE_WEIGHT * state.noise**2
         first, last = 2 * weight, weight / max(params.smallest * state.contrast, state.noise) ** 2
         half = periodic.spectrum(state.image)
         predicted = periodic.image(half * periodic.otf)
         power = periodic.otf.abs().square()
         for split in range(params.splits):
-            beta = _between(first, last, split, params.splits)
+            beta = geometric(first, last, split, params.splits)
             upper = periodic.otf.conj() * periodic.spectrum(periodic.complete(predicted)) / beta
             lower = power / beta
             gradients = [periodic.image(factor * half) for factor in state.differences]
-            strength = sum(gradient.square() for gradient in gradients).mean(1, keepdim=True)  # type: ignore[union-attr]
+            strength = torch.stack([part.square() for part in gradients]).sum(0).mean(1, keepdim=True)
             edges = strength > weight / beta
-            for factor, gradient in zip(state.differences, gradients, strict=True):
-                upper = upper + factor.conj() * periodic.spectrum(gradient * edges)
+            for factor, part in zip(state.differences, gradients, strict=True):
+                upper = upper + factor.conj() * periodic.spectrum(part * edges)
                 lower = lower + factor.abs().square()
             half = upper / lower
             predicted = periodic.image(half * periodic.otf)
@@ -120,8 +122,8 @@ class _QuadraticForm:
         sizes = image.shape[2:]
         grid = tuple(fast_length(n + k) for n, k in zip(sizes, shape, strict=True))
         power = torch.zeros((), device=image.device)
-        for axis in range(2, image.ndim):
-            power = power + spectrum(image.diff(dim=axis), grid).abs().square().sum((0, 1), keepdim=True)
+        for part in gradient(image):
+            power = power + spectrum(part, grid).abs().square().sum((0, 1), keepdim=True)
         lags = image_of(power.to(torch.complex64), grid, grid)
         self.shape = tuple(shape)
         self.grid = tuple(fast_length(2 * k - 1) for k in shape)
@@ -168,17 +170,8 @@ def _connected(kernel: Tensor, cutoff: float, island: float) -> Tensor:
 
 def _roughened(residual: Tensor, valid: Tensor | None) -> Tensor:
     """Adjoint differences of the differences of a residual, between pixels that both count."""
-    total = torch.zeros_like(residual)
-    for axis in range(2, residual.ndim):
-        size = residual.shape[axis] - 1
-        difference = residual.diff(dim=axis)
-        if valid is not None:
-            difference = difference * (valid.narrow(axis, 0, size) * valid.narrow(axis, 1, size))
-        total.narrow(axis, 1, size).add_(difference)
-        total.narrow(axis, 0, size).sub_(difference)
-    return total
-
-
-def _between(first: float, last: float, index: int, count: int) -> float:
-    """The index-th of so many numbers that rise or fall geometrically."""
-    return first * (last / first) ** (index / max(1, count - 1))
+    differences = gradient(residual)
+    if valid is not None:
+        following = valid + gradient(valid)
+        differences = differences * (valid * following)
+    return gradient_adjoint(differences)

@@ -115,7 +115,7 @@ KERNEL_PRIORS = [
         target="unblur_classical.kernels:Free",
         params=params.FreeKernelParams,
         summary="Every weight of the kernel is an unknown of its own.",
-        provides=frozenset({"learns", "takes-psf", "pixels", "single", "grid"}),
+        provides=frozenset({"learns", "begins-with-psf", "pixels", "single", "grid"}),
     ),
     Component(
         name="gaussian",

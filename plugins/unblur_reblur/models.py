@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TypeVar
 
 import torch
@@ -26,9 +27,9 @@ class FlowModel(ForwardModel[P]):
     Outside, the frames go on with their border values.
     """
 
+    @abstractmethod
     def blur(self, frames: Tensor, ends: Tensor) -> Tensor:
         """Frames (n, channels, height, width) gathered along paths (n, paths, 2, height, width)."""
-        raise NotImplementedError
 
     def spec(self, observed: Shape, context: Context) -> KernelSpec:
         frames, _, *spatial = observed

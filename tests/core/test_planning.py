@@ -48,7 +48,7 @@ def test_a_budget_shortens_all_stages_in_proportion() -> None:
 
 
 def test_what_then_does_keeps_its_steps_unless_it_takes_much_of_the_budget() -> None:
-    cost = Cost((100, 20, 10), (0.1, 0.05, 0.1), memory=0, spent=0.0, last=2)
+    cost = Cost((100, 20, 10), (0.1, 0.05, 0.1), memory=0, spent=0.0, then=2)
     assert cost.seconds_from(1) == pytest.approx(2)
     assert cost.within(10).steps == (73, 20, 10)
     assert cost.within(4.1).steps == (31, 6, 3)

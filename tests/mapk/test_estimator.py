@@ -12,27 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.mapk.small import STEPS, advance, begun, composition, generator
+from tests.watching import values, watched_draws
 from unblur import Pipeline
-from unblur.components import Clock, Draw
+from unblur.components import Clock
 from unblur.moments import Moments
-from unblur.problem import Problem
-
-
-def values(trial: Problem, slot: str) -> Tensor:
-    return torch.cat([parameter.detach().flatten().clone() for parameter in getattr(trial, slot).parameters()])
-
-
-def watched_draws(trial: Problem, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
-    drawn: list[Tensor] = []
-    draw = trial.image.draw
-
-    def watch(*args: Any) -> Draw:
-        found = draw(*args)
-        drawn.append(found.latent.detach().clone())
-        return found
-
-    monkeypatch.setattr(trial.image, "draw", watch)
-    return drawn
 
 
 @settings(max_examples=20, deadline=None)

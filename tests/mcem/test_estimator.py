@@ -10,27 +10,11 @@ import torch
 from torch import Tensor
 
 from tests.mcem.small import STEPS, advance, begun, composition, generator, problem
+from tests.watching import values, watched_draws
 from unblur import Stage
 from unblur.components import Clock, Draw
 from unblur.problem import Problem
 from unblur_mcem.estimator import ASSUMED, FAINTEST
-
-
-def values(trial: Problem, slot: str) -> Tensor:
-    return torch.cat([parameter.detach().flatten().clone() for parameter in getattr(trial, slot).parameters()])
-
-
-def watched_draws(trial: Problem, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
-    drawn: list[Tensor] = []
-    draw = trial.image.draw
-
-    def watch(*args: Any) -> Draw:
-        found = draw(*args)
-        drawn.append(found.latent.detach().clone())
-        return found
-
-    monkeypatch.setattr(trial.image, "draw", watch)
-    return drawn
 
 
 def watched_misfits(trial: Problem, monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, bool, Tensor]]:

@@ -25,11 +25,11 @@ RESAMPLED = "the PSF was resampled"
 
 
 def psf_models(registry: Registry) -> Mapping[str, Registered]:
-    """The kernel priors that make a PSF from a few numbers, by name: fixed ones that need none that is given."""
+    """The kernel priors that make a PSF from a few numbers, by name: fixed ones that need none and are no flow."""
     return {
         name: one
         for name, one in registry.components("kernel_prior").items()
-        if "fixed" in one.component.provides and "takes-psf" not in one.component.provides
+        if "fixed" in one.component.provides and not {"takes-psf", "flow"} & one.component.provides
     }
 
 

@@ -21,6 +21,8 @@ def short(pipeline: Pipeline, steps: int) -> Pipeline:
         for field in fields_of(params):
             if field.name in SMALL and isinstance(field.default, tuple | int):
                 sizes[f"{slot}.{field.name}"] = SMALL[field.name]
+            if field.name == "weights":  # those of networks of other sizes
+                sizes[f"{slot}.weights"] = "none"
     stages = tuple(dataclasses.replace(stage, steps=steps) for stage in pipeline.stages)
     then = short(pipeline.then, steps) if pipeline.then else None
     return pipeline.replace(stages=stages, then=then).set(sizes)

@@ -28,7 +28,7 @@ class TrainingEvent:
     Attributes:
         stage: what is being done, such as the name of a network.
         step, planned: steps done and planned in this stage.
-        loss: of this step; None where there is none.
+        loss: a mean over the latest steps; None where there is none.
         elapsed: seconds since the training began, those before a resume included.
         remaining: seconds to the end of all stages, from the pace so far; None while it is not known.
     """

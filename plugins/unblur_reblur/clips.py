@@ -7,6 +7,7 @@ hand. A blurred frame is the mean of the moving scene over its exposure, in line
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,12 +33,13 @@ _SAMPLES = 13
 
 @dataclass(frozen=True)
 class Clip:
-    """Three frames.
+    """Consecutive frames.
 
     Attributes:
-        blurred: what a camera sees (3, 3, height, width), from 0 to 1.
+        blurred: what a camera sees (frames, 3, height, width), from 0 to 1.
         sharp: the scene in the middle of each exposure, the same shape.
-        flow: from the first to the middle frame, and from the last, (2, 2, height, width): u and v in pixels.
+        flow: to the frame at time 0 from the one before and from the one after, (2, 2, height, width): u and v in
+            pixels.
         tau: half the exposure time over the frame time.
     """
 
@@ -88,8 +90,11 @@ def random_path(rng: np.random.Generator, size: int, tau: float) -> Path:
 
 
 @dataclass(frozen=True)
-class _Layer:
-    """A picture (3, side, side) with a margin around the frame, times its cover (1, side, side) if it is an object."""
+class Layer:
+    """A picture (3, side, side) with a margin around the frame, times its cover (1, side, side) if it is an object.
+
+    Without a cover the picture goes on as its reflection.
+    """
 
     picture: Tensor
     cover: Tensor | None
@@ -129,20 +134,40 @@ def make_clip(seed: int, size: int = 128) -> Clip:
     tau = float(rng.uniform(0.2, 0.5))
     layers = _layers(rng, size, tau)
     gamma = 1.0 if rng.random() < 0.5 else float(rng.uniform(1.8, 2.4))
+    return record(layers, tau, gamma, size, rng)
+
+
+def record(
+    layers: Sequence[Layer],
+    tau: float,
+    gamma: float,
+    size: int,
+    rng: np.random.Generator | None,
+    times: Sequence[float] = FRAMES,
+) -> Clip:
+    """Frames (3, size, size) of a scene that moves.
+
+    Args:
+        layers: the ground, and objects in front of it.
+        tau: half the exposure time over the frame time.
+        gamma: of the camera, in whose linear light the exposure is averaged; 1 averages encoded values.
+        rng: for the camera's noise; None is a camera without noise and rounding.
+        times: middles of the exposures, in frame times; the layers are as they were drawn at 0.
+    """
     moments = (np.arange(_SAMPLES) + 0.5) / _SAMPLES * 2 - 1
-    blurred = torch.stack([_exposure(layers, time + tau * moments, size, gamma) for time in FRAMES])
-    sharp = _view(layers, np.array(FRAMES), size)
-    flow = torch.stack([_flow(layers, time, size) for time in (FRAMES[0], FRAMES[2])])
-    return Clip(_camera(rng, blurred), sharp, flow, tau)
+    blurred = torch.stack([_exposure(layers, time + tau * moments, size, gamma) for time in times])
+    sharp = _view(layers, np.array(times), size)
+    flow = torch.stack([_flow(layers, time, size) for time in (-1.0, 1.0)])
+    return Clip(blurred if rng is None else _camera(rng, blurred), sharp, flow, tau)
 
 
-def _layers(rng: np.random.Generator, size: int, tau: float) -> list[_Layer]:
+def _layers(rng: np.random.Generator, size: int, tau: float) -> list[Layer]:
     margin = math.ceil(0.35 * size)
     side = size + 2 * margin
-    layers = [_Layer(_tensor(scene(rng, side)), None, random_path(rng, size, tau), margin)]
+    layers = [Layer(_tensor(scene(rng, side)), None, random_path(rng, size, tau), margin)]
     for _ in range(int(rng.choice(4, p=[0.4, 0.3, 0.2, 0.1]))):
         cover = _cover(rng, side, margin)
-        layers.append(_Layer(_tensor(scene(rng, side)) * cover, cover, random_path(rng, size, tau), margin))
+        layers.append(Layer(_tensor(scene(rng, side)) * cover, cover, random_path(rng, size, tau), margin))
     return layers
 
 
@@ -164,7 +189,7 @@ def _cover(rng: np.random.Generator, side: int, margin: int) -> Tensor:
     return torch.from_numpy(np.asarray(soft, np.float32) / 255)[None]
 
 
-def _view(layers: list[_Layer], times: np.ndarray, size: int) -> Tensor:
+def _view(layers: Sequence[Layer], times: np.ndarray, size: int) -> Tensor:
     """The scene at several times, (times, 3, size, size)."""
     view, _ = layers[0].seen(times, size)
     for layer in layers[1:]:
@@ -174,14 +199,14 @@ def _view(layers: list[_Layer], times: np.ndarray, size: int) -> Tensor:
     return view
 
 
-def _exposure(layers: list[_Layer], times: np.ndarray, size: int, gamma: float) -> Tensor:
+def _exposure(layers: Sequence[Layer], times: np.ndarray, size: int, gamma: float) -> Tensor:
     view = _view(layers, times, size)
     if gamma == 1:
         return view.mean(0)
     return view.clamp_min(0).pow(gamma).mean(0).pow(1 / gamma)
 
 
-def _flow(layers: list[_Layer], time: float, size: int) -> Tensor:
+def _flow(layers: Sequence[Layer], time: float, size: int) -> Tensor:
     flow = layers[0].flow(time, size)
     for layer in layers[1:]:
         _, cover = layer.seen(np.array([time]), size)

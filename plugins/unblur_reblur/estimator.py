@@ -61,7 +61,7 @@ class HybridTuning(Estimator[ReblurParams]):
             return ()
         if params.pairs == "auto" and problem.pairs:
             return problem.pairs
-        note(f"fine-tuning with {params.generated} generated pairs of blurred and sharp images")
+        note(f"fine-tuning with pairs of blurred and sharp images from {params.generated} generated clips")
         shape = problem.batch.observed.shape
         size = max(_SMALLEST, min(params.patch, *shape[2:]))
         context = problem.context
@@ -98,7 +98,7 @@ class HybridTuning(Estimator[ReblurParams]):
         misfits, penalties = [], []
         for window, part, latent in zip(windows, parts, latents, strict=True):
             kernel = self._kernel(problem, window, latent, clock)
-            misfits.append(problem.misfit(Draw(latent, self._counted(problem, window, part)), kernel, part, clock))
+            misfits.append(problem.misfit(Draw(latent, self._counted(problem, part)), kernel, part, clock))
             penalties.append(problem.penalty(latent, kernel, clock))
         return torch.stack(misfits).mean(), torch.stack(penalties).mean(), kernel
 
@@ -108,10 +108,9 @@ class HybridTuning(Estimator[ReblurParams]):
             return kernel
         return window.of_kernel(kernel)
 
-    def _counted(self, problem: Problem, window: Window, part: Batch) -> Tensor | None:
+    def _counted(self, problem: Problem, part: Batch) -> Tensor | None:
         target = problem.forward.target(part).observed
-        weight = counted(target.shape, window, problem.batch.observed.shape[2:], self.params.margin)
-        return None if bool(weight.all()) else weight.to(target.device)
+        return counted(target.shape, self.params.margin).to(target.device) if self.params.margin else None
 
     def _supervised(self, problem: Problem, pairs: Sequence[tuple[Tensor, Tensor]], clock: Clock) -> Tensor:
         """L_S, the mean squared error over the pairs."""

@@ -14,7 +14,7 @@ from unblur_reblur.windows import draw
 
 
 class GeneratedPairs(Sequence[Batch]):
-    """Middle frames of generated clips, each made when it is first asked for.
+    """The frames of generated clips, each clip made when it is first asked for.
 
     Args:
         count: how many there are.
@@ -41,14 +41,14 @@ class GeneratedPairs(Sequence[Batch]):
             return [self[one] for one in range(*number.indices(len(self)))]
         if number not in self._made:
             clip = make_clip(self._seeds[number], self._size)
-            blurred, sharp = (self._in_channels(frames[1:2]) for frames in (clip.blurred, clip.sharp))
-            self._made[number] = Batch(self._place(blurred), truth=self._place(sharp))
+            blurred, sharp = (self._place(self._in_channels(frames)) for frames in (clip.blurred, clip.sharp))
+            self._made[number] = Batch(blurred, range(len(blurred)), truth=sharp)
         return self._made[number]
 
-    def _in_channels(self, frame: Tensor) -> Tensor:
+    def _in_channels(self, frames: Tensor) -> Tensor:
         if self._channels == 3:
-            return frame
-        return frame.mean(1, keepdim=True).expand(-1, self._channels, -1, -1).contiguous()
+            return frames
+        return frames.mean(1, keepdim=True).expand(-1, self._channels, -1, -1).contiguous()
 
 
 def sample(pairs: Sequence[Batch], count: int, patch: int, rng: Generator) -> list[tuple[Tensor, Tensor]]:

@@ -11,8 +11,8 @@ from typing_extensions import Doc
 from unblur.params import Schedule, Unit
 
 _WEIGHTS = (
-    "`auto` takes the weights that come with the package where they fit this network, and random ones otherwise; "
-    "`none` takes random ones; anything else is the path of a safetensors file."
+    "`auto` takes the weights that come with the package for this network; `none` takes random ones; anything else is "
+    "the path of a safetensors file, such as `unblur train reblur2deblur` writes."
 )
 _NORM = "Normalisation after the convolutions; batch uses its stored statistics, also while it is fine-tuned."
 
@@ -78,8 +78,8 @@ class FlowWarpParams(FlowModelParams):
 class DvdParams:
     """The encoder-decoder of DVD."""
 
-    width: Annotated[int, Ge(1), Doc("Channels at the full resolution; 64 in the paper.")] = 64
-    norm: Annotated[Literal["batch", "instance", "none"], Doc(_NORM)] = "batch"
+    width: Annotated[int, Ge(1), Doc("Channels at the full resolution; 64 in the paper.")] = 16
+    norm: Annotated[Literal["batch", "instance", "none"], Doc(_NORM + " The paper has batch.")] = "none"
     weights: Annotated[str, Doc(_WEIGHTS)] = "auto"
 
 
@@ -87,8 +87,8 @@ class DvdParams:
 class DeblurGanParams:
     """The generator of DeblurGAN."""
 
-    width: Annotated[int, Ge(1), Doc("Channels at the full resolution; 64 in the paper.")] = 64
-    norm: Annotated[Literal["batch", "instance", "none"], Doc(_NORM)] = "instance"
+    width: Annotated[int, Ge(1), Doc("Channels at the full resolution; 64 in the paper.")] = 16
+    norm: Annotated[Literal["batch", "instance", "none"], Doc(_NORM + " The paper has instance.")] = "none"
     blocks: Annotated[int, Ge(1), Doc("Residual blocks.")] = 9
     weights: Annotated[str, Doc(_WEIGHTS)] = "auto"
 
@@ -97,7 +97,7 @@ class DeblurGanParams:
 class FlowNetParams:
     """FlowNetS."""
 
-    width: Annotated[int, Ge(1), Doc("Channels after the first convolution; 64 in the paper.")] = 64
+    width: Annotated[int, Ge(1), Doc("Channels after the first convolution; 64 in the paper.")] = 8
     weights: Annotated[str, Doc(_WEIGHTS)] = "auto"
 
 
@@ -140,7 +140,7 @@ class ReblurParams:
     margin: Annotated[
         int,
         Ge(0),
-        Doc("Border of a window that does not count, since what is blurred into it is not seen."),
+        Doc("Border of a window that does not count, since what is blurred into it from outside is not seen."),
         Unit("px"),
     ] = 8
     pairs: Annotated[
@@ -150,7 +150,7 @@ class ReblurParams:
             "none. Without any, fine-tuning degenerates to the identity."
         ),
     ] = "auto"
-    generated: Annotated[int, Ge(1), Doc("How many pairs are generated.")] = 64
+    generated: Annotated[int, Ge(1), Doc("How many clips of three pairs are generated.")] = 64
     image_rate: Annotated[Schedule, Ge(0), Doc("Learning rate of the deblurring network; 0 leaves it as it is.")] = (
         HALVED
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
+import tempfile
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -17,8 +19,9 @@ from torch import Tensor, nn
 
 from unblur.compute import Compute, seed_of
 from unblur.driver import CancelToken
-from unblur.errors import CheckpointError
+from unblur.errors import CheckpointError, FileError
 from unblur.io import atomic_path
+from unblur.params import validate
 from unblur.report import own_version
 from unblur.training import Trainer, TrainingEvent, commit_of
 from unblur_reblur import weights
@@ -35,8 +38,10 @@ SAVE_SECONDS = 60.0
 FIRST = 100
 """Losses that go into a file's header, so that a repetition can be compared."""
 
-_COARSE = (0.32, 0.08, 0.02, 0.01, 0.005)
-"""Weights of FlowNetS's levels in its loss, from 1/64 to 1/4 of the resolution (Dosovitskiy et al. 2015)."""
+_LEVELS = (0.32, 0.32, 0.32, 0.64, 1.28)
+"""Weights of the mean errors of FlowNetS's levels, from 1/64 to 1/4 of the resolution: 0.32, 0.08, 0.02, 0.01 and 0.005
+for sums over a level's pixels (Dosovitskiy et al. 2015), of which each level has four times as many as the one before.
+"""
 
 _NUMBERS = {"flownet": 0, "dvd": 1, "deblurgan": 2}
 """So that each network is trained alike, whether with others or alone."""
@@ -145,9 +150,9 @@ class ReblurTrainer(Trainer[TrainingParams]):
         levels = network.levels(self.compute.lay(first), self.compute.lay(second))[:-1]
         errors = [
             weight * (found - F.adaptive_avg_pool2d(flow, found.shape[-2:])).norm(dim=1).mean()
-            for weight, found in zip(_COARSE, levels, strict=True)
+            for weight, found in zip(_LEVELS, levels, strict=True)
         ]
-        return torch.stack(errors).sum()
+        return torch.stack(errors).sum() / sum(_LEVELS)
 
     def _write(self, name: str, network: nn.Module, facts: Mapping[str, str]) -> None:
         path = self.folder / f"{name}-{facts['width']}.safetensors"
@@ -157,6 +162,7 @@ class ReblurTrainer(Trainer[TrainingParams]):
             "command": self.command,
             "commit": commit_of(Path(__file__).parent),
             "seed": str(self.seed),
+            "parameters": json.dumps(dataclasses.asdict(self.params)),
             "steps": str(self.params.steps_of(name)),
             "photographs": json.dumps(dict(hashes()), sort_keys=True),
             "clips": f"{self.state.drawn}, SHA-256 {self.state.digest}",
@@ -205,3 +211,25 @@ class ReblurTrainer(Trainer[TrainingParams]):
 
     def _identity(self) -> str:
         return f"{self.command} {self.params!r}"
+
+
+def repeated(path: Path, count: int = FIRST) -> tuple[list[float], list[float]]:
+    """The first losses that a file of weights names, and those of the same training begun anew on this machine.
+
+    Raises:
+        FileError: no file of weights that a `ReblurTrainer` wrote.
+    """
+    facts = weights.header(path)
+    try:
+        settings = json.loads(facts["parameters"]) | {"networks": [facts["network"]]}
+        named = json.loads(facts["first_losses"])[:count]
+        seed, precision, threads = int(facts["seed"]), facts["precision"], int(facts["threads"])
+    except (KeyError, ValueError) as error:
+        raise FileError(path, f"does not say how it was trained ({error!r})") from error
+    trainer = ReblurTrainer(validate(TrainingParams, settings, "reblur2deblur"))
+    compute, token = Compute.choose("cpu", precision, threads), CancelToken()  # type: ignore[arg-type]
+    with tempfile.TemporaryDirectory() as folder:
+        for event in trainer.events(Path(folder), seed=seed, compute=compute, command="", resume=False, cancel=token):
+            if event.step == len(named):
+                token.cancel("as many as are named")
+    return named, trainer.state.losses

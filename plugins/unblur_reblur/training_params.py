@@ -17,11 +17,7 @@ Network = Literal["flownet", "dvd", "deblurgan"]
 class TrainingParams:
     """Training from scratch; the defaults make the weights that come with the package."""
 
-    networks: Annotated[tuple[Network, ...], Doc("Which networks are trained, in this order.")] = (
-        "flownet",
-        "dvd",
-        "deblurgan",
-    )
+    networks: Annotated[tuple[Network, ...], Doc("Which networks are trained, in this order.")] = ("flownet", "dvd")
     width: Annotated[int, Ge(1), Doc("Width of the deblurring networks; 64 in their papers.")] = 16
     flow_width: Annotated[int, Ge(1), Doc("Width of the flow network; 64 in its paper.")] = 8
     norm: Annotated[Literal["batch", "instance", "none"], Doc("Normalisation in the deblurring networks.")] = "none"

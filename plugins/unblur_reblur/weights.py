@@ -83,12 +83,19 @@ def fill(network: nn.Module, weights: str, name: str, context: Context) -> None:
     """Weights as a component's parameter `weights` asks for, with a note for the report.
 
     Raises:
-        FileError: a file that cannot be read or does not fit.
+        FileError: a file that cannot be read or does not fit, or a network that no weights come with.
     """
-    path = shipped(name) if weights == AUTO else Path(weights)
-    if weights == NONE or (weights == AUTO and not path.exists()):
+    if weights == NONE:
         context.note(f"{name}: no trained weights, the network begins with random ones")
         return
+    path = shipped(name) if weights == AUTO else Path(weights)
+    if weights == AUTO and not path.exists():
+        others = ", ".join(sorted(file.stem for file in path.parent.glob("*.safetensors"))) or "none"
+        raise FileError(
+            path.name,
+            f"no weights come with the package for {name}; those that do: {others}",
+            "Train it (`unblur train reblur2deblur`) and set weights to the file, or to none for random ones",
+        )
     facts = load(path, network)
     made = f", made by `{facts['command']}` at {facts.get('commit', 'an unknown commit')}" if "command" in facts else ""
     context.note(f"{name}: weights of {path.name if weights == AUTO else path}{made}")

@@ -64,22 +64,14 @@ def draw(count: int, rng: Generator) -> int:
     return int(torch.randint(count, (1,), generator=rng, device=rng.device))
 
 
-def counted(shape: Sequence[int], window: Window, whole: Sequence[int], margin: int) -> Tensor:
-    """Weights of a window's pixels: zero within `margin` of a border that cuts the frame, where less than a quarter.
+def counted(shape: Sequence[int], margin: int) -> Tensor:
+    """Weights (frames, channels, height, width) of a window's pixels: zero within `margin` of its border.
 
-    Args:
-        shape: (frames, channels, height, width) of the weights.
-        whole: (height, width) of the frames.
+    A window that is small loses a quarter on each side at the most.
     """
-    weight = torch.ones(tuple(shape))
-    for axis, (first, size, total) in enumerate(
-        zip((window.top, window.left), window.shape, whole, strict=True), start=2
-    ):
-        cut = min(margin, size // 4)
-        if first > 0:
-            weight.narrow(axis, 0, cut).zero_()
-        if first + size < total:
-            weight.narrow(axis, size - cut, cut).zero_()
+    weight = torch.zeros(tuple(shape))
+    height, width = (min(margin, size // 4) for size in shape[2:])
+    weight[..., height : shape[2] - height, width : shape[3] - width] = 1
     return weight
 
 

@@ -70,7 +70,7 @@ class FlowNetS(nn.Module):
 
 
 def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, size, stride, size // 2), nn.LeakyReLU(0.1))
+    return nn.Sequential(nn.Conv2d(inputs, outputs, size, stride, size // 2), nn.LeakyReLU(0.1, inplace=True))
 
 
 class _Refine(nn.Module):
@@ -78,7 +78,7 @@ class _Refine(nn.Module):
 
     def __init__(self, inputs: int, skip: int, outputs: int) -> None:
         super().__init__()
-        self.features = nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), nn.LeakyReLU(0.1))
+        self.features = nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), nn.LeakyReLU(0.1, inplace=True))
         self.enlarge = nn.ConvTranspose2d(2, 2, 4, 2, 1)
         self.flow = faint(nn.Conv2d(outputs + skip + 2, 2, 3, padding=1))
 

@@ -25,7 +25,7 @@ COLOURS = 3
 def normalised(convolution: nn.Module, channels: int, norm: Normalisation, active: bool = True) -> nn.Sequential:
     """A convolution, its normalisation and, if `active`, a ReLU."""
     layers = [convolution, _NORMS[norm](channels)]
-    return nn.Sequential(*layers, nn.ReLU()) if active else nn.Sequential(*layers)
+    return nn.Sequential(*layers, nn.ReLU(inplace=True)) if active else nn.Sequential(*layers)
 
 
 def padded(image: Tensor, multiple: int, least: int = 1) -> Tensor:

@@ -38,8 +38,8 @@ class Clip:
     Attributes:
         blurred: what a camera sees (frames, 3, height, width), from 0 to 1.
         sharp: the scene in the middle of each exposure, the same shape.
-        flow: to the frame at time 0 from the one before and from the one after, (2, 2, height, width): u and v in
-            pixels.
+        flow: at the pixels of the frame at time 0, how far what they show has moved from the one before, and from the
+            one after, (2, 2, height, width): u and v in pixels.
         tau: half the exposure time over the frame time.
     """
 
@@ -122,10 +122,13 @@ class Layer:
         return pixels @ matrix[:, :2].T + matrix[:, 2]
 
     def flow(self, time: float, size: int) -> Tensor:
-        """Displacement (2, size, size) from a time to 0."""
+        """How far what the pixels show at 0 has moved since a time, (2, size, size)."""
+        matrix = self.path.back(time)
+        turn = torch.from_numpy(np.linalg.inv(matrix[:, :2])).float()
         axis = torch.arange(size, dtype=torch.float32)
         pixels = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1)
-        return (self._places(time, size) - pixels).permute(2, 0, 1)
+        before = (pixels - torch.from_numpy(matrix[:, 2]).float()) @ turn.T
+        return (pixels - before).permute(2, 0, 1)
 
 
 def make_clip(seed: int, size: int = 128) -> Clip:
@@ -209,7 +212,7 @@ def _exposure(layers: Sequence[Layer], times: np.ndarray, size: int, gamma: floa
 def _flow(layers: Sequence[Layer], time: float, size: int) -> Tensor:
     flow = layers[0].flow(time, size)
     for layer in layers[1:]:
-        _, cover = layer.seen(np.array([time]), size)
+        _, cover = layer.seen(np.zeros(1), size)
         assert cover is not None
         flow = torch.where(cover[0] > 0.5, layer.flow(time, size), flow)
     return flow

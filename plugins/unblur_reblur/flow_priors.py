@@ -21,10 +21,12 @@ from unblur_reblur.params import ClassicalFlowParams, FlowNetParams, KnownFlowPa
 
 
 class FlowNetPrior(KernelPrior[FlowNetParams]):
-    """The flow between the deblurred frames by FlowNetS: f(I(t-1), I(t); theta) and f(I(t+1), I(t); theta), eq. 3-4.
+    """The flow between the deblurred frames by FlowNetS: -f(I(t), I(t-1); theta) and -f(I(t), I(t+1); theta), eq. 3-4.
 
-    The gradient reaches the flow network and, through the frames, the deblurring network. Of frames with another number
-    of channels than three the network sees the mean.
+    Reading: eq. 3 to the letter, f(I(t-1), I(t)), is the same motion at the pixels of the neighbour; but the kernels
+    belong to those of the frame that is blurred again, and at the edge of an object the two differ. The gradient
+    reaches the flow network and, through the frames, the deblurring network. Of frames with another number of channels
+    than three the network sees the mean.
     """
 
     network: nn.Module
@@ -56,7 +58,7 @@ class FlowNetPrior(KernelPrior[FlowNetParams]):
     def _flow(self, first: Tensor, second: Tensor) -> Tensor:
         with self.compute.autocast():
             found: Tensor = self.network(self.compute.lay(first), self.compute.lay(second))
-        return found.float()
+        return -found.float()
 
     def state_dict(self) -> dict[str, Any]:
         return {"network": self.network.state_dict()}
@@ -78,7 +80,7 @@ class ClassicalFlow(KernelPrior[ClassicalFlowParams]):
     def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
         grey = latent.detach().mean(1, keepdim=True).double().cpu()
         flows = [self._flow(first[0, 0].numpy(), second[0, 0].numpy()) for first, second in pairs_of(grey)]
-        return self.compute.tensor(np.concatenate(flows))
+        return -self.compute.tensor(np.concatenate(flows))
 
     def _flow(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         if self.params.algorithm == "ilk":

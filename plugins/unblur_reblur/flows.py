@@ -1,4 +1,8 @@
-"""How flow fields are laid out as kernels."""
+"""How flow fields are laid out as kernels.
+
+A flow belongs to the pixels of the frame that is explained, as its kernels do: at each of them, how far what it shows
+has moved since the frame before, and since the one after.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +21,12 @@ def flows_of(kernel: Tensor) -> Tensor:
 
 
 def pairs_of(frames: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """For each flow of the field, the two frames (1, channels, height, width) that it leads from and to."""
+    """For each flow of the field, the frame that is explained and the neighbour, each (1, channels, height, width)."""
     count = len(frames)
     if count == 2:
-        return [(frames[:1], frames[1:])]
+        return [(frames[1:], frames[:1])]
     found = []
     for middle in range(1, count - 1):
         centre = frames[middle : middle + 1]
-        found += [(frames[middle - 1 : middle], centre), (frames[middle + 1 : middle + 2], centre)]
+        found += [(centre, frames[middle - 1 : middle]), (centre, frames[middle + 1 : middle + 2])]
     return found

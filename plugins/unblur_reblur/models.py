@@ -23,7 +23,8 @@ class FlowModel(ForwardModel[P]):
     """The frames that have two neighbours, explained by sharp frames and the flow from the neighbours to each.
 
     The kernels are (4 n, height, width) for n + 2 frames: u and v in pixels from frame t - 1 to t, then from t + 1 to
-    t. Two frames, which `frames = 2` allows, have the flow from the first to the second alone, (2, height, width).
+    t, at the pixels of t. Two frames, which `frames = 2` allows, have the flow from the first to the second alone, (2,
+    height, width).
     Outside, the frames go on with their border values.
     """
 

@@ -21,7 +21,7 @@ class Pool:
 
     Attributes:
         blurred, sharp: (clips, 3, 3, size, size).
-        flow: (clips, 2, 2, size, size), from the outer frames to the middle one.
+        flow: (clips, 2, 2, size, size), from the outer frames to the middle one, at its pixels.
         count: clips that are there.
         digest: SHA-256 of the digest before and the clip, over all clips so far.
     """
@@ -70,16 +70,17 @@ def pairs(pool: Pool, batch: int, patch: int, rng: Generator) -> tuple[Tensor, T
 def movements(pool: Pool, batch: int, patch: int, rng: Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Two frames (batch, 3, patch, patch) and the flow from the first to the second (batch, 2, patch, patch).
 
-    The frames are sharp, blurred or in between, as what a deblurring network gives.
+    The first is the middle one of a clip. The frames are sharp, blurred or in between, as what a deblurring network
+    gives.
     """
     firsts, seconds, flows = [], [], []
     for _ in range(batch):
         clip, side = _below(pool.count, rng), _below(2, rng)
         sharpness = float(torch.rand((), generator=rng).clamp(0.25, 1).sub(0.25).div(0.75))
-        frames = torch.stack([pool.blurred[clip, (2 * side, 1)], pool.sharp[clip, (2 * side, 1)]]).float() / 255
+        frames = torch.stack([pool.blurred[clip, (1, 2 * side)], pool.sharp[clip, (1, 2 * side)]]).float() / 255
         mixed = torch.lerp(frames[0], frames[1], sharpness)
         turns = _below(8, rng)
-        whole = _patch(torch.cat([*mixed, pool.flow[clip, side].float()]), patch, rng)
+        whole = _patch(torch.cat([*mixed, -pool.flow[clip, side].float()]), patch, rng)
         turned = _turned(whole, turns)
         firsts.append(turned[:3])
         seconds.append(turned[3:6])

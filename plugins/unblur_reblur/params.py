@@ -120,9 +120,9 @@ class KnownFlowParams:
     file: Annotated[
         str,
         Doc(
-            "NumPy file (.npy) of the flow from both neighbours to each frame that has two, at its pixels, (frames - 2, "
-            "4, height, width): u, v from the one before, u, v from the one after. Without one, the flow that an earlier "
-            "pipeline hands over, or else no motion."
+            "NumPy file (.npy) of the flow from both neighbours to each frame that has two, at its pixels, "
+            "(frames - 2, 4, height, width): u, v from the one before, u, v from the one after. Without one, the flow "
+            "that an earlier pipeline hands over, or else no motion."
         ),
     ] = ""
 

@@ -65,7 +65,7 @@ def test_what_is_no_file_of_weights_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_network_that_no_weights_come_with_is_refused() -> None:
-    with pytest.raises(FileError, match="no weights come with the package for dvd-4; .*unblur train"):
+    with pytest.raises(FileError, match=r"no weights come with the package for dvd-4; .*unblur train"):
         weights.fill(network(), weights.AUTO, "dvd-4", context())
     made = context()
     weights.fill(network(), weights.NONE, "dvd-4", made)

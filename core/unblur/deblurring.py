@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unblur.choice import KernelSize
+from unblur.crop import Crop
 from unblur.image import Image, PixelSize
 from unblur.jobs import Job, JobEvent
 from unblur.pipeline import Pipeline
@@ -35,6 +36,7 @@ def deblur(
     axes: str | None = None,
     pixel_size: PixelSize | None = None,
     planes: Planes = "auto",
+    crop: Crop | None = None,
     max_seconds: float | None = None,
     plan: Any = None,
     seed: int = 0,
@@ -60,6 +62,7 @@ def deblur(
         kernel_size: upper bound of the kernel's size in pixels, one number or one per spatial axis.
         pixel_size: of Y and X, or one per spatial axis, in micrometres.
         planes: ``independent``, ``shared-kernel`` or ``volume``.
+        crop: estimate the kernel in a window of so many pixels, or ``auto``, and restore the whole image with it.
         max_seconds: budget for the whole image; it is turned into a plan of steps once, from the measured pace.
         plan: of a former report (``report["plan"]``), or steps per stage: repeats that run whatever the time it takes.
         checkpoint: folder for checkpoints; `resume` goes on from there, `force` even if it belongs to other settings.
@@ -83,6 +86,7 @@ def deblur(
         axes=axes,
         pixel_size=pixel_size,
         planes=planes,
+        crop=crop,
         max_seconds=max_seconds,
         plan=plan,
         seed=seed,

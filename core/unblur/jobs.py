@@ -16,6 +16,7 @@ import numpy as np
 from unblur import report as reports
 from unblur.choice import KernelSize, budget_of, compose, with_psf_grid, without_clock
 from unblur.clips import Series, clips, is_video, video_mode
+from unblur.crop import Crop, parted, with_windows
 from unblur.errors import CheckpointError, FileError, ParameterError, UnblurError
 from unblur.forecast import HEADROOM, Forecast, all_steps, forecast, given_plan, within_budget
 from unblur.image import PLANE, VOLUME, Image, Index, PixelSize, fingerprint
@@ -72,6 +73,7 @@ class Job:
         offset, gain: of the camera, for Poisson noise (a response in front of the forward model).
         nan: ``refuse`` or ``mask`` pixels that are NaN or infinite.
         clip_frames: frames of a video that are restored together.
+        crop: width in pixels of the window that a kernel is estimated in, or ``auto``; see `unblur.crop`.
         checkpoint_seconds: between checkpoints.
 
     Raises:
@@ -110,6 +112,7 @@ class Job:
         gain: float | None = None,
         nan: Literal["refuse", "mask"] = "refuse",
         clip_frames: int | None = None,
+        crop: Crop | None = None,
     ) -> None:
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise ParameterError(f"seed = {seed!r}: expected a whole number, at least 0")
@@ -147,6 +150,19 @@ class Job:
             refuse_twice(self.psf, self.pipeline, self.registry)
             for task in self.tasks:
                 psf_for(self.psf, task, self.image)
+        if crop is not None:
+            self.tasks, more = with_windows(
+                self.tasks,
+                crop,
+                self.image,
+                self.spatial,
+                self.pipeline,
+                self.registry,
+                known_kernel=self.psf is not None,
+                level=self._saturation(),
+                valid=self.findings.valid,
+            )
+            said = [*said, *more]
         self.assumptions = (*choice.assumptions, *said, *self._facts_assumed(), *(self.psf.notes if self.psf else ()))
         self.seed, self.budget, self._given_plan = seed, budget_of(self.pipeline, self.registry), plan
         self._device, self._precision, self._threads = device, precision, threads
@@ -180,7 +196,7 @@ class Job:
                 "psf": None if self.psf is None else reports.array_hash(self.psf.kernel),
                 "pipelines": {kind: one.to_dict() for kind, one in self.pipelines.items()},
                 "parameters": {kind: reports.parameters(one, self.registry) for kind, one in self.pipelines.items()},
-                "tasks": [[task.kind, task.index, task.frames, *(task.kept or ())] for task in self.tasks],
+                "tasks": [[task.kind, task.index, task.frames, *(task.kept or ()), *task.spans] for task in self.tasks],
                 "mode": self.mode,
                 "seed": self.seed,
                 "plan": self._given_plan,
@@ -195,9 +211,12 @@ class Job:
         whole = self.pipeline if self._given_plan is None else without_clock(self.pipeline, self.registry)
         if not any(task.kind == "kernel" for task in self.tasks):
             return {"plane": whole}
-        after = whole.then or self.registry.method(NON_BLIND).pipeline(self.preset)
+        kernel, after = whole.replace(then=None), whole.then
+        if any(task.window is not None for task in self.tasks):
+            kernel, after = parted(whole, self.registry)
+        after = after or self.registry.method(NON_BLIND).pipeline(self.preset)
         after.check(self.registry)
-        return {"kernel": whole.replace(then=None), "plane": after}
+        return {"kernel": kernel, "plane": after}
 
     def estimate(self) -> Forecast:
         """Time and memory for the job, from a few timed steps on its first plane, within the budget if there is one.
@@ -279,6 +298,12 @@ class Job:
         if missing and len(self.spatial) == 3:
             yield "the voxel size is not known"
 
+    def _saturation(self) -> float | None:
+        """The white level or, where it is not known, the plateau that was found at the largest value."""
+        if self.white_level is None and self.findings.saturated:
+            return float(np.nanmax(self.image.data))
+        return self.white_level
+
     def _costs(self) -> tuple[dict[str, Cost], float]:
         if self._measured is None:
             from unblur.planning import measure
@@ -329,11 +354,10 @@ class Job:
 
         from unblur.problem import Observation
 
-        planes = np.stack([self.image.plane(index, self.spatial) for index in task.frames])
+        planes = task.look(self.image, self.spatial)
         valid = None
         if self.findings.valid is not None:
-            mask = self.image.with_data(self.findings.valid)
-            valid = np.stack([mask.plane(index, self.spatial) for index in task.frames])
+            valid = task.look(self.image.with_data(self.findings.valid), self.spatial)
             planes = np.where(valid > 0, planes, planes[valid > 0].mean(dtype=np.float64)).astype(np.float32)
         if self.psf is not None:
             kernel = psf_for(self.psf, task, self.image)

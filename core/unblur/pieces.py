@@ -66,7 +66,7 @@ def finished(job: Job, task: Task, outcome: Outcome) -> Piece:
     cancelled = job.cancel is not None and outcome.reason == job.cancel.reason
     estimated = reports.learns_kernel(job.pipelines[task.kind], job.registry)
     kept = slice(*(task.kept or (0, 1)))
-    observed = np.stack([job.image.plane(frame, job.spatial) for frame in task.frames[kept]])
+    observed = task.look(job.image, job.spatial, kept)
     kernel_warnings: list[str] = []
     if task.kept is not None:
         kernel_row = reports.flow_facts(kernel, estimated)
@@ -138,13 +138,17 @@ def typed(error: Exception) -> UnblurError:
 
 
 def _record(task: Task, status: str) -> dict[str, Any]:
-    return {"kind": task.kind, "index": dict(task.index), "status": status, "warnings": []}
+    record: dict[str, Any] = {"kind": task.kind, "index": dict(task.index), "status": status, "warnings": []}
+    if task.window is not None:
+        spans = {axis: list(span) for axis, span in task.window.named.items()}
+        record["window"] = {**spans, "reason": task.window.reason}
+    return record
 
 
 def _kernel_axes(job: Job) -> str:
     """The axes along which planes have kernels of their own."""
     outer = "".join(axis for axis in job.image.axes if axis not in job.spatial + "S")
-    if any(task.kernel_from is not None for task in job.tasks):
+    if job.mode == "shared-kernel" and any(task.kernel_from is not None for task in job.tasks):
         return "C" if "C" in outer else ""
     if any(reports.learns_kernel(pipeline, job.registry) for pipeline in job.pipelines.values()):
         return outer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -31,6 +31,30 @@ MICROMETRES = {
 
 
 @dataclass(frozen=True)
+class Window:
+    """A part of a plane or volume, and why it was taken.
+
+    Attributes:
+        spans: (start, stop) along every spatial axis.
+        reason: in words.
+    """
+
+    spans: tuple[tuple[int, int], ...]
+    reason: str
+
+    def cut(self, pixels: np.ndarray) -> np.ndarray:
+        """The part of an array whose last axes are the spatial ones."""
+        place: tuple[Any, ...] = (..., *(slice(*span) for span in self.spans))
+        part: np.ndarray = pixels[place]
+        return part
+
+    @property
+    def named(self) -> dict[str, tuple[int, int]]:
+        """Start and stop by axis letter."""
+        return dict(zip(VOLUME[-len(self.spans) :], self.spans, strict=True))
+
+
+@dataclass(frozen=True)
 class Task:
     """One run of the driver.
 
@@ -40,6 +64,7 @@ class Task:
         frames: the planes it looks at: its own, or the anchors.
         kernel_from: number of the task that gives the kernel, for planes that share one.
         kept: of a clip of a video, which of its frames are kept: the first, and the one after the last.
+        window: the part of its frames that it looks at, where it only estimates the kernel; all of them if None.
     """
 
     kind: Kind
@@ -47,12 +72,23 @@ class Task:
     frames: tuple[Index, ...]
     kernel_from: int | None = None
     kept: tuple[int, int] | None = None
+    window: Window | None = None
 
     @property
     def place(self) -> tuple[int, int, int]:
         """(t, c, z) of the first frame, which its seed follows from."""
         first = self.frames[0]
         return first.get("T", 0), first.get("C", 0), first.get("Z", 0)
+
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """Those of its window, if it has one."""
+        return self.window.spans if self.window is not None else ()
+
+    def look(self, image: Image, spatial: str, frames: slice = slice(None)) -> np.ndarray:
+        """What it looks at of some of its frames: (frames, channels, *spatial), float32."""
+        planes = [image.plane(index, spatial) for index in self.frames[frames]]
+        return np.stack(planes if self.window is None else [self.window.cut(plane) for plane in planes])
 
 
 def choose_mode(planes: Planes, image: Image, kernel_dims: int | None) -> tuple[str, list[str]]:

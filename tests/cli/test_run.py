@@ -180,6 +180,33 @@ def test_a_plan_from_a_report_repeats_the_bits(unblur: Unblur, cells: Path, tmp_
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), tifffile.imread(tmp_path / "b.tif"))
 
 
+def test_a_kernel_from_a_window_restores_the_whole_photograph(unblur: Unblur, tmp_path: Path) -> None:
+    from PIL import Image
+    from scipy.ndimage import gaussian_filter
+
+    noise = np.random.default_rng(0).standard_normal((64, 60))
+    edges = 40 + 160 * gaussian_filter((gaussian_filter(noise, 3) > 0).astype(np.float64), 1.5)
+    picture = np.hstack([np.full((64, 60), 90.0), edges + noise])
+    Image.fromarray(picture.astype(np.uint8)).save(tmp_path / "photo.png")
+    out, photo = tmp_path / "o.tif", tmp_path / "photo.png"
+    given = ("--method", "l0-gradient", "--kernel-size", "7", "--set", "stages.0.steps=2", "--threads", "1")
+    code, said, err = unblur("run", photo, "-o", out, *given, "--crop", "48", "--preview", tmp_path / "panel.png")
+    assert code == 0, err
+    assert "the kernel is estimated in Y=" in said
+    assert "steps per kernel" in said
+    report = json.loads(Path(f"{out}.json").read_text())
+    kernel, plane = report["planes"]
+    assert kernel["window"]["X"][0] >= 50
+    assert plane["kernel"]["estimated"] is False
+    assert tifffile.imread(out).shape == (64, 120)
+    assert unblur("run", photo, "-o", tmp_path / "w.tif", *given, "--crop", "auto")[0] == 0
+    assert "most of the image" in json.loads((tmp_path / "w.tif.json").read_text())["assumptions"][-1]
+    for wrong in ("0", "wide", "5"):
+        code, _, err = unblur("run", photo, "-o", tmp_path / "n.tif", *given, "--crop", wrong)
+        assert code == 2
+        assert "crop" in err
+
+
 def test_an_output_that_is_being_written_is_refused(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
     with output_lock(tmp_path / "out.tif"):
         code, _, err = unblur("run", cells, "-o", tmp_path / "out.tif", "--psf", tmp_path / "psf.tif", *RL)

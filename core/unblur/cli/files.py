@@ -204,7 +204,7 @@ def _previewer(job: Job, files: Places) -> Callable[[JobEvent], None]:
         if time.monotonic() - last < PREVIEW_SECONDS or files.preview is None:
             return
         estimate = event.event.preview()
-        observed = job.image.plane(job.tasks[event.plane].frames[0], job.spatial)
+        observed = job.tasks[event.plane].look(job.image, job.spatial, slice(1))[0]
         axes = "S" + job.spatial
         pictures = [_picture(array, axes) for array in (observed, estimate.image[0].float().cpu().numpy())]
         kernels, grid = estimate.kernel.float().cpu().numpy(), estimate.grid

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from unblur.errors import ParameterError
 
@@ -98,6 +98,21 @@ def positions(text: str | None, option: str) -> list[int] | None:
     if not all(part.isdecimal() for part in parts):
         raise ParameterError(f"{option} {text}: expected whole numbers separated by commas")
     return [int(part) for part in parts]
+
+
+def window(text: str | None) -> int | Literal["auto"] | None:
+    """The width of the window that a kernel is estimated in: ``256`` or ``auto``.
+
+    Raises:
+        ParameterError: neither.
+    """
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    if not (text.strip().isdecimal() and int(text) > 0):
+        raise ParameterError(f"--crop {text}: expected a number of pixels, or auto")
+    return int(text)
 
 
 def crop(text: str | None) -> tuple[slice, slice] | None:

@@ -36,6 +36,9 @@ def run(
     region: Annotated[str | None, typer.Option(help="Only this part: T=0:3,Y=100:228,X=40:168.")] = None,
     planes: Annotated[str, typer.Option(help="auto, independent, shared-kernel, volume or video.")] = "auto",
     anchors: Annotated[str | None, typer.Option(help="Planes that a shared kernel comes from: 0,5,9.")] = None,
+    crop: Annotated[
+        str | None, typer.Option(help="Estimate the kernel in a window of so many pixels, or auto.")
+    ] = None,
     clip_frames: Annotated[int | None, typer.Option(help="Frames of a video that are restored together.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Budget for each file.")] = None,
     plan: Annotated[Path | None, typer.Option(help="Repeat the steps of this report, whatever time it takes.")] = None,
@@ -83,6 +86,7 @@ def run(
             "kernel_size": options.kernel_size(kernel_size),
             "planes": planes,
             "anchors": options.positions(anchors, "--anchors"),
+            "crop": options.window(crop),
             "clip_frames": clip_frames,
             "max_seconds": max_seconds,
             "offset": offset,

@@ -35,12 +35,18 @@ class Conductor(QObject):
         self._all: list[Worker] = []
         self._then: Callable[[Any], None] = lambda result: None
         self._live: Live | None = None
+        self._notes: tuple[str, ...] = ()
         self._timer = QTimer(self)
         self._timer.setInterval(LOOK_EVERY)
         self._timer.timeout.connect(self._look)
         let_go = partial(_let_go, self._all)
         self.destroyed.connect(let_go)
         QCoreApplication.instance().aboutToQuit.connect(let_go)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the last piece of work that ended has to say."""
+        return self._notes
 
     @property
     def busy(self) -> bool:
@@ -78,7 +84,7 @@ class Conductor(QObject):
 
     def _end(self, worker: Worker) -> None:
         self._timer.stop()
-        self.worker = None
+        self.worker, self._notes = None, worker.progress.notes
         if self._live is not None:
             self._live.remove()
             self._live = None

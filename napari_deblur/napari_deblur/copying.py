@@ -11,7 +11,7 @@ import pprint
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,8 +136,12 @@ def _run(source: LayerSource, request: Request, result: Result) -> _Run:
     if request.centre_psf and request.psf is not None:
         wishes["centre_psf"] = True
     wishes |= {
-        name: value for name in ("kernel_size", "anchors") if (value := getattr(request, name)) not in (None, "auto")
+        name: value
+        for name in ("kernel_size", "anchors", "clip_frames", "offset", "gain")
+        if (value := getattr(request, name)) is not None
     }
+    if request.nan != "refuse":
+        wishes["nan"] = request.nan
     if request.planes != "auto":
         wishes["planes"] = request.planes
     wishes["seed"] = request.seed
@@ -149,8 +153,8 @@ def _run(source: LayerSource, request: Request, result: Result) -> _Run:
     timed = report.get("budget_seconds") is not None or report.get("status") == "cancelled"
     image = _input(source, result)
     return _Run(
-        image=image,
-        psf=None if request.psf is None else _psf(request.psf, result.source),
+        image=image if request.white_level is None else replace(image, white_level=request.white_level),
+        psf=None if request.psf is None else _psf(request, result.source),
         wishes=wishes,
         plan=[{key: row[key] for key in ("steps", "executed")} for row in report["plan"]] if timed else None,
         output=f"{_stem(image.path)}-deblurred{SUFFIX}",
@@ -175,9 +179,10 @@ def _input(source: LayerSource, result: Result) -> _Input:
     )
 
 
-def _psf(psf: Any, image: Image) -> _Input:
+def _psf(request: Request, image: Image) -> _Input:
+    psf = request.psf
     if not isinstance(psf, Image):
-        return _Input(str(Path(psf).resolve()))
+        return _Input(str(Path(psf).resolve()), request.psf_axes)
     path = _file(psf, "The PSF")
     axes = _axes_to_say(path, psf)
     read = _read(path, axes, {})

@@ -25,12 +25,12 @@ class Filing:
     def __init__(self, dock: Deblur) -> None:
         self._dock = dock
 
-    def save_run(self, run: Run, path: str | Path) -> None:
-        """Write the restored image with its report, its kernel and its uncertainty."""
+    def save_run(self, run: Run, path: str | Path, dtype: str | None = None) -> None:
+        """Write the restored image (float32 without `dtype`) with its report, its kernel and its uncertainty."""
 
         def write() -> None:
-            written, notes = saving.save(run.result, path)
-            self._dock.run_part.hint("\n".join([f"Saved {', '.join(one.name for one in written)}.", *notes]))
+            written, notes = saving.save(run.result, path, dtype=dtype, shown=run.layers)
+            self._dock.message.show_note("\n".join([f"Saved {', '.join(one.name for one in written)}.", *notes]))
 
         self._dock.attempt(write)
 
@@ -39,7 +39,7 @@ class Filing:
 
         def write() -> None:
             pipeline = summary.chosen(request, part.image, self._dock.registry).pipeline
-            self._dock.run_part.hint(f"Saved {saving.save_pipeline(pipeline, path).name}.")
+            self._dock.message.show_note(f"Saved {saving.save_pipeline(pipeline, path).name}.")
 
         self._dock.attempt(write)
 
@@ -62,13 +62,17 @@ class Filing:
 
     def _copy(self, text: str, what: str) -> None:
         QGuiApplication.clipboard().setText(text)
-        self._dock.run_part.hint(f"The {what} that repeats this run is on the clipboard.")
+        self._dock.message.show_note(f"The {what} that repeats this run is on the clipboard.")
 
     def ask_save_run(self, run: Run) -> None:
         suggested = str(saving.suggested_path(run.part))
-        name, _ = QFileDialog.getSaveFileName(self._dock, "Save", suggested, "TIFF (*.tif *.tiff)")
+        own = run.part.image.data.dtype
+        kinds = {"TIFF in floating point (*.tif *.tiff)": None}
+        if own.kind in "iu":
+            kinds[f"TIFF as {own.name}, like the input: rounded and clipped (*.tif *.tiff)"] = own.name
+        name, kind = QFileDialog.getSaveFileName(self._dock, "Save", suggested, ";;".join(kinds))
         if name:
-            self.save_run(run, name)
+            self.save_run(run, name, kinds.get(kind))
 
     def ask_save_run_pipeline(self, run: Run) -> None:
         self._ask_pipeline(lambda: (run.request, run.part))

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from napari_deblur import looks
 from napari_deblur.facts import KEY
+from napari_deblur.results import one_a_pixel
 from unblur import io
 from unblur.errors import UnblurError
 from unblur.image import Image
 from unblur.io.casting import cast
 
 Reader = Callable[[Any], list[tuple[Any, dict[str, Any], str]]]
+RESTORED, UNCERTAINTY = "restored", "uncertainty"
 DEPTHS = {255.0: np.uint8, 65535.0: np.uint16}
 """What napari needs to show colours whose white is this."""
 
@@ -32,7 +37,9 @@ def get_reader(path: Any) -> Reader | None:
 
 
 def read_layers(path: str) -> list[tuple[Any, dict[str, Any], str]]:
-    """The image of a file, and the report that lies beside it.
+    """The image of a file, and the report that lies beside it, or beside the image whose kernel this is.
+
+    What was saved from the viewer comes back where it lay and as it looked.
 
     Colours in floating point are rounded to the bits that the report says they came from: napari shows colours in no
     other way.
@@ -41,7 +48,9 @@ def read_layers(path: str) -> list[tuple[Any, dict[str, Any], str]]:
         UnblurError: it cannot be read.
     """
     image = io.read(path)
-    report = _report(Path(path))
+    report, role = _report_of(Path(path))
+    if image.is_rgb and role == UNCERTAINTY:
+        image = replace(image, data=one_a_pixel(image.data), axes=image.axes.replace("S", ""))
     data = image.data
     if image.is_rgb:
         white = report.get("input", {}).get("white_level")
@@ -55,9 +64,12 @@ def read_layers(path: str) -> list[tuple[Any, dict[str, Any], str]]:
         "units": dict(image.units),
         "status": dict(image.status),
         "bit_depth": image.bit_depth,
-        **({"report": report} if report else {}),
+        **({"report": report} if report and role == RESTORED else {}),
+        **({"role": role} if report else {}),
     }
-    return [(data, {**placed(image), "rgb": image.is_rgb, "metadata": {KEY: known}}, "image")]
+    found = placed(image)
+    found |= looks.attributes(report, role, image.axes, found)
+    return [(data, {**found, "rgb": image.is_rgb, "metadata": {KEY: known}}, "image")]
 
 
 def placed(image: Image) -> dict[str, Any]:
@@ -80,6 +92,16 @@ def _unit(name: str) -> str:
     except (pint.UndefinedUnitError, ValueError, TypeError, AttributeError):
         return "pixel"
     return name
+
+
+def _report_of(path: Path) -> tuple[Mapping[str, Any], str]:
+    """The report that tells about a file, and what the file is to the run: its image, kernel or uncertainty."""
+    part = re.fullmatch(r"(.+)\.(kernel|uncertainty)\.ome\.tiff?", path.name, re.IGNORECASE)
+    if part is not None:
+        for ending in (".ome.tif", ".ome.tiff", ".tif", ".tiff"):
+            if report := _report(path.with_name(part[1] + ending)):
+                return report, part[2].lower()
+    return _report(path), RESTORED
 
 
 def _report(path: Path) -> Mapping[str, Any]:

@@ -47,6 +47,34 @@ def range_of(text: str, size: int) -> Span | None:
     return first, last + 1
 
 
+def anchors_of(text: str, span: Span, depth: int = 1) -> tuple[int, ...] | None:
+    """``3`` or ``0, 3``, as napari's sliders count, as positions in the series; nothing or ``middle`` is None.
+
+    Args:
+        span: the planes of the series that are run.
+        depth: planes at each of them, of which the middle one is taken.
+
+    Raises:
+        ParameterError: something else, or planes that are not run.
+    """
+    text = text.strip().lower()
+    if text in ("", "middle"):
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise ParameterError(f"kernel from {text}: expected middle, or numbers of planes such as 0, 3")
+    numbers = [int(part) for part in parts]
+    if not all(span[0] <= number < span[1] for number in numbers):
+        raise ParameterError(f"kernel from {text}: the planes that are run are {span[0]} to {span[1] - 1}")
+    return tuple((number - span[0]) * depth + depth // 2 for number in numbers)
+
+
+def frames_around(place: int, size: int, count: int = 3) -> Span:
+    """So many consecutive frames of a series, the given one in their middle where that is possible."""
+    start = max(0, min(place - count // 2, size - count))
+    return start, min(size, start + count)
+
+
 def region_layer(viewer: ViewerModel) -> Shapes | None:
     """The layer with the rectangle, if there is one."""
     from napari.layers import Shapes

@@ -14,7 +14,6 @@ from unblur.io.casting import cast
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image as ImageLayer
     from napari.layers import Layer
 
     from unblur.results import Result
@@ -29,9 +28,18 @@ SPREAD_COLORMAP = "magma"
 SPREAD_PERCENTILE = 99.5
 """The brightest pixels of the uncertainty do not decide its contrast."""
 
+SPREAD_PIXELS = 1_000_000
+"""As many decide it; more would keep the window waiting."""
+
+MOTION_COLOUR = "#ffb000"
+ARROWS = 40
+"""Along the longer side of a frame."""
+
 
 def layers(result: Result, source: LayerSource, name: str | None = None) -> list[LayerData]:
     """The restored image, its uncertainty where the method gives one, and the kernels, in this order from the bottom.
+
+    Of a video, whose blur follows from the motion, the motion stands in the place of the kernels, as arrows.
 
     Args:
         result: of a run on the image of `source`.
@@ -47,15 +55,25 @@ def layers(result: Result, source: LayerSource, name: str | None = None) -> list
     done = [_restored(result, source, name)]
     if result.uncertainty is not None:
         done.append(_uncertainty(result.uncertainty, source, name))
-    done.append(_kernel(result, source, name))
+    done.append(_motion(result, source, name) if is_video(result) else _kernel(result, source, name))
     return done
 
 
-def show(viewer: ViewerModel, result: Result, source: LayerSource, name: str | None = None) -> list[ImageLayer]:
-    """Add the layers of a result to a viewer, the restored one selected and the layer it came from hidden."""
-    from napari.layers import Image as ImageLayer
+def is_video(result: Result) -> bool:
+    """Whether the kernel is a flow between frames."""
+    return bool(result.report.get("planes_mode") == "video")
 
-    added = [ImageLayer(data, **attributes) for data, attributes, _ in layers(result, source, name)]
+
+def is_empty(result: Result) -> bool:
+    """Whether a run was stopped before any plane was restored."""
+    return all(row["status"] == "not run" for row in result.report["planes"] if row["kind"] == "plane")
+
+
+def show(viewer: ViewerModel, result: Result, source: LayerSource, name: str | None = None) -> list[Layer]:
+    """Add the layers of a result to a viewer, the restored one selected and the layer it came from hidden."""
+    from napari.layers import Layer
+
+    added = [Layer.create(*layer) for layer in layers(result, source, name)]
     restored = added[0]
     if not restored.rgb:
         low, high = _extremes(result.image)
@@ -123,10 +141,16 @@ def _restored(result: Result, source: LayerSource, name: str) -> LayerData:
     )
 
 
+def one_a_pixel(spread: np.ndarray) -> np.ndarray:
+    """The standard deviation of colours as one value: the root of their mean variance."""
+    found: np.ndarray = np.sqrt(np.mean(np.square(spread), axis=-1))
+    return found
+
+
 def _uncertainty(spread: np.ndarray, source: LayerSource, name: str) -> LayerData:
-    """One value a pixel: of colours, the root of their mean variance."""
-    data = np.sqrt(np.mean(np.square(spread), axis=-1)) if source.image.is_rgb else spread
-    finite = data[np.isfinite(data)]
+    data = one_a_pixel(spread) if source.image.is_rgb else spread
+    some = data.ravel()[:: max(1, data.size // SPREAD_PIXELS)]
+    finite = some[np.isfinite(some)]
     high = float(np.percentile(finite, SPREAD_PERCENTILE)) if finite.size else 0.0
     facts = source.facts()
     facts["axes"] = facts["axes"].replace("S", "")
@@ -174,6 +198,36 @@ def _kernel(result: Result, source: LayerSource, name: str) -> LayerData:
             },
         },
         "image",
+    )
+
+
+def _motion(result: Result, source: LayerSource, name: str) -> LayerData:
+    """Arrows from where a pixel was in the frame before to where it is, in the frame that they belong to."""
+    flow = np.moveaxis(result.kernel, result.kernel.ndim - 3, 0)
+    letters = result.kernel_axes[:-3] + result.kernel_axes[-2:]
+    step = max(2, max(flow.shape[-2:]) // ARROWS)
+    right, down = (np.asarray(part[..., step // 2 :: step, step // 2 :: step]) for part in flow[:2])
+    there = np.isfinite(right) & np.isfinite(down)
+    where = dict(zip(letters, np.nonzero(there), strict=True))
+    axes = source.placed_axes
+    ends = np.zeros((2, len(axes), int(there.sum())), np.float32)
+    for number, axis in enumerate(axes):
+        ends[0, number] = step * where[axis] + step // 2 if axis in "YX" else where[axis]
+    for axis, moved in (("Y", down[there]), ("X", right[there])):
+        ends[0, axes.index(axis)] -= moved
+        ends[1, axes.index(axis)] = moved
+    return (
+        np.moveaxis(ends, -1, 0),
+        {
+            **source.geometry,
+            "name": f"{name} motion",
+            "edge_width": 1,
+            "edge_color": MOTION_COLOUR,
+            "vector_style": "arrow",
+            "visible": False,
+            "metadata": {KEY: {"role": "motion", "of": name}},
+        },
+        "vectors",
     )
 
 

@@ -2,40 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_deblur import looks
 from napari_deblur.facts import KEY
 from napari_deblur.layers import LayerSource, read
 from unblur import io
-from unblur.errors import FileError
+from unblur.errors import FileError, ParameterError
 from unblur.pipeline import Pipeline
 from unblur.registry import Registry
 
 if TYPE_CHECKING:
+    from napari.layers import Layer
+
     from unblur.results import Result
 
 SUFFIX = ".ome.tif"
+ENDINGS = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".png", ".jpg", ".jpeg")
+BATCH_PATTERN = "{name}-deblurred"
 
 
 def suggested_path(source: LayerSource, folder: Path | None = None) -> Path:
     """Where a result may be saved: beside the layer's file, or in `folder`, under a name that is free."""
     path = Path(source.image.source or "")
     in_file = path.is_file()
-    stem = path.name if in_file else source.name
-    for ending in (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".png", ".jpg", ".jpeg"):
-        stem = stem.removesuffix(ending)
-    stem = "".join("_" if letter in '<>:"/\\|?*' or ord(letter) < 32 else letter for letter in stem).strip(" .")
+    stem = stem_of(path.name if in_file else source.name)
     place = folder or (path.parent if in_file else Path.cwd())
     number = 1
-    while (found := place / f"{stem or 'image'}-deblurred{'' if number == 1 else f'-{number}'}{SUFFIX}").exists():
+    while (found := place / f"{stem}-deblurred{'' if number == 1 else f'-{number}'}{SUFFIX}").exists():
         number += 1
     return found
 
 
+def stem_of(name: str) -> str:
+    """The name of a layer or file as a part of a file's name."""
+    for ending in ENDINGS:
+        name = name.removesuffix(ending)
+    return (
+        "".join("_" if letter in '<>:"/\\|?*' or ord(letter) < 32 else letter for letter in name).strip(" .") or "image"
+    )
+
+
+def batch_paths(names: Sequence[str], folder: Path, pattern: str = BATCH_PATTERN) -> list[Path]:
+    """A file for each layer or file of a batch; the same batch gives the same names, and no two are equal.
+
+    Args:
+        pattern: ``{name}`` stands for the name of the layer or file, without its ending.
+
+    Raises:
+        ParameterError: the pattern is no name of a file.
+    """
+    if stem_of(pattern) != pattern or "{" in pattern.replace("{name}", ""):
+        raise ParameterError(f"name {pattern!r}: expected a file's name without its ending, such as {BATCH_PATTERN}")
+    found: list[Path] = []
+    for name in names:
+        stem = pattern.replace("{name}", stem_of(name))
+        number = 1
+        while (path := folder / f"{stem}{'' if number == 1 else f'-{number}'}{SUFFIX}") in found:
+            number += 1
+        found.append(path)
+    return found
+
+
 def save(
-    result: Result, path: str | Path, *, kernel: bool = True, uncertainty: bool = True, dtype: str | None = None
+    result: Result,
+    path: str | Path,
+    *,
+    kernel: bool = True,
+    uncertainty: bool = True,
+    dtype: str | None = None,
+    shown: Iterable[Layer] = (),
 ) -> tuple[list[Path], tuple[str, ...]]:
     """Write a result with its report, and beside it the kernel and, where there is one, the uncertainty.
 
@@ -44,6 +83,7 @@ def save(
     Args:
         path: ``.ome.tif`` and ``.tif`` keep pixel size and units; a name without a known ending gets ``.ome.tif``.
         dtype: float32 if left out.
+        shown: the layers that the result became, whose place and looks go into the report, and come back with them.
 
     Returns the files that were written, the restored one first, and notes on what was clipped or could not be kept.
 
@@ -57,8 +97,10 @@ def save(
     if path.exists() and source.is_file() and path.samefile(source):
         raise FileError(path, "is the image that was restored", "Choose another name")
     stem = path.name
-    for ending in (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".png"):
+    for ending in ENDINGS:
         stem = stem.removesuffix(ending)
+    if viewed := looks.of_layers(shown):
+        result = dataclasses.replace(result, report={**result.report, looks.REPORT_KEY: viewed})
     kernel_name = f"kernel{SUFFIX}" if result.kernel_grid is None else "kernels.npz"
     others = {
         "kernel": path.with_name(f"{stem}.{kernel_name}") if kernel else None,
@@ -81,10 +123,13 @@ def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     from napari.layers import Image as ImageLayer
     from napari.utils.notifications import show_warning
 
-    source = read(ImageLayer(data, **attributes))
+    layer = ImageLayer(data, **attributes)
+    source = read(layer)
     kept = source.metadata.get(KEY, {})
     report = kept.get("report") if isinstance(kept, Mapping) else None
-    for note in io.write(path, source.load(), report=report if isinstance(report, Mapping) else None):
+    viewed = {looks.REPORT_KEY: looks.of_layers([layer])}
+    report = {**report, **viewed} if isinstance(report, Mapping) else None
+    for note in io.write(path, source.load(), report=report):
         show_warning(f"{Path(path).name}: {note}")
     return [path]
 

@@ -8,19 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_deblur import layers, regions, results, summary, work
+from napari_deblur import layers, regions, results, saving, summary, work
 from napari_deblur.live import Live
-from napari_deblur.pages.batch_page import BatchPage
+from napari_deblur.pages.batch_page import Batch, BatchPage
 from napari_deblur.pages.compare_page import ComparePage
 from napari_deblur.panel.image_part import image_layers
 from napari_deblur.panel.runs_part import Run
 from napari_deblur.request import Request
 from napari_deblur.worker import Failure
-from unblur.io import read
+from unblur.errors import FileError
+from unblur.image import Image
+from unblur.io import read, read_header
 
 if TYPE_CHECKING:
-    from napari.layers import Image as ImageLayer
-
     from napari_deblur.widget import Deblur
 
 
@@ -69,30 +69,40 @@ class Several:
         for place, (data, attributes) in enumerate(row):
             viewer.add_image(data, **{**attributes, "translate": regions.beside(source, part, place)})
         viewer.reset_view()
+        if notes := self._dock.notes:
+            self._dock.message.show_note("\n".join(notes))
 
-    def ask_batch(self) -> BatchPage:
+    def ask_batch(self) -> BatchPage | None:
         """Choose layers and files that are restored one after the other."""
         dock = self._dock
-        page = BatchPage(image_layers(dock.viewer), dock)
-        page.chosen.connect(lambda *chosen: dock.attempt(partial(self.batch, *chosen)))
+        pages: list[BatchPage] = []
+        dock.attempt(lambda: pages.append(self._batch_page()), alone=True)
+        return pages[0] if pages else None
+
+    def _batch_page(self) -> BatchPage:
+        dock = self._dock
+        page = BatchPage(image_layers(dock.viewer), summary.words_of_batch(dock.request()), dock)
+        page.chosen.connect(lambda batch: dock.attempt(partial(self.batch, batch)))
         page.show()
         return page
 
-    def batch(self, chosen: Sequence[ImageLayer], files: Sequence[Path], folder: Path | None) -> None:
+    def batch(self, chosen: Batch) -> None:
         """Restore layers and files with what the dock says; files, and layers where there is a folder, into files.
 
         Raises:
-            UnblurError: what the dock says cannot be used.
+            UnblurError: what the dock says, the names or the folder cannot be used.
         """
         dock = self._dock
         request = dock.request()
-        sources = [layers.read(layer) for layer in chosen]
-        items = [
-            work.Item(one.name, one.load, None if folder is None else folder / f"{one.name}.ome.tif") for one in sources
-        ]
-        for path in files:
-            assert folder is not None
-            items.append(work.Item(path.name, partial(read, path), folder / f"{path.name.partition('.')[0]}.ome.tif"))
+        sources = [layers.read(layer) for layer in chosen.layers]
+        names = [*(one.name for one in sources), *(path.name for path in chosen.files)]
+        loads: list[work.Load] = [one.load for one in sources]
+        loads += [partial(_read, path, chosen.axes) for path in chosen.files]
+        paths: list[Path | None] = [None] * len(names)
+        if chosen.folder is not None:
+            _make(chosen.folder)
+            paths = [*saving.batch_paths(names, chosen.folder, chosen.pattern)]
+        items = [work.Item(*one) for one in zip(names, loads, paths, strict=True)]
         of = {id(item): source for item, source in zip(items, sources, strict=False)}
         dock.begin(work.batch(items, request, dock.registry), "batch", partial(self._show_batch, request, of))
 
@@ -103,7 +113,25 @@ class Several:
             if one.result is not None and source is not None:
                 added = results.show(dock.viewer, one.result, source)
                 dock.remember(Run(f"{one.item.name}, batch", request, source, one.result, added))
-        failed = [one for one in done if one.result is None]
+        said = "\n".join(f"{one.item.name}: {one.said}" for one in done)
+        failed = sum(not one.complete for one in done)
         if failed:
-            said = "\n".join(f"{one.item.name}: {one.said}" for one in failed)
-            dock.message.show_failure(Failure(f"{len(failed)} of {len(done)} were not restored.", said))
+            dock.message.show_failure(Failure(f"{failed} of {len(done)} were not restored, or not wholly.", said))
+        else:
+            dock.message.show_note(said)
+
+
+def _read(path: Path, axes: str | None) -> Image:
+    """The image of a file, with these axes where the file says none."""
+    try:
+        said = read_header(path).axes
+    except FileError:  # of a video; what cannot be read at all is said below
+        said = ""
+    return read(path, axes=axes if said is None else None)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(folder, f"cannot be made ({error.strerror or error})", "Choose another folder") from error

@@ -10,7 +10,9 @@ from napari_deblur.layers import LayerSource
 from napari_deblur.request import Request
 from unblur.choice import Choice, compose
 from unblur.cli.text import duration
+from unblur.clips import is_video
 from unblur.composition import resolve
+from unblur.errors import ImageError
 from unblur.image import Image
 from unblur.pipeline import Pipeline
 from unblur.psfs import psf_models
@@ -28,7 +30,7 @@ def chosen(request: Request, image: Image, registry: Registry) -> Choice:
     """
     return compose(
         image=image,
-        white_level=image.white_level,
+        white_level=image.white_level if request.white_level is None else request.white_level,
         volume=request.planes == "volume",
         psf=request.psf is not None,
         method=request.method,
@@ -37,8 +39,8 @@ def chosen(request: Request, image: Image, registry: Registry) -> Choice:
         settings=request.settings,
         kernel_size=request.kernel_size,
         max_seconds=request.max_seconds,
-        offset=None,
-        gain=None,
+        offset=request.offset,
+        gain=request.gain,
         registry=registry,
     )
 
@@ -50,6 +52,11 @@ def words_of(request: Request, part: LayerSource, registry: Registry, reason: st
         UnblurError: it cannot run.
     """
     choice = chosen(request, part.image, registry)
+    if is_video(choice.pipeline, registry) and "T" not in part.axes:
+        raise ImageError(
+            f"{choice.method or 'this pipeline'} explains frames by those before and after them: it needs a time "
+            f"series, and {part.name} has the axes {part.axes}. Write T under Axes where time is"
+        )
     name = choice.method or "own pipeline"
     model = registry.component("kernel_prior", choice.pipeline.slots["kernel_prior"][0].name).name in psf_models(
         registry
@@ -94,6 +101,18 @@ def _what(part: LayerSource, request: Request) -> str:
     return f"{part.name}{where}: {many}{shape} pixels{colour}"
 
 
+def words_of_batch(request: Request) -> str:
+    """How every image of a batch is treated."""
+    treated = {
+        "shared-kernel": "the planes of an image share one kernel",
+        "volume": "stacks are restored as volumes",
+        "video": "series are restored as videos",
+    }
+    what = request.method or "The pipeline of the dock"
+    effort = f", {request.preset}" if request.method else ""
+    return f"{what}{effort}; {treated.get(request.planes, 'every plane is restored on its own')}."
+
+
 def _steps(pipeline: Pipeline) -> str:
     steps = [stage.steps for segment in pipeline.segments() for stage in segment.stages]
     return f"{' + '.join(map(str, steps))} steps" if sum(steps) > 1 else "1 step"
@@ -101,13 +120,30 @@ def _steps(pipeline: Pipeline) -> str:
 
 def _kernel(request: Request, pipeline: Pipeline, part: LayerSource, registry: Registry) -> str:
     prior = resolve(pipeline, registry).base("kernel_prior")
+    if is_video(pipeline, registry):
+        return "every frame is explained by those before and after it"
     if request.psf is not None and "learns" not in prior.registered.component.provides:
         return f"with the PSF {request.psf_name}"
     if "fixed" in prior.registered.component.provides:
         return f"with the PSF model {prior.name}"
-    shared = ", one for all of them, from the middle plane" if request.planes == "shared-kernel" else ""
+    shared = f", one for all of them, {_anchors(request, part)}" if request.planes == "shared-kernel" else ""
     size = _size(request.kernel_size, pipeline, part.image)
     return f"the kernel is estimated{shared}, at most {size} pixels large"
+
+
+def _anchors(request: Request, part: LayerSource) -> str:
+    """Which planes a shared kernel comes from, as the sliders count them."""
+    if request.anchors is None:
+        return "from the middle plane"
+    sizes = part.image.sizes
+    depth = sizes.get("Z", 1)
+    places = []
+    for position in request.anchors:
+        along = zip("TZ", divmod(position, depth), strict=True)
+        places.append(
+            " ".join(f"{axis} {part.region.get(axis, (0, 0))[0] + at}" for axis, at in along if axis in sizes)
+        )
+    return f"from {', '.join(places)}"
 
 
 def _size(wanted: Any, pipeline: Pipeline, image: Image) -> str:

@@ -22,15 +22,19 @@ from napari_deblur.panel.blur_part import BlurPart, kernel_size
 from napari_deblur.panel.image_part import ImagePart
 from napari_deblur.panel.message import Message
 from napari_deblur.panel.method_part import MethodPart
-from napari_deblur.panel.run_part import RunPart, along_of, targets
+from napari_deblur.panel.run_part import RunPart
 from napari_deblur.panel.runs_part import Run, RunsPart
+from napari_deblur.panel.targets import targets
+from napari_deblur.panel.values_part import ValuesPart
 from napari_deblur.preferences import preferences
 from napari_deblur.request import Request
 from napari_deblur.several import Several
 from napari_deblur.worker import Failure
 from unblur.choice import is_photograph
 from unblur.cli.text import duration
+from unblur.clips import is_video
 from unblur.errors import ParameterError, UnblurError
+from unblur.image import Image
 from unblur.registry import Registry, default_registry
 
 if TYPE_CHECKING:
@@ -55,6 +59,7 @@ class Deblur(QWidget):
         self.image_part = ImagePart(napari_viewer)
         self.blur_part = BlurPart(napari_viewer, self.registry)
         self.method_part = MethodPart(self.registry)
+        self.values_part = ValuesPart()
         self.run_part = RunPart()
         self.message = Message()
         self.runs_part = RunsPart(
@@ -91,7 +96,7 @@ class Deblur(QWidget):
         inner = QVBoxLayout(settings)
         inner.setContentsMargins(0, 0, 6, 0)
         inner.setSpacing(8)
-        for part in (self.image_part, self.blur_part, self.method_part, self.runs):
+        for part in (self.image_part, self.blur_part, self.method_part, self.values_part, self.runs):
             inner.addWidget(part)
         inner.addStretch(1)
         self.scroll = scroll = QScrollArea()
@@ -107,7 +112,7 @@ class Deblur(QWidget):
         self.setMinimumWidth(WIDTH)
 
     def _connect(self) -> None:
-        for part in (self.image_part, self.blur_part, self.method_part, self.run_part):
+        for part in (self.image_part, self.blur_part, self.method_part, self.values_part, self.run_part):
             part.changed.connect(self.follow)
         self.viewer.dims.events.current_step.connect(self.follow)
         self.run_part.estimate.connect(self.start_estimate)
@@ -125,6 +130,11 @@ class Deblur(QWidget):
         return self._conductor.busy
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What the last piece of work has to say besides its result."""
+        return self._conductor.notes
+
+    @property
     def worker(self) -> Any:
         """The work that is being done, if any."""
         return self._conductor.worker
@@ -140,9 +150,8 @@ class Deblur(QWidget):
         if model:  # which stands in the slot of the kernel prior
             settings = {name: value for name, value in settings.items() if name.partition(".")[0] != "kernel_prior"}
         settings |= model
-        target = self.run_part.target
-        compute = dataclasses.asdict(preferences())
-        return Request(settings=settings, planes=target.planes if target else "auto", **method, **blur, **compute)
+        planes, values = self.run_part.planes.arguments(), self.values_part.arguments()
+        return Request(settings=settings, **planes, **method, **blur, **values, **dataclasses.asdict(preferences()))
 
     def part(self) -> layers.LayerSource:
         """The part of the layer that Run would run.
@@ -155,13 +164,12 @@ class Deblur(QWidget):
             raise ParameterError(self.image_part.problem or "choose an image")
         place = layers.current_region(source, self.viewer.dims.point)
         region = {axis: place[axis] for axis in target.fixed}
-        along = along_of(source.axes, target)
-        if along and (span := regions.range_of(self.run_part.range.text(), source.image.sizes[along])):
-            region[along] = span
-        return source.cut(region)
+        return source.cut(region | self.run_part.planes.region())
 
     def region_request(self) -> tuple[Request, layers.LayerSource]:
         """The request for the rectangle in the plane that is shown, and that part of the layer.
+
+        Where frames are explained by their neighbours, these come along.
 
         Raises:
             UnblurError: there is no rectangle that could be run, or something in the form cannot be used.
@@ -170,8 +178,12 @@ class Deblur(QWidget):
         if source is None or shapes is None:
             raise ParameterError("draw a rectangle on the image first")
         plane = layers.current_region(source, self.viewer.dims.point)
-        part = source.cut({**plane, **regions.region_of(shapes, source)})
-        return dataclasses.replace(self.request(), planes="independent" if plane else "auto"), part
+        rectangle = regions.region_of(shapes, source)
+        if self._is_video() and "T" in plane:
+            around = regions.frames_around(plane["T"][0], source.image.sizes["T"])
+            return self.request(), source.cut({**plane, **rectangle, "T": around})
+        planes = "independent" if plane else "auto"
+        return dataclasses.replace(self.request(), planes=planes, anchors=None), source.cut({**plane, **rectangle})
 
     def offered_region(self) -> bool:
         """Draw a rectangle where there is none; whether that was so.
@@ -261,10 +273,13 @@ class Deblur(QWidget):
         self.run_part.estimated.setText(summary.words_of_forecast(found[0], planes, found[1]))
 
     def _show_result(self, request: Request, part: layers.LayerSource, what: str, began: float, result: Any) -> None:
+        self._stopped = None if what != "run" or result.complete else (request, part.region)
+        if results.is_empty(result):
+            self.message.show_note("Stopped before there was an image. Continue goes on from there.")
+            return
         added = results.show(self.viewer, result, part)
         name = result.report.get("method") or "own pipeline"
         self.remember(Run(f"{name}, {what}, {duration(time.monotonic() - began)}", request, part, result, added))
-        self._stopped = None if what != "run" or result.complete else (request, part.region)
 
     def _switch(self, run: Run) -> None:
         """Before or after; what was made of a rectangle lies on the image, which then stays."""
@@ -300,11 +315,11 @@ class Deblur(QWidget):
             self.run_part.say(self.image_part.problem, ready=False)
             return
         image, known = source.image, self.blur_part.known
-        self.run_part.set_targets(targets(image, known), image)
+        self.run_part.set_targets(targets(image, known, self._is_video()), image)
         _, spatial = self._situation()
         self.blur_part.set_shape([image.sizes[axis] for axis in spatial])
-        photograph = is_photograph(image, image.white_level)
-        self.method_part.set_context(photograph, spatial == "ZYX", known, self._kernel_size())
+        self.method_part.set_context(self._is_photograph(image), spatial == "ZYX", known, self._kernel_size())
+        self.run_part.set_targets(targets(image, known, self._is_video()), image)  # of the method that now stands there
         try:
             request, part = self.request(), self.part()
             said = summary.words_of(request, part, self.registry, self.method_part.automatic_reason)
@@ -312,6 +327,20 @@ class Deblur(QWidget):
             self.run_part.set_continues(self._stopped == (request, part.region))
         except UnblurError as error:
             self.run_part.say(str(error), ready=False)
+
+    def _is_video(self) -> bool:
+        """Whether what would run explains frames by their neighbours."""
+        try:
+            return is_video(self.method_part.pipeline(), self.registry)
+        except UnblurError:  # parts that do not fit, which is said where they are put together
+            return False
+
+    def _is_photograph(self, image: Image) -> bool:
+        try:
+            white = self.values_part.arguments().get("white_level")
+        except ParameterError:
+            white = None
+        return is_photograph(image, image.white_level if white is None else white)
 
     def _kernel_size(self) -> Any:
         try:

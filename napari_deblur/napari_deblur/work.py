@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_deblur import saving
 from napari_deblur.request import Request
+from napari_deblur.results import is_empty
 from napari_deblur.warming import load_torch
 from napari_deblur.worker import Dropped, Failure, Preview, Worker
 from unblur.pipeline import Part
@@ -65,9 +67,7 @@ def restore(
             resume = (path / "job.json").exists()
             job = _job(worker, lambda: image, request, registry, path)
         if not resume:
-            worker.report(words="measuring time and memory")
-            forecast = job.estimate()  # refuses beforehand what would not fit into memory
-            worker.report(words="starting", remaining=forecast.seconds)
+            _measure(worker, job)
         return _run(worker, job, resume)
 
     return work
@@ -81,20 +81,22 @@ def compare(
     def work(worker: Worker) -> list[tuple[str, Result]]:
         image = _loaded(worker, load)
         done: list[tuple[str, Result]] = []
-        failed: list[Exception] = []
+        failed: list[tuple[str, Exception]] = []
         for number, (name, request) in enumerate(requests):
             prefix = f"{name} ({number + 1} of {len(requests)})"
             try:
-                done.append((name, _run(worker, _job(worker, lambda: image, request, registry), False, prefix)))
+                job = _job(worker, lambda: image, request, registry)
+                _measure(worker, job, prefix)
+                done.append((name, _run(worker, job, False, prefix)))
             except Dropped:
                 raise
             except Exception as error:
-                failed.append(error)
+                failed.append((name, error))
             if worker.wish == "stop":
                 break
         if failed and not done:
-            raise failed[0]
-        worker.report(notes=tuple(str(error) for error in failed))
+            raise failed[0][1]
+        worker.report(notes=tuple(f"{name}: {Failure.of(error).words}" for name, error in failed))
         return done
 
     return work
@@ -111,11 +113,15 @@ class Item:
 
 @dataclass(frozen=True)
 class Done:
-    """What became of an item: its result, or why there is none."""
+    """What became of an item: its result, or why there is none, or only a part of one."""
 
     item: Item
     result: Result | None
     said: str
+
+    @property
+    def complete(self) -> bool:
+        return self.result is not None and self.result.complete
 
 
 def batch(items: Sequence[Item], request: Request, registry: Registry) -> Callable[[Worker], list[Done]]:
@@ -142,11 +148,30 @@ def batch(items: Sequence[Item], request: Request, registry: Registry) -> Callab
 def _batch_item(worker: Worker, item: Item, request: Request, registry: Registry, prefix: str) -> Done:
     if item.path is not None and item.path.exists():
         return Done(item, None, f"{item.path.name} is there already: left alone")
-    result = _run(worker, _job(worker, item.load, request, registry), False, prefix)
+    job = _job(worker, item.load, request, registry)
+    _measure(worker, job, prefix)
+    result = _run(worker, job, False, prefix)
+    if is_empty(result):
+        return Done(item, None, "stopped before there was an image")
+    said = [] if result.complete else ["not every plane was restored"]
     if item.path is None:
-        return Done(item, result, "restored")
-    notes = result.save(item.path)
-    return Done(item, result, ", ".join([f"saved as {item.path.name}", *notes]))
+        return Done(item, result, ", ".join([*said, "restored"]))
+    # Under another name, so that the same batch restores it when it is run again.
+    path = item.path if result.report["status"] != "cancelled" else _stopped(item.path)
+    written, notes = saving.save(result, path)
+    return Done(item, result, ", ".join([*said, f"saved as {written[0].name}", *notes]))
+
+
+def _stopped(path: Path) -> Path:
+    return path.with_name(f"{saving.stem_of(path.name)}-stopped{saving.SUFFIX}")
+
+
+def _measure(worker: Worker, job: Job, prefix: str = "") -> None:
+    """Say how long it will take; what would not fit into memory is refused here."""
+    worker.report(words=" · ".join(filter(None, [prefix, "measuring time and memory"])))
+    forecast = job.estimate()
+    _drop_if_asked(worker)
+    worker.report(words=" · ".join(filter(None, [prefix, "starting"])), remaining=forecast.seconds)
 
 
 def _loaded(worker: Worker, load: Load) -> Image:
@@ -255,7 +280,7 @@ def picture(
         from unblur.psfs import model_psf, take_psf
 
         if given.get("psf") is not None:
-            psf = take_psf(given["psf"], image, None, bool(given.get("centre_psf")))
+            psf = take_psf(given["psf"], image, given.get("psf_axes"), bool(given.get("centre_psf")))
             kernel, notes = psf.kernel[0], psf.notes
         else:
             settings = given["settings"]

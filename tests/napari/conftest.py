@@ -11,6 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ with warnings.catch_warnings():  # of napari's own code and of what it uses
     import napari.layers
     import napari.qt
     import napari.viewer
+    from npe2 import PluginManager, PluginManifest
 
 os.environ["NAPARI_CONFIG"] = ""  # the settings of whoever runs this are neither read nor written
 
@@ -92,6 +94,27 @@ def shared_viewer(_shared: Any) -> Iterator[Any]:
     _shared.layers.clear()
     settle()
     assert threads() == []
+
+
+@pytest.fixture(scope="session")
+def manifest() -> PluginManifest:
+    return PluginManifest.from_distribution(distribution("napari-deblur").name)
+
+
+@pytest.fixture
+def plugin(manifest: PluginManifest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """napari knows this plugin and its own, and keeps settings nowhere."""
+    import napari.settings
+
+    monkeypatch.setattr(napari.settings, "_PLUGIN_SETTINGS", {})
+    manager = PluginManager()
+    monkeypatch.setattr(PluginManager, "_PluginManager__instance", manager)
+    monkeypatch.setattr(manager, "discover", lambda *args, **kwargs: 0)
+    manager.register(PluginManifest.from_distribution("napari"))
+    manager.register(manifest)
+    napari.settings.get_plugin_settings(path_dir=None)
+    yield
+    manager.unregister(manifest.name)
 
 
 def threads() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,11 @@ import pytest
 from napari_deblur import layers, summary
 from napari_deblur.panel.blur_part import kernel_size, seen
 from napari_deblur.panel.method_part import seconds
-from napari_deblur.panel.run_part import Target, along_of, targets
-from napari_deblur.regions import range_of
+from napari_deblur.panel.targets import Target, along_of, targets
+from napari_deblur.regions import anchors_of, frames_around, range_of
 from napari_deblur.request import Request
 from unblur import Image, default_registry
-from unblur.errors import CompositionError, ParameterError
+from unblur.errors import CompositionError, ImageError, ParameterError
 
 
 def image(axes: str) -> Image:
@@ -49,6 +50,38 @@ def test_targets(axes: str, names: list[str]) -> None:
 def test_with_a_known_blur_there_is_no_kernel_to_share() -> None:
     assert [target.name for target in targets(image("TYX"), True)] == ["this plane", "every plane"]
     assert targets(None, True) == []
+
+
+def test_frames_that_need_their_neighbours_are_run_together() -> None:
+    for axes in ("TYX", "YX", "TZYX"):
+        [target] = targets(image(axes), False, video=True)
+        assert (target.planes, target.fixed) == ("video", "")
+    assert along_of("TZYX", target) == "T"
+    assert along_of("YX", target) == ""
+
+
+@pytest.mark.parametrize(("text", "depth", "found"), [("", 1, None), ("middle", 5, None), ("3, 4", 1, (1, 2))])
+def test_planes_that_a_kernel_comes_from(text: str, depth: int, found: Any) -> None:
+    assert anchors_of(text, (2, 5), depth) == found
+
+
+def test_of_several_planes_at_a_time_the_middle_one_is_taken() -> None:
+    assert anchors_of("2, 4", (2, 5), 3) == (1, 7)
+    request = Request(method="selfdeblur", kernel_size=15, planes="shared-kernel", anchors=(1, 9))
+    part = dataclasses.replace(source("TZYX"), image=image("TZYX").cut({"T": (2, 4)}), region={"T": (2, 4)})
+    assert "from T 2 Z 1, T 3 Z 3," in summary.words_of(request, part, default_registry())
+
+
+@pytest.mark.parametrize("text", ["1", "5", "-2", "2-3", "first"])
+def test_planes_that_no_kernel_can_come_from_are_refused(text: str) -> None:
+    with pytest.raises(ParameterError, match="kernel from"):
+        anchors_of(text, (2, 5))
+
+
+@pytest.mark.parametrize(("place", "span"), [(0, (0, 3)), (1, (0, 3)), (4, (3, 6)), (5, (3, 6))])
+def test_frames_around(place: int, span: Any) -> None:
+    assert frames_around(place, 6) == span
+    assert frames_around(place, 2) == (0, 2)
 
 
 def test_ranges_are_offered_along_time_and_else_depth() -> None:
@@ -112,6 +145,26 @@ def test_summary_counts_volumes_and_says_what_was_changed() -> None:
     assert "with the PSF model gaussian-psf" in said
     changed = Request(method="selfdeblur", settings={"image_prior.levels": 3})
     assert "selfdeblur (changed) on" in summary.words_of(changed, source(), default_registry())
+
+
+def test_a_video_method_without_time_is_refused_in_the_words_of_the_dock() -> None:
+    request = Request(method="reblur2deblur", planes="video")
+    with pytest.raises(ImageError, match=r"cells has the axes ZYX\. Write T under Axes"):
+        summary.words_of(request, source("ZYX"), default_registry())
+    said = summary.words_of(request, source("TYX"), default_registry())
+    assert "every frame is explained by those before and after it" in said
+
+
+def test_the_camera_is_part_of_what_runs() -> None:
+    request = Request(method="richardson-lucy", psf=np.ones((3, 3)), offset=100.0, gain=2.5)
+    pipeline = summary.chosen(request, source().image, default_registry()).pipeline
+    [camera] = [part for part in pipeline.slots["forward_model"] if part.name == "camera"]
+    assert dict(camera.params) == {"offset": 100.0, "gain": 2.5}
+
+
+def test_summary_of_a_batch() -> None:
+    assert "share one kernel" in summary.words_of_batch(Request(method="selfdeblur", planes="shared-kernel"))
+    assert "on its own" in summary.words_of_batch(Request(method="selfdeblur"))
 
 
 def test_summary_refuses_what_does_not_fit() -> None:

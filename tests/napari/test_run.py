@@ -6,12 +6,17 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import napari
 import numpy as np
 import pytest
+import tifffile
+from napari.layers import Vectors
 
+from napari_deblur.pages.batch_page import Batch
 from napari_deblur.widget import Deblur
 from tests.napari import faults
-from tests.napari.conftest import settle, wait_for
+from tests.napari.conftest import settle, threads, wait_for
+from unblur.errors import FileError
 
 REGISTRY = faults.registry()
 
@@ -126,6 +131,26 @@ def test_stop_keeps_the_best_so_far_and_run_goes_on_from_there(dock: Deblur) -> 
     wait_for(lambda: not dock.busy)
     row = dock.runs_part.runs[0].result.report["planes"][0]
     assert row["executed"][0] > steps + 2
+    runs_again(dock)
+
+
+def test_stopped_before_there_is_an_image_nothing_is_added_and_run_goes_on(dock: Deblur) -> None:
+    dock.viewer.layers.clear()
+    dock.viewer.add_image(picture(3, 40, 44), name="frames", axis_labels=("t", "y", "x"))
+    dock.run_part.set_target("every plane, one shared kernel")
+    started(dock)
+    dock.stop()
+    wait_for(lambda: not dock.busy)
+    assert [layer.name for layer in dock.viewer.layers] == ["frames"]
+    assert "Stopped before there was an image" in dock.message.text.text()
+    assert dock.run_part._run.text() == "Continue"
+    dock.start_run()
+    wait_for(lambda: len(dock.worker.progress.misfits) > 2)
+    dock.cancel()
+    wait_for(lambda: not dock.busy)
+    assert dock.run_part._run.text() == "Run"
+    runs_again(dock)
+    assert dock.runs_part.runs[0].layers[1].data.shape == (5, 5), "one kernel for all"
 
 
 def test_cancel_drops_everything(dock: Deblur) -> None:
@@ -173,6 +198,10 @@ def test_closing_the_viewer_while_it_runs_ends_the_thread(viewer: Any) -> None:
     viewer.close()
     wait_for(lambda: not worker.running)
     assert worker.failure is None
+    assert threads() == []
+    again = napari.Viewer(show=True)
+    runs_again(docked(again))
+    again.close()
 
 
 def test_a_dock_that_is_closed_leaves_the_viewer_as_it_was(viewer: Any) -> None:
@@ -194,16 +223,25 @@ def test_nan_in_the_image_is_refused_in_words(dock: Deblur) -> None:
     runs_again(dock)
 
 
+def test_nan_in_the_image_is_masked_where_that_is_asked_for(dock: Deblur) -> None:
+    dock.viewer.layers["cells"].data[3, 4] = np.nan
+    dock.values_part.form["NaN_pixels"].value = "mask"
+    runs_again(dock)
+    result = dock.runs_part.runs[0].result
+    assert np.isfinite(result.image).all()
+    assert "1 pixels are NaN or Inf and take no part" in result.report["assumptions"]
+
+
 def test_too_little_memory_is_refused_before_the_run(dock: Deblur, monkeypatch: pytest.MonkeyPatch) -> None:
     from unblur.compute import Compute
 
+    free = Compute.free_memory
     monkeypatch.setattr(Compute, "free_memory", lambda self: 10_000)
     run(dock)
     assert "of memory" in dock.message.text.text()
-    monkeypatch.undo()
-    from napari_deblur import checkpoints
-
-    assert checkpoints.folder().exists()
+    monkeypatch.delattr(Compute, "free_memory")
+    monkeypatch.setattr(Compute, "free_memory", free)
+    runs_again(dock)
 
 
 def test_the_window_answers_while_it_runs(dock: Deblur) -> None:
@@ -263,13 +301,69 @@ def test_batch_restores_layers_and_files(dock: Deblur, tmp_path: Any) -> None:
     io.write(path, Image.from_array(picture(32, 32), pixel_size=0.2))
     dock.method_part.set_method("blind-richardson-lucy")
     page = dock.several.ask_batch()
-    page.add_files([path, tmp_path / "missing.tif"])
-    page.folder.setText(str(tmp_path / "out"))
-    (tmp_path / "out").mkdir()
+    frames, out = tmp_path / "frames.tif", tmp_path / "made" / "out"
+    tifffile.imwrite(frames, picture(2, 32, 32), metadata=None)
+    page.add_files([path, tmp_path / "missing.tif", frames])
+    page.folder.setText(str(out))
+    page.axes.setText("tyx")
     page.button.click()
     wait_for(lambda: not dock.busy)
-    assert "1 of 3 were not restored" in dock.message.text.text()
-    assert "missing.tif" in dock.message.details.toPlainText()
-    assert io.read(tmp_path / "out" / "other.ome.tif").pixel_size["Y"] == pytest.approx(0.2)
-    assert (tmp_path / "out" / "cells.ome.tif").exists()
+    assert "1 of 4 were not restored" in dock.message.text.text()
+    said = dock.message.details.toPlainText()
+    assert "missing.tif: " in said
+    assert "other.tif: saved as other-deblurred.ome.tif" in said
+    assert io.read(out / "other-deblurred.ome.tif").pixel_size["Y"] == pytest.approx(0.2)
+    assert io.read(out / "frames-deblurred.ome.tif").axes == "TYX"
+    assert {path.name for path in out.glob("cells*")} == {
+        "cells-deblurred.ome.tif",
+        "cells-deblurred.ome.tif.json",
+        "cells-deblurred.kernel.ome.tif",
+    }
     assert [run.title for run in dock.runs_part.runs] == ["cells, batch"]
+    dock.several.batch(Batch([], [path], out))
+    wait_for(lambda: not dock.busy)
+    assert "is there already: left alone" in dock.message.details.toPlainText()
+    with pytest.raises(FileError, match="cannot be made"):
+        dock.several.batch(Batch([], [path], path / "folder"))
+
+
+def test_a_batch_that_is_stopped_keeps_what_it_has_under_another_name(dock: Deblur, tmp_path: Any) -> None:
+    dock.method_part.set_method("fault-slow")
+    page = dock.several.ask_batch()
+    page.folder.setText(str(tmp_path))
+    page.button.click()
+    wait_for(lambda: len(dock.worker.progress.misfits) > 2)
+    dock.stop()
+    wait_for(lambda: not dock.busy)
+    assert "not restored, or not wholly" in dock.message.text.text()
+    assert (tmp_path / "cells-deblurred-stopped.ome.tif").exists()
+    assert not (tmp_path / "cells-deblurred.ome.tif").exists()
+    runs_again(dock)
+
+
+def test_a_video_is_run_as_a_whole_and_its_motion_shown(dock: Deblur) -> None:
+    dock.viewer.layers.clear()
+    dock.viewer.add_image(picture(5, 64, 64), name="frames", axis_labels=("t", "y", "x"), scale=(2, 0.5, 0.5))
+    dock.blur_part.size.setText("")
+    dock.method_part.set_method("reblur2deblur")
+    dock.method_part.preset_box.setCurrentText("Fast")
+    assert dock.run_part.target.planes == "video"
+    dock.start_preview()
+    dock.start_preview()
+    wait_for(lambda: not dock.busy)
+    assert dock.message.text.text() == ""
+    assert dock.runs_part.runs[0].part.region == {"T": (0, 3), "Y": (16, 48), "X": (16, 48)}
+    dock.run_part.planes.range.setText("1-4")
+    dock.run_part.planes.clip.setText("3")
+    dock.start_run()
+    wait_for(lambda: not dock.busy)
+    assert dock.message.text.text() == ""
+    restored, motion = dock.runs_part.runs[0].layers
+    assert restored.data.shape == (4, 64, 64)
+    assert isinstance(motion, Vectors)
+    assert set(motion.data[:, 0, 0]) == {1, 2}, "frames with two neighbours"
+    np.testing.assert_allclose(motion.translate, restored.translate)
+    flow = dock.runs_part.runs[0].result.kernel
+    times, rows, columns = motion.data[:, 0].T
+    ends = np.rint([rows + motion.data[:, 1, 1], columns + motion.data[:, 1, 2]]).astype(int)
+    np.testing.assert_allclose(motion.data[:, 1, 2], flow[times.astype(int), 0, *ends], rtol=1e-4)

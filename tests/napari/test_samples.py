@@ -4,41 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
-from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
-from npe2 import PluginManager, PluginManifest
+from npe2 import PluginManifest
 
 from napari_deblur import layers, preferences
 from unblur import samples
 from unblur.metrics import aligned_psnr
 
 AXES = {"clock": "YX", "camera": "YX", "colour": "YXS", "series": "TYX", "channels": "CYX", "volume": "ZYX"}
-
-
-@pytest.fixture(scope="module")
-def manifest() -> PluginManifest:
-    return PluginManifest.from_distribution(distribution("napari-deblur").name)
-
-
-@pytest.fixture
-def plugin(manifest: PluginManifest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """napari knows this plugin, and keeps settings nowhere."""
-    import napari.settings
-
-    monkeypatch.setattr(napari.settings, "_PLUGIN_SETTINGS", {})
-    manager = PluginManager()
-    monkeypatch.setattr(PluginManager, "_PluginManager__instance", manager)
-    monkeypatch.setattr(manager, "discover", lambda *args, **kwargs: 0)
-    manager.register(manifest)
-    napari.settings.get_plugin_settings(path_dir=None)
-    yield
-    manager.unregister(manifest.name)
 
 
 def test_every_sample_opens_with_its_axes_and_sizes(plugin: None, manifest: PluginManifest) -> None:

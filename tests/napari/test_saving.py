@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
 import unblur
 from napari_deblur import layers, opening, results, saving
 from tests.napari.restoring import PLACED, layer_of, restored
 from unblur import io
-from unblur.errors import FileError, ImageError, UnblurError
+from unblur.errors import FileError, ImageError, ParameterError, UnblurError
 from unblur.kernel_grid import KernelGrid
 
 
@@ -49,6 +51,77 @@ def test_a_saved_result_opens_with_scale_units_and_report(tmp_path: Path, axes: 
     known = {axis for axis in source.image.pixel_size if axis in axes}
     assert known == set(facts.image.pixel_size)
     assert json.loads((tmp_path / "out.ome.tif.json").read_text())["status"] == "done"
+
+
+@pytest.mark.parametrize("axes", PLACED)
+def test_every_output_comes_back_where_it_lay_and_as_it_looked(tmp_path: Path, axes: str) -> None:
+    layer = layer_of(axes, translate=[7.5, -2, 3, 1][: len(axes.replace("S", ""))])
+    source = layers.read(layer)
+    result = restored(source)
+    spread = np.abs(result.image) + np.linspace(0, 1, result.image.shape[-2]).reshape(-1, 1)
+    result = dataclasses.replace(result, uncertainty=spread.astype(np.float32))
+    shown = results.show(ViewerModel(), result, source)
+    written, _ = saving.save(result, tmp_path / "out.ome.tif", shown=shown)
+    assert len(written) == 3
+    for path, before in zip(written, (shown[0], shown[2], shown[1]), strict=True):
+        again = reopened(path)
+        assert again.data.shape == before.data.shape, path
+        assert again.contrast_limits == before.contrast_limits, path
+        assert again.gamma == before.gamma
+        assert again.rgb == before.rgb
+        if not again.rgb:
+            assert again.colormap.name == before.colormap.name
+        for name in ("scale", "translate", "rotate", "shear"):
+            np.testing.assert_allclose(getattr(again, name), getattr(before, name), err_msg=f"{path} {name}")
+        assert again.units == before.units
+        assert again.axis_labels == before.axis_labels
+
+
+def test_a_turned_layer_comes_back_turned(tmp_path: Path) -> None:
+    layer = layer_of("YX", rotate=30, affine=[[0, 2, 1], [-2, 0, 3], [0, 0, 1]])
+    source = layers.read(layer)
+    result = restored(source)
+    written, _ = saving.save(result, tmp_path / "out.ome.tif", shown=results.show(ViewerModel(), result, source))
+    np.testing.assert_allclose(reopened(written[0]).data_to_world([3, 4]), layer.data_to_world([3, 4]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "left"),
+    [
+        ({"scale": [0.5, 0.5]}, True),
+        ({"axes": "XY"}, True),
+        ({"translate": "far"}, False),
+        ({"contrast_limits": [1]}, False),
+        ({"colormap": "no such map"}, False),
+    ],
+)
+def test_looks_that_do_not_fit_the_file_are_left_out(tmp_path: Path, changes: dict[str, Any], left: bool) -> None:
+    source = layers.read(layer_of("YX"))
+    result = restored(source)
+    written, _ = saving.save(result, tmp_path / "out.ome.tif", shown=results.show(ViewerModel(), result, source))
+    path = io.report_path(written[0])
+    report = json.loads(path.read_text())
+    report["viewer"]["restored"] |= changes
+    path.write_text(json.dumps(report))
+    again = reopened(written[0])
+    np.testing.assert_allclose(again.scale, (0.2, 0.1))
+    np.testing.assert_array_equal(again.translate, (0, 0))
+    assert (again.contrast_limits == [10, 180]) == left
+
+
+def test_names_of_a_batch() -> None:
+    folder = Path("out")
+    paths = saving.batch_paths(["a.tif", "b/c", "x/a.ome.tif", "a"], folder)
+    assert [path.name for path in paths] == [
+        "a-deblurred.ome.tif",
+        "b_c-deblurred.ome.tif",
+        "x_a-deblurred.ome.tif",
+        "a-deblurred-2.ome.tif",
+    ]
+    assert saving.batch_paths(["a"], folder, "sharp {name} 1") == [folder / "sharp a 1.ome.tif"]
+    for pattern in ("", "a/b", "{nam}", "x.tif", "{name"):
+        with pytest.raises(ParameterError, match="expected a file's name"):
+            saving.batch_paths(["a"], folder, pattern)
 
 
 def test_uncertainty_and_kernel_lie_beside_the_image(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""The form of one component: a widget for each of its fields."""
+"""Forms of fields: of any dataclass of parameters, and of a component."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from magicgui.widgets import Container
@@ -11,7 +11,7 @@ from qtpy.QtGui import QFontMetrics
 from qtpy.QtWidgets import QApplication, QLabel
 
 from napari_deblur.form.edits import edit_for
-from unblur.params import fields_of
+from unblur.params import Field, fields_of
 from unblur.pipeline import Part
 from unblur.records import Registered
 
@@ -20,16 +20,12 @@ WIDER = 1.15
 """Of the theme's font against the application's."""
 
 
-class ParameterForm(Container[Any]):
-    """Parameters of a component, shown with the values of a part.
+class FieldsForm(Container[Any]):
+    """A widget for each field, showing the given values, or else the defaults."""
 
-    `part` gives back the part: what differs from the defaults, and what the original part said.
-    """
-
-    def __init__(self, registered: Registered, params: Mapping[str, Any]) -> None:
-        self._registered, self._given = registered, dict(params)
-        self._fields = fields_of(registered.component.params)
-        edits = [edit_for(field, self._given.get(field.name, field.default)) for field in self._fields]
+    def __init__(self, fields: Sequence[Field], given: Mapping[str, Any]) -> None:
+        self._fields = tuple(fields)
+        edits = [edit_for(field, given.get(field.name, field.default)) for field in self._fields]
         super().__init__(labels=True)
         self.extend(edits)
         self.margins = (0, 0, 0, 0)
@@ -48,15 +44,27 @@ class ParameterForm(Container[Any]):
         """All values by name."""
         return {field.name: self[number].value for number, field in enumerate(self._fields)}
 
-    def part(self) -> Part:
+    def changes(self) -> dict[str, Any]:
+        """The values that differ from the defaults."""
         values = self.values()
-        kept = {
-            field.name: values[field.name]
-            for field in self._fields
-            if field.name in self._given or values[field.name] != field.default
-        }
-        return Part(self._registered.name, kept)
+        return {field.name: values[field.name] for field in self._fields if values[field.name] != field.default}
 
     def problems(self) -> list[str]:
         """What cannot be used, in words."""
         return [problem for edit in self for problem in [edit.problem] if problem]
+
+
+class ParameterForm(FieldsForm):
+    """Parameters of a component, shown with the values of a part.
+
+    `part` gives back the part: what differs from the defaults, and what the original part said.
+    """
+
+    def __init__(self, registered: Registered, params: Mapping[str, Any]) -> None:
+        self._registered, self._given = registered, dict(params)
+        super().__init__(fields_of(registered.component.params), self._given)
+
+    def part(self) -> Part:
+        changed = self.changes()
+        kept = {name: value for name, value in self.values().items() if name in self._given or name in changed}
+        return Part(self._registered.name, kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from napari.layers import Image as ImageLayer
@@ -19,15 +20,37 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_deblur.form.sections import row, words
+from napari_deblur.form.sections import label, labelled, row, words
+from napari_deblur.saving import BATCH_PATTERN, SUFFIX
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is to be restored, and where it goes.
+
+    Attributes:
+        folder: for the restored files; None where there are only layers, which come back as layers.
+        pattern: name of the restored files, in which ``{name}`` stands for that of the layer or file.
+        axes: of the files, where these do not say them.
+    """
+
+    layers: Sequence[ImageLayer]
+    files: Sequence[Path] = ()
+    folder: Path | None = None
+    pattern: str = BATCH_PATTERN
+    axes: str | None = None
 
 
 class BatchPage(QDialog):
-    """Layers to tick, files to add, a folder for what comes out. `chosen` is emitted with these three."""
+    """Layers to tick, files to add, a folder for what comes out. `chosen` is emitted with a `Batch`.
 
-    chosen = Signal(list, list, object)
+    Args:
+        said: how every image is treated.
+    """
 
-    def __init__(self, layers: Sequence[ImageLayer], parent: QWidget | None = None) -> None:
+    chosen = Signal(Batch)
+
+    def __init__(self, layers: Sequence[ImageLayer], said: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Batch")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -42,17 +65,28 @@ class BatchPage(QDialog):
         self.folder.setPlaceholderText("folder for the restored files")
         browse = QPushButton("Browse …")
         browse.clicked.connect(self._on_folder)
+        self.pattern = QLineEdit(BATCH_PATTERN)
+        self.pattern.setToolTip("{name} stands for the name of the layer or file; files that are there are left alone")
+        self.axes = QLineEdit()
+        self.axes.setPlaceholderText("as the files say")
+        self.axes.setToolTip("Axes of the files, where they do not say them: a letter of TCZYX for each dimension")
         self.button = QPushButton("Run batch")
         self.button.clicked.connect(self._on_click)
         self._said = words("Layers come back as layers, and as files too where a folder is given. Files need one.")
         layout = QVBoxLayout(self)
-        layout.addWidget(words("Everything here is restored with what the dock says, one after the other."))
+        layout.addWidget(words(f"Everything here is restored with what the dock says, one after the other. {said}"))
         layout.addWidget(self.list, 1)
         layout.addWidget(row(files))
-        layout.addWidget(row(self.folder, browse, stretch=0))
+        form = labelled(holder := QWidget())
+        form.addRow(label("Folder"), row(self.folder, browse, stretch=0))
+        form.addRow(
+            label("Names"), row(self.pattern, words(f"{SUFFIX}, and the kernel beside it", faint=True), stretch=0)
+        )
+        form.addRow(label("Axes of files"), self.axes)
+        layout.addWidget(holder)
         layout.addWidget(self._said)
         layout.addWidget(self.button)
-        self.resize(420, 420)
+        self.resize(440, 480)
 
     def add_files(self, paths: Sequence[Path]) -> None:
         """More files, ticked."""
@@ -89,5 +123,6 @@ class BatchPage(QDialog):
             self._said.setText("Choose a folder: files are restored into one, and never overwritten.")
             return
         if layers or files:
-            self.chosen.emit(layers, files, folder)
+            pattern, axes = self.pattern.text().strip(), self.axes.text().strip().upper()
+            self.chosen.emit(Batch(layers, files, folder, pattern or BATCH_PATTERN, axes or None))
             self.close()

@@ -65,7 +65,10 @@ class BlurPart(QWidget):
             self.mode_box.addItem(name, mode)
         self.layer_box = LayerBox(viewer)
         self.path = QLineEdit()
-        self.path.setPlaceholderText("TIFF, PNG, …")
+        self.path.setPlaceholderText("TIFF, PNG, NPZ, …")
+        self.axes = QLineEdit()
+        self.axes.setPlaceholderText("as the file says")
+        self.axes.setToolTip("Axes of the PSF's file, where that does not say them: YX, ZYX, or CYX for one a channel.")
         browse = QPushButton("Browse …")
         browse.clicked.connect(self._on_browse)
         self.centre = QCheckBox("centre it")
@@ -90,6 +93,7 @@ class BlurPart(QWidget):
         self._rows = {
             "layer": _added(form, "PSF layer", self.layer_box.native),
             "file": _added(form, "PSF file", row(self.path, browse, stretch=0)),
+            "axes": _added(form, "PSF axes", self.axes),
             "centre": _added(form, "", self.centre),
             "model": _added(form, "Model", self.model_box),
             "form": _added(form, "", self._model_place),
@@ -100,6 +104,7 @@ class BlurPart(QWidget):
         self.mode_box.currentIndexChanged.connect(self._on_mode)
         self.layer_box.changed.connect(lambda _: self._tell())
         self.path.editingFinished.connect(self._tell)
+        self.axes.editingFinished.connect(self._tell)
         self.centre.toggled.connect(lambda _: self._tell())
         self.model_box.currentIndexChanged.connect(self._on_model)
         self.size.editingFinished.connect(self._tell)
@@ -125,7 +130,7 @@ class BlurPart(QWidget):
         self._sizes = tuple(min(MODEL_SIZE, size | 1) for size in shape)
 
     def arguments(self) -> dict[str, Any]:
-        """`psf`, `psf_name`, `centre_psf`, `kernel_size` of a request, and `settings` that put a model in.
+        """`psf`, `psf_name`, `psf_axes`, `centre_psf`, `kernel_size` of a request, and `settings` that put a model in.
 
         Raises:
             ParameterError: something is missing or cannot be read.
@@ -140,7 +145,8 @@ class BlurPart(QWidget):
             if not self.path.text().strip():
                 raise ParameterError("choose the file that holds the PSF")
             path = Path(self.path.text().strip())
-            return {"psf": path, "psf_name": path.name, "centre_psf": self.centre.isChecked()}
+            axes = self.axes.text().strip().upper() or None
+            return {"psf": path, "psf_name": path.name, "psf_axes": axes, "centre_psf": self.centre.isChecked()}
         size = kernel_size(self.size.text())
         if self.mode == MODEL and self._model_form is not None:
             if problems := self._model_form.problems():
@@ -161,6 +167,7 @@ class BlurPart(QWidget):
         mode = self.mode
         self._set_visible("layer", mode == LAYER)
         self._set_visible("file", mode == FILE)
+        self._set_visible("axes", mode == FILE)
         self._set_visible("centre", mode in (LAYER, FILE))
         self._set_visible("model", mode == MODEL)
         self._set_visible("form", mode == MODEL)
@@ -187,7 +194,7 @@ class BlurPart(QWidget):
         self._tell()
 
     def _on_browse(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(self, "PSF", "", "Images (*.tif *.tiff *.png *.jpg);;All files (*)")
+        name, _ = QFileDialog.getOpenFileName(self, "PSF", "", "PSFs (*.tif *.tiff *.png *.jpg *.npz);;All files (*)")
         if name:
             self.path.setText(name)
             self._tell()

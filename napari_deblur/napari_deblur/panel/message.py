@@ -1,4 +1,4 @@
-"""One message at a time, in words, with its details behind a button."""
+"""One message at a time, in words: what went wrong, with its details behind a button, or something worth knowing."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from qtpy.QtWidgets import QFrame, QPlainTextEdit, QPushButton, QToolButton, QVB
 from napari_deblur.form.sections import row, words
 from napari_deblur.worker import Failure
 
+FRAME = "#deblurMessage { border: 1px solid %s; border-radius: 3px; padding: 4px; }"
+WRONG, WORTH_KNOWING = "#c8553d", "#7a8ba6"
+
 
 class Message(QFrame):
-    """A failure, until it is dismissed or the next piece of work begins."""
+    """A failure or a note, until it is dismissed or the next piece of work begins."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("deblurMessage")
-        self.setStyleSheet("#deblurMessage { border: 1px solid #c8553d; border-radius: 3px; padding: 4px; }")
         self.text = words()
         self.details = QPlainTextEdit()
         self.details.setReadOnly(True)
@@ -35,13 +37,23 @@ class Message(QFrame):
         layout.setContentsMargins(6, 4, 6, 4)
         layout.addWidget(row(self.text, close, stretch=0))
         layout.addWidget(self.details)
-        layout.addWidget(row(self._more, self._copy))
+        self._buttons = row(self._more, self._copy)
+        layout.addWidget(self._buttons)
         self.clear()
 
     def show_failure(self, failure: Failure) -> None:
-        self.text.setText(failure.words)
-        self.details.setPlainText(failure.details)
+        self._show(failure.words, failure.details, WRONG)
+
+    def show_note(self, said: str) -> None:
+        """Something that is no failure."""
+        self._show(said, "", WORTH_KNOWING)
+
+    def _show(self, said: str, details: str, colour: str) -> None:
+        self.setStyleSheet(FRAME % colour)
+        self.text.setText(said)
+        self.details.setPlainText(details)
         self._more.setChecked(False)
+        self._buttons.setVisible(bool(details))
         self._show_details(False)
         self.setVisible(True)
 

@@ -99,6 +99,10 @@ class MethodPart(QWidget):
             return self._own[1]
         return self._registry.method(self.method).pipeline(self.preset)
 
+    def pipeline(self) -> Pipeline:
+        """The pipeline with the changes in the form."""
+        return self.base() if self._loaded is None else self.form.pipeline()
+
     def arguments(self) -> dict[str, Any]:
         """`method` or `pipeline`, `preset`, `settings` and `max_seconds` of a request.
 

@@ -3,53 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from psygnal import Signal
-from qtpy.QtWidgets import QLineEdit, QMenu, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMenu, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_deblur.form.sections import drop_down, row, words
 from napari_deblur.panel.curve import Curve
+from napari_deblur.panel.planes_part import PlanesPart
+from napari_deblur.panel.targets import Target
 from napari_deblur.worker import Progress
 from unblur.cli.text import duration
 from unblur.image import Image
-
-
-@dataclass(frozen=True)
-class Target:
-    """What of an image is run: axes that stay where the sliders are, and how planes are treated."""
-
-    name: str
-    fixed: str
-    planes: str
-
-    @property
-    def series(self) -> bool:
-        """Whether it may be many planes."""
-        return self.planes != "auto" and not (self.fixed and self.planes == "independent")
-
-
-def targets(image: Image | None, blur_known: bool) -> list[Target]:
-    """What can be run of an image, the smallest first."""
-    if image is None:
-        return []
-    outer = "".join(axis for axis in image.axes if axis in "TCZ")
-    if not outer:
-        return [Target("the image", "", "auto")]
-    found = [Target("this plane", outer, "independent")]
-    if "Z" in outer and outer != "Z":
-        found.append(Target("this volume", outer.replace("Z", ""), "volume"))
-    if blur_known:
-        found.append(Target("every plane", "", "independent"))
-    else:
-        per_channel = " per channel" if "C" in outer else ""
-        if set(outer) & set("TZ"):
-            found.append(Target(f"every plane, one shared kernel{per_channel}", "", "shared-kernel"))
-        found.append(Target("every plane, each with its kernel", "", "independent"))
-    if "Z" in outer:
-        found.append(Target("every volume" if outer != "Z" else "the volume", "", "volume"))
-    return found
 
 
 class RunPart(QWidget):
@@ -74,11 +39,7 @@ class RunPart(QWidget):
         self.more = QPushButton("More")
         self.more.setStyleSheet("QPushButton::menu-indicator { image: none; }")
         self._target = drop_down()
-        self.range = QLineEdit()
-        self.range.setPlaceholderText("all")
-        self.range.setFixedWidth(70)
-        self._range_said = words(faint=True)
-        self._range_row = row(words("Planes"), self.range, self._range_said, stretch=2)
+        self.planes = PlanesPart()
         self._preview = QPushButton("Preview region")
         self._preview.setToolTip("Run on a rectangle of this plane, to see in seconds what would come out")
         self._run = QPushButton("Run")
@@ -104,7 +65,7 @@ class RunPart(QWidget):
         layout.addWidget(self.summary)
         layout.addWidget(row(self.estimated, self._estimate, self.more, stretch=0))
         layout.addWidget(row(self._preview, self._run, self._target, stretch=2))
-        layout.addWidget(self._range_row)
+        layout.addWidget(self.planes)
         layout.addWidget(self._busy)
         for button, signal in (
             (self._estimate, self.estimate),
@@ -115,7 +76,7 @@ class RunPart(QWidget):
         ):
             button.clicked.connect(lambda _=False, signal=signal: signal.emit())
         self._target.currentIndexChanged.connect(self._on_target)
-        self.range.editingFinished.connect(self.changed.emit)
+        self.planes.changed.connect(self.changed.emit)
         self.set_busy(False)
         self.set_targets([], None)
 
@@ -141,7 +102,7 @@ class RunPart(QWidget):
             self._target.setCurrentIndex(self._targets.index(kept) if kept in self._targets else 0)
             self._target.blockSignals(False)
         self._target.setEnabled(len(self._targets) > 1)
-        self._show_range()
+        self.planes.show_for(image, self.target)
 
     def say(self, said: str, ready: bool, key: Any = None) -> None:
         """What would run, or why it cannot; an estimate is forgotten when `key`, what it was made for, is another."""
@@ -161,7 +122,7 @@ class RunPart(QWidget):
         self._busy.setVisible(busy)
         for button in (self._estimate, self.more, self._preview, self._run, self._target):
             button.setVisible(not busy)
-        self._show_range()
+        self.planes.setVisible(not busy)
         self._stop.setVisible(stoppable)
         self.curve.setVisible(stoppable)
         for button in (self._stop, self._cancel):
@@ -202,21 +163,6 @@ class RunPart(QWidget):
             self.said.setText(f"{progress.words}{left}")
         self.curve.show_values(progress.misfits)
 
-    def _show_range(self) -> None:
-        """The line for the planes of a series, where one is chosen and nothing runs."""
-        along = along_of(self._image.axes, self.target) if self._image is not None and self.target is not None else ""
-        if self._image is not None and along:
-            self._range_said.setText(f"of {along} 0–{self._image.sizes[along] - 1}, such as 0-2")
-        self._range_row.setVisible(bool(along) and not self._busy.isVisibleTo(self))
-
     def _on_target(self, *_: Any) -> None:
-        self._show_range()
+        self.planes.show_for(self._image, self.target)
         self.changed.emit()
-
-
-def along_of(axes: str, target: Target) -> str:
-    """The axis of a series that a range of planes is chosen from: T, else Z; nothing where there is no series."""
-    free = [axis for axis in "TZ" if axis in axes and axis not in target.fixed]
-    if target.planes == "volume":
-        free = [axis for axis in free if axis != "Z"]
-    return free[0] if free and target.series else ""

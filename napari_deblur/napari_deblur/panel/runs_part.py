@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QMenu, QToolButton, QVBoxLayout, QWidget
 
-from napari_deblur.form.sections import row, words
+from napari_deblur.form.sections import column, row, words
 from napari_deblur.layers import LayerSource
 from napari_deblur.request import Request
 
@@ -34,6 +34,9 @@ class Run:
     result: Result
     layers: Sequence[ImageLayer] = field(default_factory=list)
 
+
+MOST_WARNINGS = 2
+"""Shown below a run; all of them are in its report."""
 
 Action = Callable[[Run], Any]
 
@@ -62,7 +65,12 @@ class RunsPart(QWidget):
         before_after.clicked.connect(lambda: self._switch(run))
         said = words(("" if run.result.complete else "stopped or incomplete · ") + run.title)
         warnings = run.result.report.get("warnings", ())
-        said.setToolTip("\n".join(warnings) or str(run.result.report.get("status", "")))
+        said.setToolTip(str(run.result.report.get("status", "")))
+        warned = words("\n".join(warnings[:MOST_WARNINGS]), faint=True)
+        warned.setToolTip("\n".join(warnings))
+        warned.setIndent(28)  # below the title
+        if not warnings:
+            warned.hide()
         menu = QMenu(self)
         for name, action in self._actions.items():
             menu.addAction(name).triggered.connect(lambda _=False, action=action: action(run))
@@ -72,4 +80,4 @@ class RunsPart(QWidget):
         more.setMenu(menu)
         more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
-        self._layout.insertWidget(0, row(before_after, said, more, stretch=1))
+        self._layout.insertWidget(0, column(row(before_after, said, more, stretch=1), warned))

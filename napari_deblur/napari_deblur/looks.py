@@ -1,0 +1,77 @@
+"""Where a layer lies and how it is shown, as plain values: what image files do not hold, and reports can."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_deblur.facts import KEY, symbol
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+REPORT_KEY = "viewer"
+"""Where a report holds them, by the role of the layer: restored, uncertainty, kernel."""
+
+SAME_SIZE = 0.001
+PLACE = ("scale", "translate", "rotate", "shear")
+SHOWN = ("contrast_limits", "gamma", "blending", "interpolation2d")
+
+
+def role_of(layer: Layer) -> str:
+    """What a layer is to the run that made it; nothing where none did."""
+    known = layer.metadata.get(KEY, {})
+    return str(known.get("role", "")) if isinstance(known, Mapping) else ""
+
+
+def looks_of(layer: Any) -> dict[str, Any]:
+    """Place and looks of an image layer."""
+    looks = {key: np.asarray(getattr(layer, key)).tolist() for key in (*PLACE, *SHOWN)}
+    looks["affine"] = np.asarray(layer.affine.affine_matrix).tolist()
+    looks["units"] = [symbol(unit) for unit in layer.units]
+    looks["axis_labels"] = list(layer.axis_labels)
+    looks["axes"] = layer.metadata.get(KEY, {}).get("axes")
+    return looks if layer.rgb else looks | {"colormap": layer.colormap.name}
+
+
+def of_layers(layers: Iterable[Any]) -> dict[str, Any]:
+    """Those of the layers of a run, by role."""
+    return {role: looks_of(layer) for layer in layers if (role := role_of(layer)) and hasattr(layer, "colormap")}
+
+
+def attributes(report: Mapping[str, Any], role: str, axes: str, placed: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes of a layer from what a report holds; those that do not fit the file are left out.
+
+    Args:
+        role: of the file's image to the run.
+        axes: of the file's image.
+        placed: scale and units that the file says; where it says others by now, it is believed.
+    """
+    from napari.layers import Layer
+
+    viewed = report.get(REPORT_KEY)
+    found = viewed.get(role) if isinstance(viewed, Mapping) else None
+    if not isinstance(found, Mapping):
+        return {}
+    rgb = axes.endswith("S")
+    wanted = {*SHOWN, *(() if rgb else ("colormap",))}
+    if found.get("axes") == axes and _same_size(found.get("scale"), placed):
+        wanted |= {*PLACE, "affine", "units", "axis_labels"}
+    chosen = {key: value for key, value in found.items() if key in wanted}
+    try:
+        Layer.create(np.zeros((1,) * len(placed["scale"]) + (3,) * rgb, np.uint8), {**chosen, "rgb": rgb}, "image")
+    except Exception:  # a report is a file that anyone may have written, and napari says no in many ways
+        return {}
+    return chosen
+
+
+def _same_size(scale: Any, placed: Mapping[str, Any]) -> bool:
+    """Whether a layer's scale is that of the file, along the axes whose pixel size the file says."""
+    said = [size if unit != "pixel" else None for size, unit in zip(placed["scale"], placed["units"], strict=True)]
+    if not isinstance(scale, list) or len(scale) != len(said):
+        return False
+    pairs = [(one, size) for one, size in zip(scale, said, strict=True) if size is not None]
+    return all(isinstance(one, float) and math.isclose(abs(one), size, rel_tol=SAME_SIZE) for one, size in pairs)

@@ -1,0 +1,80 @@
+"""What is said about the values of the pixels, and the seed: seldom needed, and closed at first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt
+from psygnal import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+from typing_extensions import Doc
+
+from napari_deblur.form.parameters import FieldsForm
+from napari_deblur.form.sections import Section
+from napari_deblur.form.texts import plain_text
+from unblur.errors import ParameterError
+from unblur.params import fields_of
+
+TITLE = "Camera, NaN pixels, seed"
+
+
+@dataclass(frozen=True)
+class _Values:
+    camera_offset: Annotated[
+        float | None, Doc("What the camera gives where there is no light, in the image's units; for Poisson noise.")
+    ] = None
+    camera_gain: Annotated[float | None, Gt(0), Doc("The image's units for each photon; for Poisson noise.")] = None
+    white_level: Annotated[
+        float | None, Gt(0), Doc("The value at which pixels are saturated, where the image does not say it.")
+    ] = None
+    NaN_pixels: Annotated[
+        Literal["refuse", "mask"],
+        Doc("refuse says where pixels are NaN or infinite; mask leaves them out, and they are estimated."),
+    ] = "refuse"
+    seed: Annotated[int, Ge(0), Doc("Of random numbers: another seed is a second opinion on a network's result.")] = 0
+
+
+NAMES = {
+    "camera_offset": "offset",
+    "camera_gain": "gain",
+    "white_level": "white_level",
+    "NaN_pixels": "nan",
+    "seed": "seed",
+}
+"""What a request calls them."""
+
+
+class ValuesPart(QWidget):
+    """`arguments` are what a request needs of it."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.form = FieldsForm(fields_of(_Values), {})
+        holder = QWidget()
+        inner = QVBoxLayout(holder)
+        inner.setContentsMargins(12, 0, 0, 6)
+        inner.addWidget(self.form.native)
+        self.section = Section(TITLE, holder)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.section)
+        self.form.changed.connect(lambda _: self._on_form())
+
+    def arguments(self) -> dict[str, Any]:
+        """`offset`, `gain`, `white_level`, `nan` and `seed`, where they are not the defaults.
+
+        Raises:
+            ParameterError: something in the form cannot be used.
+        """
+        if problems := self.form.problems():
+            raise ParameterError(problems[0])
+        return {NAMES[name]: value for name, value in self.form.changes().items()}
+
+    def _on_form(self) -> None:
+        changed = self.form.changes()
+        said = ", ".join(f"{NAMES[name].replace('_', ' ')} {plain_text(value)}" for name, value in changed.items())
+        self.section.say(said)
+        self.changed.emit()

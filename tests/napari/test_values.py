@@ -1,0 +1,38 @@
+"""The camera, NaN pixels and the seed in the dock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from napari_deblur.panel.values_part import NAMES, ValuesPart
+from napari_deblur.request import Request
+from unblur.errors import ParameterError
+
+
+@pytest.fixture
+def part(_display: None) -> ValuesPart:
+    from napari.qt import get_qapp
+
+    get_qapp()
+    return ValuesPart()
+
+
+def test_what_is_left_alone_is_not_said(part: ValuesPart) -> None:
+    assert part.arguments() == {}
+    assert {getattr(Request(), name) for name in NAMES.values()} == {None, "refuse", 0}
+
+
+def test_what_is_written_reaches_the_request_and_the_heading(part: ValuesPart) -> None:
+    told: list[Any] = []
+    part.changed.connect(lambda: told.append(1))
+    part.form["camera_gain"].native.setText("2.5")
+    part.form["NaN_pixels"].value = "mask"
+    part.form["seed"].native.setText("3")
+    assert part.arguments() == {"gain": 2.5, "nan": "mask", "seed": 3}
+    assert part.section._head.text() == "Camera, NaN pixels, seed: gain 2.5, nan mask, seed 3"
+    assert len(told) == 3
+    part.form["seed"].native.setText("-3")
+    with pytest.raises(ParameterError, match="seed = -3"):
+        part.arguments()

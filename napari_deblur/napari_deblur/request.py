@@ -22,6 +22,7 @@ class Request:
         kernel_size: upper bound in pixels, one number or one per spatial axis; None leaves it to the pipeline.
         planes: ``auto``, ``independent``, ``shared-kernel``, ``volume`` or ``video``.
         anchors: positions of the planes that a shared kernel is estimated from; the middle one if None.
+        crop: width in pixels of the window that a kernel is estimated in, or ``auto``; None for the whole image.
         clip_frames: frames of a video that are restored together.
         max_seconds: budget for the whole job.
         offset, gain: of the camera, in the image's units, and in these per photon.
@@ -40,6 +41,7 @@ class Request:
     kernel_size: int | tuple[int, ...] | None = None
     planes: str = "auto"
     anchors: tuple[int, ...] | None = None
+    crop: int | str | None = None
     clip_frames: int | None = None
     max_seconds: float | None = None
     offset: float | None = None
@@ -64,6 +66,7 @@ class Request:
             "kernel_size": self.kernel_size,
             "planes": self.planes,
             "anchors": self.anchors,
+            "crop": self.crop,
             "clip_frames": self.clip_frames,
             "max_seconds": self.max_seconds,
             "offset": self.offset,

@@ -128,7 +128,9 @@ def _kernel(request: Request, pipeline: Pipeline, part: LayerSource, registry: R
         return f"with the PSF model {prior.name}"
     shared = f", one for all of them, {_anchors(request, part)}" if request.planes == "shared-kernel" else ""
     size = _size(request.kernel_size, pipeline, part.image)
-    return f"the kernel is estimated{shared}, at most {size} pixels large"
+    window = {None: "", "auto": " in the window with the most usable edges"}
+    where = window.get(request.crop, f" in a window of {request.crop} pixels")
+    return f"the kernel is estimated{where}{shared}, at most {size} pixels large"
 
 
 def _anchors(request: Request, part: LayerSource) -> str:

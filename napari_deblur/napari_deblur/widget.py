@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 WIDTH = 330
 """Pixels that the dock needs at least."""
 
+RUN, PREVIEW = "run", "preview"
+
 
 class Deblur(QWidget):
     """The dock widget."""
@@ -183,7 +185,9 @@ class Deblur(QWidget):
             around = regions.frames_around(plane["T"][0], source.image.sizes["T"])
             return self.request(), source.cut({**plane, **rectangle, "T": around})
         planes = "independent" if plane else "auto"
-        return dataclasses.replace(self.request(), planes=planes, anchors=None), source.cut({**plane, **rectangle})
+        return dataclasses.replace(self.request(), planes=planes, anchors=None, crop=None), source.cut(
+            {**plane, **rectangle}
+        )
 
     def offered_region(self) -> bool:
         """Draw a rectangle where there is none; whether that was so.
@@ -218,7 +222,9 @@ class Deblur(QWidget):
         self.run_part.set_ending("stopping after this step …")
 
     def cancel(self) -> None:
-        """End after the step in progress and drop what was found."""
+        """End after the step in progress and drop what was found, by an earlier part of the same run as well."""
+        if self.busy and self.worker.what == RUN:
+            self._stopped = None
         self._conductor.cancel()
         self.run_part.set_ending("ending after this step …")
 
@@ -255,13 +261,13 @@ class Deblur(QWidget):
 
     def _preview(self) -> None:
         if not self.offered_region():
-            self._restore(*self.region_request(), "preview", None)
+            self._restore(*self.region_request(), PREVIEW, None)
 
     def _run(self) -> None:
         request, part = self.request(), self.part()
         root = checkpoints.folder()
         checkpoints.tidy(root)
-        self._restore(request, part, "run", root)
+        self._restore(request, part, RUN, root)
 
     def _restore(self, request: Request, part: layers.LayerSource, what: str, root: Any) -> None:
         said = summary.words_of(request, part, self.registry)
@@ -273,7 +279,8 @@ class Deblur(QWidget):
         self.run_part.estimated.setText(summary.words_of_forecast(found[0], planes, found[1]))
 
     def _show_result(self, request: Request, part: layers.LayerSource, what: str, began: float, result: Any) -> None:
-        self._stopped = None if what != "run" or result.complete else (request, part.region)
+        if what == RUN:
+            self._stopped = None if result.complete else (request, part.region)
         if results.is_empty(result):
             self.message.show_note("Stopped before there was an image. Continue goes on from there.")
             return

@@ -216,7 +216,8 @@ def _run(worker: Worker, job: Job, resume: bool, prefix: str = "") -> Result:
                 "remaining": event.remaining,
                 "misfits": misfits,
             }
-            preview = looker.look(event)
+            spans = job.tasks[event.plane].spans
+            preview = looker.look(event, tuple(start for start, _ in spans))
             if preview is not None:
                 news["preview"] = preview
             worker.report(**news)
@@ -250,7 +251,7 @@ class _Looker:
     def __init__(self) -> None:
         self._next = time.perf_counter() + LOOK_SECONDS
 
-    def look(self, event: JobEvent) -> Preview | None:
+    def look(self, event: JobEvent, start: tuple[int, ...]) -> Preview | None:
         began = time.perf_counter()
         if began < self._next:
             return None
@@ -263,7 +264,7 @@ class _Looker:
         kernel = estimate.kernel.detach().float().cpu().numpy()
         now = time.perf_counter()
         self._next = now + max(LOOK_SECONDS, (now - began) / LOOK_SHARE)
-        return Preview(image, kernel, dict(event.index))
+        return Preview(image, kernel, dict(event.index), start)
 
 
 def picture(

@@ -25,11 +25,15 @@ class Dropped(Exception):
 
 @dataclass(frozen=True)
 class Preview:
-    """A look at the current estimate: (channels, *spatial) in the input's units, and the kernel (count, *spatial)."""
+    """A look at the current estimate: (channels, *spatial) in the input's units, and the kernel (count, *spatial).
+
+    `start` is the corner of the window that the image is of, in pixels along the spatial axes; nothing for all of it.
+    """
 
     image: np.ndarray
     kernel: np.ndarray
     index: dict[str, int]
+    start: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

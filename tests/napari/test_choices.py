@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_deblur import layers, summary
-from napari_deblur.panel.blur_part import kernel_size, seen
+from napari_deblur.panel.blur_part import kernel_size, seen, window
 from napari_deblur.panel.method_part import seconds
 from napari_deblur.panel.targets import Target, along_of, targets
 from napari_deblur.regions import anchors_of, frames_around, range_of
@@ -126,6 +126,17 @@ def test_kernel_sizes(text: str, value: Any) -> None:
     assert kernel_size(text) == value
 
 
+@pytest.mark.parametrize(("text", "value"), [("", None), ("whole image", None), ("auto", "auto"), (" 256 ", 256)])
+def test_windows_that_a_kernel_is_found_in(text: str, value: Any) -> None:
+    assert window(text) == value
+
+
+@pytest.mark.parametrize("text", ["0", "-5", "31x31", "large"])
+def test_windows_that_are_none(text: str) -> None:
+    with pytest.raises(ParameterError, match="window"):
+        window(text)
+
+
 def source(axes: str = "TYX") -> layers.LayerSource:
     return layers.LayerSource("cells", image(axes), geometry={}, display={})
 
@@ -136,6 +147,8 @@ def test_summary_says_what_will_run() -> None:
     assert "selfdeblur on cells: 4 planes of 32 × 30 pixels" in said
     assert "one for all of them, from the middle plane, at most 15 pixels large" in said
     assert "At most 1 min 30 s" in said
+    said = summary.words_of(Request(method="selfdeblur", kernel_size=15, crop=64), source(), default_registry())
+    assert "the kernel is estimated in a window of 64 pixels, at most 15 pixels large" in said
 
 
 def test_summary_counts_volumes_and_says_what_was_changed() -> None:

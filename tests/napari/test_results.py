@@ -282,3 +282,15 @@ def test_live_previews_in_colour_are_shown_as_colours() -> None:
     assert shown.data.dtype == np.uint8
     live.remove()
     assert not viewer.layers
+
+
+def test_live_previews_of_a_window_lie_in_it() -> None:
+    viewer = ViewerModel()
+    layer = layer_of("TYX")
+    part = layers.read(layer).cut({"Y": (2, 18)})
+    live = Live(viewer, part)
+    live.show(Preview(np.zeros((1, 6, 7), np.float32), PSF[np.newaxis], {}, start=(3, 4)))
+    [shown] = viewer.layers
+    np.testing.assert_allclose(shown.data_to_world([0, 0]), layer.data_to_world([0, 5, 4])[1:])
+    live.show(Preview(np.zeros((1, 16, 24), np.float32), PSF[np.newaxis], {}))
+    np.testing.assert_allclose(shown.data_to_world([0, 0]), layer.data_to_world([0, 2, 0])[1:])

@@ -47,6 +47,12 @@ def test_open_preview_run_save_reopen(shared_viewer: Any, plugin: None, series: 
     assert "guessed" in dock.image_part._axes_said.text()
     typed(dock.image_part._axes, "TYX")
     typed(dock.image_part._size, "0.2")
+    assert "given by you" in dock.image_part._size_said.text()
+    dock.image_part._keep.click()
+    np.testing.assert_allclose(image.scale, (1, 0.2, 0.2))
+    assert [f"{unit:~}" for unit in image.units] == ["pixel", "µm", "µm"]
+    assert image.axis_labels == ("t", "y", "x")
+    assert "from the layer" in dock.image_part._size_said.text()
     typed(dock.blur_part.size, "9")
     dock.method_part.set_method("blind-richardson-lucy")
     assert "64 × 64 pixels" in dock.run_part.summary.text()

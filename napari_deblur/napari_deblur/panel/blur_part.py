@@ -82,6 +82,13 @@ class BlurPart(QWidget):
         self.size = QLineEdit()
         self.size.setFixedWidth(80)
         self.size.setToolTip("Upper bound of the kernel's size in pixels: 31, or 31x21, or 9x31x31 (Z, Y, X).")
+        self.found_in = QLineEdit()
+        self.found_in.setFixedWidth(80)
+        self.found_in.setPlaceholderText("whole image")
+        self.found_in.setToolTip(
+            "Width in pixels of the window that the kernel is estimated in, or auto, where its place follows from the "
+            "edges.\nThe kernel found there restores the whole image, which saves time where that is large."
+        )
         self._size_said = words("pixels at most", faint=True)
         self.picture = QLabel()
         self.picture.setFixedSize(PICTURE, PICTURE)
@@ -98,6 +105,7 @@ class BlurPart(QWidget):
             "model": _added(form, "Model", self.model_box),
             "form": _added(form, "", self._model_place),
             "size": _added(form, "Kernel", row(self.size, self._size_said, stretch=1)),
+            "window": _added(form, "Found in", row(self.found_in, words("a window, or auto", faint=True), stretch=1)),
             "picture": _added(form, "", row(self.picture, self.picture_said, stretch=1)),
         }
         self._form = form
@@ -108,6 +116,7 @@ class BlurPart(QWidget):
         self.centre.toggled.connect(lambda _: self._tell())
         self.model_box.currentIndexChanged.connect(self._on_model)
         self.size.editingFinished.connect(self._tell)
+        self.found_in.editingFinished.connect(self._tell)
         self._on_mode()
 
     @property
@@ -130,7 +139,7 @@ class BlurPart(QWidget):
         self._sizes = tuple(min(MODEL_SIZE, size | 1) for size in shape)
 
     def arguments(self) -> dict[str, Any]:
-        """`psf`, `psf_name`, `psf_axes`, `centre_psf`, `kernel_size` of a request, and `settings` that put a model in.
+        """What a request needs to know of the blur; a model comes as `settings` that put it in.
 
         Raises:
             ParameterError: something is missing or cannot be read.
@@ -154,7 +163,7 @@ class BlurPart(QWidget):
             part = self._model_form.part()
             values = {f"kernel_prior.{name}": value for name, value in part.params.items()}
             return {"settings": {"kernel_prior": [part.name], **values}, "kernel_size": size or self._sizes}
-        return {"kernel_size": size}
+        return {"kernel_size": size, "crop": window(self.found_in.text())}
 
     def show_picture(self, kernel: np.ndarray | None, said: str = "") -> None:
         """Show a kernel (of several or of a volume: its middle), or only words."""
@@ -172,6 +181,7 @@ class BlurPart(QWidget):
         self._set_visible("model", mode == MODEL)
         self._set_visible("form", mode == MODEL)
         self._set_visible("size", mode in (UNKNOWN, MODEL))
+        self._set_visible("window", mode == UNKNOWN)
         self.size.setPlaceholderText(str(MODEL_SIZE) if mode == MODEL else "auto")
         self.show_picture(None)
         if mode == MODEL and self._model_form is None:
@@ -227,6 +237,22 @@ def kernel_size(text: str) -> int | tuple[int, ...] | None:
         raise ParameterError(f"kernel size {text}: expected a number, one per axis such as 31x21, or auto")
     numbers = tuple(map(int, parts))
     return numbers[0] if len(numbers) == 1 else numbers
+
+
+def window(text: str) -> int | str | None:
+    """``256``, ``auto``, or nothing for the whole image.
+
+    Raises:
+        ParameterError: something else.
+    """
+    text = text.strip().lower()
+    if text in ("", "whole image"):
+        return None
+    if text == "auto":
+        return text
+    if not (text.isdecimal() and int(text) > 0):
+        raise ParameterError(f"window {text}: expected a number of pixels, auto, or nothing for the whole image")
+    return int(text)
 
 
 def pixmap(kernel: np.ndarray, side: int = PICTURE) -> QPixmap:

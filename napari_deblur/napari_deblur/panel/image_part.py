@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
 from napari.layers import Image as ImageLayer
 from psygnal import Signal
 from qtpy.compat import isalive
-from qtpy.QtWidgets import QLineEdit, QWidget
+from qtpy.QtWidgets import QLineEdit, QPushButton, QWidget
 
-from napari_deblur import layers
+from napari_deblur import layers, opening
+from napari_deblur.facts import PIXEL
 from napari_deblur.form.sections import drop_down, label, labelled, row, words
 from unblur.errors import UnblurError
 from unblur.image import sizes_by_axis
@@ -94,12 +96,18 @@ class ImagePart(QWidget):
         self._size = QLineEdit()
         self._size.setPlaceholderText("not known")
         self._size_said = words(faint=True)
+        self._keep = QPushButton("Set on the layer")
+        self._keep.setToolTip("Give the layer these axes and this pixel size, for the viewer and every other plugin")
+        self._keep.clicked.connect(lambda _=False: self.keep())
+        self._keep_row = row(self._keep)
         self._problem = words()
         form = labelled(self)
         form.addRow(label("Image"), self.layer_box.native)
         form.addRow(label("Axes"), row(self._axes, self._axes_said, stretch=1))
         form.addRow(label("Pixel size"), row(self._size, self._size_said, stretch=1))
+        form.addRow("", self._keep_row)
         form.addRow(self._problem)
+        self._form = form
         self._axes.setFixedWidth(80)
         self._size.setFixedWidth(80)
         self.layer_box.changed.connect(self._on_layer)
@@ -111,11 +119,29 @@ class ImagePart(QWidget):
     def layer(self) -> ImageLayer | None:
         return self.layer_box.value
 
-    def _on_layer(self, *_: Any) -> None:
-        layer = self.layer
+    def keep(self) -> None:
+        """Give the layer the axes and pixel sizes that the user wrote, so that results and files agree with it."""
+        layer, source = self.layer, self.source
+        if layer is None or source is None:
+            return
+        placed = opening.placed(source.image)
+        sizes = [
+            math.copysign(size, old) if unit != PIXEL else old
+            for size, unit, old in zip(placed["scale"], placed["units"], layer.scale, strict=True)
+        ]
+        self._unwatch()
+        layer.axis_labels, layer.units, layer.scale = placed["axis_labels"], placed["units"], sizes
+        self._on_layer()
+
+    def _unwatch(self) -> None:
         if self._watched is not None:
             for name in WATCHED:
                 getattr(self._watched.events, name).disconnect(self._reread)
+        self._watched = None
+
+    def _on_layer(self, *_: Any) -> None:
+        layer = self.layer
+        self._unwatch()
         self._watched = layer
         if layer is not None:
             for name in WATCHED:
@@ -153,6 +179,8 @@ class ImagePart(QWidget):
     def _show(self, keep: bool) -> None:
         self._problem.setText(self.problem)
         self._problem.setVisible(bool(self.problem))
+        given = self.source is not None and "given" in self.source.image.status.values()
+        self._form.setRowVisible(self._keep_row, given)
         for widget in (self._axes, self._size):
             widget.setEnabled(self.layer is not None)
         if self.source is None:

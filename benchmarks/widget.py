@@ -1,0 +1,141 @@
+"""How long napari waits for the dock: until it is open, and between two ticks of a timer while runs go on.
+
+A timer ticks every 20 ms in the window's thread. A tick is late by what lies between it and the one before, less these
+20 ms: a window that draws nothing and takes no click for so long. The first run of a process loads torch. Real windows,
+real runs; without a display: xvfb-run -a -s "-screen 0 1600x1200x24" python benchmarks/widget.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+INTERVAL = 0.02
+LATE = 0.2
+
+
+class Ticks:
+    """Counts how late ticks are while something goes on."""
+
+    def __init__(self) -> None:
+        from qtpy.QtCore import Qt, QTimer
+
+        self.late: list[float] = []
+        self.where: list[str] = []
+        self.what = lambda: ""
+        self._timer = QTimer()
+        self._timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self._timer.setInterval(round(1000 * INTERVAL))
+        self._timer.timeout.connect(self._tick)
+
+    def start(self, what: Any) -> None:
+        self.late, self.where, self.what = [], [], what
+        self._last = time.perf_counter()
+        self._timer.start()
+
+    def stop(self) -> dict[str, Any]:
+        self._timer.stop()
+        latest = int(np.argmax(self.late))
+        return {
+            "ticks": len(self.late),
+            "latest ms": round(1000 * self.late[latest]),
+            "latest during": self.where[latest],
+            "99.9 % ms": round(1000 * float(np.quantile(self.late, 0.999))),
+            f"later than {round(1000 * LATE)} ms": sum(one > LATE for one in self.late),
+        }
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.late.append(max(0.0, now - self._last - INTERVAL))
+        self.where.append(self.what())
+        self._last = now
+
+
+def until(condition: Any) -> None:
+    """Qt's own loop, as in napari, until a condition holds."""
+    from qtpy.QtCore import QEventLoop, QTimer
+
+    loop, look = QEventLoop(), QTimer()
+    look.setInterval(50)
+    look.timeout.connect(lambda: loop.quit() if condition() else None)
+    look.start()
+    loop.exec()
+    look.stop()
+
+
+def run(dock: Any, ticks: Ticks, method: str, limit: str) -> dict[str, Any]:
+    """Ticks from the click to the result in the viewer."""
+    dock.method_part.set_method(method)
+    dock.method_part.limit.setText(limit)
+    began = time.perf_counter()
+    ticks.start(lambda: dock.worker.progress.words if dock.busy else "the result is shown")
+    dock.start_run()
+    until(lambda: not dock.busy)
+    wait = time.perf_counter() + 1
+    until(lambda: time.perf_counter() > wait)
+    found = {"method": method, "seconds": round(time.perf_counter() - began), **ticks.stop()}
+    return found | {"said": dock.message.text.text()} if dock.message.text.text() else found
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    import napari
+
+    from unblur import samples
+
+    viewer = napari.Viewer(show=True)
+    settled = time.perf_counter() + 2
+    until(lambda: time.perf_counter() > settled)
+    began = time.perf_counter()
+    _, dock = viewer.window.add_plugin_dock_widget("napari-deblur", "Deblur")
+    napari.qt.get_qapp().processEvents()
+    opened = time.perf_counter() - began
+    image = samples.series(frames=3, side=options.side).image
+    viewer.add_image(
+        image.data, name="series", scale=(5, 0.1, 0.1), units=("s", "um", "um"), axis_labels=("t", "y", "x")
+    )
+    dock.run_part.set_target(options.target)
+    dock.blur_part.size.setText("15")
+    dock.blur_part.changed.emit()
+    ticks = Ticks()
+    runs = [run(dock, ticks, method, options.limit) for method in options.methods.split(",")]
+    viewer.close()
+    return {
+        "cores": os.cpu_count(),
+        "torch threads": options.threads,
+        "dock open seconds": round(opened, 3),
+        "runs": runs,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--methods", default="selfdeblur,mc-mapk,practical-bid,blind-richardson-lucy,selfdeblur")
+    parser.add_argument("--target", default="this plane", help="as the dock names it")
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--limit", default="40 s", help="for each run")
+    parser.add_argument("--threads", type=int, default=0, help="0 is all")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        print("no display: xvfb-run -a -s '-screen 0 1600x1200x24' python benchmarks/widget.py")
+        return
+    os.environ["NAPARI_CONFIG"] = ""  # the settings of whoever runs this are neither read nor written
+    if options.threads:
+        from napari.settings import get_plugin_settings
+
+        get_plugin_settings("napari-deblur").compute.threads = options.threads
+    result = measure(options)
+    print(json.dumps(result, indent=2, ensure_ascii=False))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

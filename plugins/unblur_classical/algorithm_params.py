@@ -10,6 +10,11 @@ from typing_extensions import Doc
 
 from unblur.params import Unit
 
+Robust = Annotated[
+    bool,
+    Doc("Leave out impulses, hot and dead pixels: those far from the median of their neighbours. Not for sharp stars."),
+]
+
 
 @dataclass(frozen=True)
 class RichardsonLucyParams:
@@ -91,6 +96,7 @@ class HyperLaplacianParams:
         ),
         Unit("part of the peak"),
     ] = None
+    robust: Robust = False
 
 
 @dataclass(frozen=True)
@@ -124,3 +130,4 @@ class L0GradientParams:
     island: Annotated[
         float, Ge(0), Lt(1), Doc("Connected weights that are less than this part of the kernel become zero as well.")
     ] = 0.1
+    robust: Robust = False

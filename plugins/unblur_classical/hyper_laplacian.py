@@ -14,7 +14,7 @@ from unblur.components import Batch, Clock, Draw, Estimator, Info
 from unblur.problem import Problem
 from unblur_classical.algorithm_params import HyperLaplacianParams
 from unblur_classical.continuation import geometric
-from unblur_classical.noise import noise_of
+from unblur_classical.noise import noise_of, trusted
 from unblur_classical.periodic import PeriodicProblem, differences
 from unblur_classical.quadratic import likeliest_balance, solved
 
@@ -28,7 +28,10 @@ class HyperLaplacianState:
     """The problem on the periodic grid, the latent image on it and the weight of the residual."""
 
     def __init__(self, problem: Problem, params: HyperLaplacianParams) -> None:
-        self.periodic = PeriodicProblem(problem)
+        target = problem.forward.target(problem.batch)
+        if params.robust:
+            target = trusted(target, problem.context, "hyper-laplacian")
+        self.periodic = PeriodicProblem(problem, target)
         self.differences = differences(self.periodic.grid, self.periodic.observed.device)
         noise = noise_of(self.periodic.filled, problem.context, "hyper-laplacian")
         left = noise**2 + params.model_error**2

@@ -22,7 +22,7 @@ from unblur.operators.noise import SMALLEST
 from unblur.problem import Problem
 from unblur_classical.algorithm_params import L0GradientParams
 from unblur_classical.continuation import geometric
-from unblur_classical.noise import noise_of
+from unblur_classical.noise import noise_of, trusted
 from unblur_classical.periodic import PeriodicProblem, differences
 
 _CORRECTIONS = 3
@@ -33,10 +33,13 @@ _NOISE_WEIGHT = 10.0
 
 
 class L0GradientState:
-    """The latent image on the periodic grid, and the noise."""
+    """What is explained, the latent image on the periodic grid, and the noise."""
 
-    def __init__(self, problem: Problem) -> None:
-        periodic = PeriodicProblem(problem)
+    def __init__(self, problem: Problem, params: L0GradientParams) -> None:
+        self.target = problem.forward.target(problem.batch)
+        if params.robust:
+            self.target = trusted(self.target, problem.context, "l0-gradient")
+        periodic = PeriodicProblem(problem, self.target)
         self.image = periodic.observed.clone()
         self.contrast = float(periodic.filled.std())
         large = min(periodic.filled.shape[2:]) >= SMALLEST[periodic.filled.ndim - 2]
@@ -64,15 +67,15 @@ class L0Gradient(Estimator[L0GradientParams]):
 
     def init(self, problem: Problem, earlier: Any) -> L0GradientState:
         with torch.no_grad():
-            return L0GradientState(problem)
+            return L0GradientState(problem, self.params)
 
     @torch.no_grad()
     def step(self, problem: Problem, state: L0GradientState, batch: Batch, clock: Clock) -> Info:
-        periodic = PeriodicProblem(problem)
+        periodic = PeriodicProblem(problem, state.target)
         state.image, predicted = self._sharp(periodic, state, clock)
         image, kernel = problem.image.parameters()[0], problem.kernels.parameters()[0]
         image.copy_(periodic.latent(state.image))
-        kernel.copy_(self._explaining(problem, image, problem.kernel(image, clock, None), batch))
+        kernel.copy_(self._explaining(problem, image, problem.kernel(image, clock, None), state.target))
         return Info(periodic.misfit(predicted), Draw(image), kernel)
 
     def _sharp(self, periodic: PeriodicProblem, state: L0GradientState, clock: Clock) -> tuple[Tensor, Tensor]:
@@ -98,13 +101,12 @@ class L0Gradient(Estimator[L0GradientParams]):
             predicted = periodic.image(half * periodic.otf)
         return periodic.image(half), predicted
 
-    def _explaining(self, problem: Problem, image: Tensor, kernel: Tensor, batch: Batch) -> Tensor:
+    def _explaining(self, problem: Problem, image: Tensor, kernel: Tensor, target: Batch) -> Tensor:
         """The kernel for an image.
 
         The quadratic form is exact but for what lies beyond the observed window, which makes it larger; a few
         corrections with the exact residual therefore descend to the minimum.
         """
-        target = problem.forward.target(batch)
         form = _QuadraticForm(image, problem.spec.shape)
         before = kernel
         for _ in range(_CORRECTIONS):

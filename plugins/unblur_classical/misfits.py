@@ -10,13 +10,11 @@ from unblur.components import Batch, Context, Misfit
 from unblur.errors import ImageError
 from unblur.operators.noise import SMALLEST, noise_std, without_outliers
 from unblur.operators.windows import SSIM_SIGMA, SSIM_STEADY, SSIM_TAPS, gaussian_taps, local_ssim, window_mean
+from unblur_classical.noise import OUTLYING
 from unblur_classical.part_params import HuberParams, PoissonParams, SquaredParams, SsimParams
 
 _DARK = 1e-3
 """Predictions below this part of the peak have the logarithm continued as a straight line."""
-
-_OUTLYING = 0.1
-"""Distance from the neighbours' median, as a part of the peak, below which no pixel is an outlier."""
 
 _STRUCTURE = 0.03**2
 """The constant that steadies the structure term of SSIM without noise."""
@@ -98,7 +96,7 @@ class Ssim(Misfit[SsimParams]):
                 f"the image has {tuple(batch.observed.shape[2:])} pixels at this resolution"
             )
         if self.params.robust:
-            cleaned, self.kept = without_outliers(batch.observed, floor=_OUTLYING)
+            cleaned, self.kept = without_outliers(batch.observed, floor=OUTLYING)
             smallest = SMALLEST[cleaned.ndim - 2]
             if min(cleaned.shape[2:]) < smallest:
                 context.note(

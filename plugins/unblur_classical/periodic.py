@@ -15,7 +15,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from unblur.components import Clock, Shape
+from unblur.components import Batch, Clock, Shape
 from unblur.errors import CompositionError
 from unblur.operators.convolution import Convolution
 from unblur.operators.fourier import image_of, spectrum
@@ -25,6 +25,9 @@ from unblur.problem import Problem
 class PeriodicProblem:
     """The observation and the convolution of a problem on a periodic grid.
 
+    Args:
+        target: the frames that the convolution explains.
+
     Attributes:
         otf: transfer function as a half spectrum, (frames or 1, channels or 1, *half grid).
         observed: (frames, channels, *grid), completed by a smooth continuation.
@@ -33,7 +36,7 @@ class PeriodicProblem:
         grid: spatial sizes of the periodic grid.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, target: Batch) -> None:
         image = problem.image.parameters()[0].detach()
         kernel = problem.kernel(image, Clock(0, 1), None).detach()
         operator = problem.forward.prepared(kernel, problem.latent_shape)
@@ -41,7 +44,6 @@ class PeriodicProblem:
             raise CompositionError(
                 f"{type(problem.forward).__name__} calls itself stationary but prepares no convolution"
             )
-        target = problem.forward.target(problem.batch)
         sizes = tuple(target.observed.shape[2:])
         before = tuple(k - 1 - k // 2 for k in operator.geometry.kernel)
         self._latent, self._first = problem.latent_shape[2:], (0,) * len(sizes)

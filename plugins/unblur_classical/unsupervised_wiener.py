@@ -25,7 +25,7 @@ class GibbsState:
     """The chain: precisions of noise and gradients, the completed observation; and the sums over its samples."""
 
     def __init__(self, problem: Problem) -> None:
-        self.periodic = PeriodicProblem(problem)
+        self.periodic = PeriodicProblem(problem, problem.forward.target(problem.batch))
         observed = self.periodic.observed
         self.roughness = roughness(self.periodic.grid, observed.device)
         lead = observed.shape[:2]

@@ -18,7 +18,7 @@ class WienerState:
     """The iteration, and whether it has begun."""
 
     def __init__(self, problem: Problem, params: WienerParams) -> None:
-        self.periodic = PeriodicProblem(problem)
+        self.periodic = PeriodicProblem(problem, problem.forward.target(problem.batch))
         observed = self.periodic.observed
         if params.balance is not None:
             balance = torch.full(observed.shape[:2], params.balance, device=observed.device)

@@ -211,9 +211,7 @@ class Job:
         whole = self.pipeline if self._given_plan is None else without_clock(self.pipeline, self.registry)
         if not any(task.kind == "kernel" for task in self.tasks):
             return {"plane": whole}
-        kernel, after = whole.replace(then=None), whole.then
-        if any(task.window is not None for task in self.tasks):
-            kernel, after = parted(whole, self.registry)
+        kernel, after = parted(whole, self.registry)
         after = after or self.registry.method(NON_BLIND).pipeline(self.preset)
         after.check(self.registry)
         return {"kernel": kernel, "plane": after}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor, nn
 
 from unblur.networks.initialise import seeded
-from unblur_reblur.layers import COLOURS, Normalisation, cropped, faint, normalised, padded
+from unblur_reblur.layers import COLOURS, Normalisation, cropped, faint, initialise, normalised, padded
 
 
 class DeblurGan(nn.Module):
@@ -36,14 +36,17 @@ class DeblurGan(nn.Module):
             self.up = nn.Sequential(
                 normalised(nn.ConvTranspose2d(four, two, 3, 2, 1, 1), two, norm),
                 normalised(nn.ConvTranspose2d(two, one, 3, 2, 1, 1), one, norm),
-                faint(_reflected(one, COLOURS, 7)),
-                nn.Tanh(),
             )
+            self.last = _reflected(one, COLOURS, 7)
+            initialise(self)
+            faint(self.last)
+            if norm == "none":
+                faint(*(block.body[-1] for block in self.blocks))
 
     def forward(self, image: Tensor) -> Tensor:
         """Frames (batch, 3, height, width) of intensities from 0 to 1 to sharp ones; inside they are from -1 to 1."""
         features = self.down(2 * padded(image, self.stride) - 1)
-        change = self.up(self.blocks(features))
+        change = self.last(self.up(self.blocks(features))).tanh()
         return image + 0.5 * cropped(change, image.shape[2:]).to(image.dtype)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Generator, Tensor, nn
 
 from unblur.networks.initialise import seeded
-from unblur_reblur.layers import COLOURS, Normalisation, cropped, faint, normalised, padded
+from unblur_reblur.layers import COLOURS, Normalisation, cropped, faint, initialise, normalised, padded
 
 
 class Dvd(nn.Module):
@@ -42,7 +42,10 @@ class Dvd(nn.Module):
             self.u2 = up(four, two)
             self.f5 = nn.Sequential(flat(two, two), flat(two, one))
             self.u3 = up(one, one)
-            self.f6 = nn.Sequential(flat(one, 15), faint(nn.Conv2d(15, COLOURS, 3, padding=1)))
+            self.f6 = flat(one, 15)
+            self.last = nn.Conv2d(15, COLOURS, 3, padding=1)
+            initialise(self)
+            faint(self.last)
 
     def forward(self, image: Tensor) -> Tensor:
         """Frames (batch, 3, height, width) of intensities from 0 to 1 to sharp ones."""
@@ -52,4 +55,4 @@ class Dvd(nn.Module):
         x = (self.u1(self.f3(f2)) + f2).relu_()
         x = (self.u2(self.f4(x)) + f1).relu_()
         x = (self.u3(self.f5(x)) + f0).relu_()
-        return image + cropped(self.f6(x), image.shape[2:]).to(image.dtype)
+        return image + cropped(self.last(self.f6(x)), image.shape[2:]).to(image.dtype)

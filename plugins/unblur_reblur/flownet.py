@@ -7,10 +7,12 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from unblur.networks.initialise import seeded
-from unblur_reblur.layers import COLOURS, cropped, faint, padded
+from unblur_reblur.layers import COLOURS, cropped, faint, initialise, padded
 
 UNIT = 20.0
 """Pixels of flow that the network counts as one."""
+
+_SLOPE = 0.1
 
 
 class FlowNetS(nn.Module):
@@ -36,11 +38,13 @@ class FlowNetS(nn.Module):
             self.conv4 = nn.Sequential(_conv(four, eight, 3, 2), _conv(eight, eight))
             self.conv5 = nn.Sequential(_conv(eight, eight, 3, 2), _conv(eight, eight))
             self.conv6 = nn.Sequential(_conv(eight, sixteen, 3, 2), _conv(sixteen, sixteen))
-            self.flow6 = faint(nn.Conv2d(sixteen, 2, 3, padding=1))
+            self.flow6 = nn.Conv2d(sixteen, 2, 3, padding=1)
             self.refine5 = _Refine(sixteen, eight, eight)
             self.refine4 = _Refine(eight + eight + 2, eight, four)
             self.refine3 = _Refine(eight + four + 2, four, two)
             self.refine2 = _Refine(four + two + 2, two, one)
+            initialise(self, _SLOPE)
+            faint(self.flow6, *(refine.flow for refine in (self.refine5, self.refine4, self.refine3, self.refine2)))
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Flow (batch, 2, height, width) in pixels along x and y, with first[p] = second[p + flow[p]].
@@ -70,7 +74,7 @@ class FlowNetS(nn.Module):
 
 
 def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, size, stride, size // 2), nn.LeakyReLU(0.1, inplace=True))
+    return nn.Sequential(nn.Conv2d(inputs, outputs, size, stride, size // 2), nn.LeakyReLU(_SLOPE, inplace=True))
 
 
 class _Refine(nn.Module):
@@ -78,9 +82,9 @@ class _Refine(nn.Module):
 
     def __init__(self, inputs: int, skip: int, outputs: int) -> None:
         super().__init__()
-        self.features = nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), nn.LeakyReLU(0.1, inplace=True))
+        self.features = nn.Sequential(nn.ConvTranspose2d(inputs, outputs, 4, 2, 1), nn.LeakyReLU(_SLOPE, inplace=True))
         self.enlarge = nn.ConvTranspose2d(2, 2, 4, 2, 1)
-        self.flow = faint(nn.Conv2d(outputs + skip + 2, 2, 3, padding=1))
+        self.flow = nn.Conv2d(outputs + skip + 2, 2, 3, padding=1)
 
     def forward(self, features: Tensor, flow: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
         joined = torch.cat([skip, self.features(features), self.enlarge(flow)], dim=1)

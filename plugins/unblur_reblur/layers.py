@@ -56,9 +56,27 @@ def out_of_colour(image: Tensor, channels: int) -> Tensor:
     return image.mean(1).reshape(-1, channels, *image.shape[2:])
 
 
-def faint(convolution: nn.Module) -> nn.Module:
-    """A last layer that begins with a tenth of its weights: what is added to a skip is small before training."""
+def initialise(network: nn.Module, slope: float = 0.0) -> None:
+    """Weights of He et al. 2015 for all convolutions, drawn from the global generator; biases begin at zero.
+
+    Without normalisation, torch's own would halve the features with every layer.
+
+    Args:
+        slope: of the rectifiers below zero.
+    """
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            inputs = layer.in_channels * math.prod(layer.kernel_size)
+            if isinstance(layer, nn.ConvTranspose2d):
+                inputs //= math.prod(layer.stride)
+            nn.init.normal_(layer.weight, std=math.sqrt(2 / ((1 + slope**2) * inputs)))
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+
+
+def faint(*convolutions: nn.Module) -> None:
+    """Layers that begin with a hundredth of their weights: what is added to a skip is small before training."""
     with torch.no_grad():
-        for parameter in convolution.parameters():
-            parameter.mul_(0.1)
-    return convolution
+        for convolution in convolutions:
+            for parameter in convolution.parameters():
+                parameter.mul_(0.01)

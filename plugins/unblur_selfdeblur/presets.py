@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from unblur import Pipeline, Stage
+from unblur.finishing import by_edges
 
 _RATES = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
 _COARSE: dict[str, Any] = {
@@ -20,27 +21,6 @@ _COARSE: dict[str, Any] = {
     "forward_model.squared.weight": ((0.0, 1.0), (0.5, 0.0)),
     "forward_model.ssim.weight": ((0.0, 0.0), (0.5, 1.0)),
 }
-
-
-POLISH = Pipeline(
-    forward_model="convolution",
-    image_prior="pixels",
-    kernel_prior="free",
-    estimator=(
-        "l0-gradient",
-        {"weight_first": 7.5e-3, "weight_last": 7.5e-4, "inertia": 0.01, "cutoff": 0.01, "island": 0.05},
-    ),
-    stages=[Stage(steps=6)],
-    then=Pipeline(
-        forward_model="convolution",
-        image_prior="pixels",
-        kernel_prior="known",
-        estimator=("hyper-laplacian", {"model_error": 0.003, "image_error": 0.045}),
-        stages=[Stage(steps=20)],
-    ),
-)
-"""Sharp edges correct the kernel, which the networks leave too concentrated. Then the image is fitted to the data, for
-which the network needs thousands of steps, and is held to the network's where the blur has left nothing."""
 
 
 def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
@@ -61,7 +41,7 @@ def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pi
             Stage(steps=half, scale=0.5, set=_COARSE),
             Stage(steps=full),
         ],
-        then=POLISH,
+        then=by_edges(),
     )
 
 

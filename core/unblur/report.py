@@ -137,9 +137,10 @@ def kernel_facts(kernels: np.ndarray, estimated: bool) -> tuple[dict[str, Any], 
     }
     if not (estimated and delta):
         return facts, []
+    bound = "x".join(map(str, kernels.shape[1:]))
     return facts, [
-        f"the kernel is delta-like ({min(weights):.0%} of it around its peak): no blur was found; where there is one, try "
-        "another bound than {} pixels (--kernel-size), or another method".format("x".join(map(str, kernels.shape[1:])))
+        f"the kernel is delta-like ({min(weights):.0%} of it around its peak): no blur was found; where there is one, "
+        f"try another bound than {bound} pixels (--kernel-size) or another method"
     ]
 
 

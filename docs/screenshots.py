@@ -53,9 +53,13 @@ class Studio:
     def shoot(self, name: str, whole: bool = True) -> None:
         """A picture of the whole window, or of the dock."""
         settle()
-        suffix = "" if self.theme == "dark" else f"-{self.theme}"
         window = self.viewer.window._qt_window if whole else self.dock
-        window.grab().save(str(self.folder / f"napari-{name}{suffix}.png"))
+        window.grab().save(str(self.folder / f"napari-{name}{self.suffix}.png"))
+
+    @property
+    def suffix(self) -> str:
+        """Of the names of pictures in this theme."""
+        return "" if self.theme == "dark" else f"-{self.theme}"
 
     def sample(self, key: str) -> None:
         self.viewer.layers.clear()
@@ -83,6 +87,26 @@ def first(studio: Studio) -> None:
         studio.shoot(f"part-{address.replace('_', '-')}", whole=False)
         section.open(False)
     dock.method_part.parts.open(False)
+    values = dock.values_part.section
+    values.open()
+    settle(0.2)
+    dock.scroll.ensureWidgetVisible(values, 0, 0)
+    studio.shoot("values", whole=False)
+    values.open(False)
+
+
+def series(studio: Studio) -> None:
+    """What is offered for a time series, and the page for a batch."""
+    dock = studio.dock
+    studio.sample("series")
+    dock.run_part.set_target("every plane, one shared kernel")
+    studio.shoot("series", whole=False)
+    page = dock.several.ask_batch()
+    page.add_files([Path("cells-1.ome.tif"), Path("cells-2.ome.tif")])
+    page.folder.setText("restored")
+    settle()
+    page.grab().save(str(studio.folder / f"napari-batch{studio.suffix}.png"))
+    page.close()
 
 
 def network(studio: Studio) -> None:
@@ -139,17 +163,20 @@ def broken(data: Any) -> Any:
     return data
 
 
+SCENES = {"first": first, "series": series, "known": known, "network": network}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=Path(__file__).parent / "images")
     parser.add_argument("--themes", nargs="*", default=["dark", "light"])
+    parser.add_argument("--scenes", nargs="*", default=list(SCENES), choices=list(SCENES))
     wishes = parser.parse_args()
     for theme in wishes.themes:
         studio = Studio(wishes.output, theme)
-        first(studio)
-        known(studio)
-        if theme == wishes.themes[0]:  # the others show that they can be read
-            network(studio)
+        for scene in wishes.scenes:
+            if scene != "network" or theme == wishes.themes[0]:  # the others show that they can be read
+                SCENES[scene](studio)
         studio.viewer.close()
         settle()
 

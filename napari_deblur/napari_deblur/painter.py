@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, QTimer
 from napari_deblur import work
 from napari_deblur.layers import LayerSource
 from napari_deblur.panel.blur_part import BlurPart
+from napari_deblur.wording import in_the_dock
 from napari_deblur.worker import Worker
 from unblur.errors import UnblurError
 from unblur.registry import Registry
@@ -66,7 +67,7 @@ class Painter(QObject):
         try:
             given = self._blur.arguments()
         except UnblurError as error:
-            self._blur.show_picture(None, str(error))
+            self._blur.show_picture(None, in_the_dock(str(error)))
             return
         job = work.picture(given, source.image, spatial, self._registry)
         self._worker = Worker(job, "picture of the PSF").start()

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from unblur.forecast import Forecast
 
 
+MOST_STAGES = 4
+"""More than these are only counted."""
+
+
 def chosen(request: Request, image: Image, registry: Registry) -> Choice:
     """The pipeline that a request makes, checked; without looking at a pixel.
 
@@ -115,6 +119,8 @@ def words_of_batch(request: Request) -> str:
 
 def _steps(pipeline: Pipeline) -> str:
     steps = [stage.steps for segment in pipeline.segments() for stage in segment.stages]
+    if len(steps) > MOST_STAGES:
+        return f"{sum(steps)} steps in {len(steps)} stages"
     return f"{' + '.join(map(str, steps))} steps" if sum(steps) > 1 else "1 step"
 
 
@@ -127,10 +133,10 @@ def _kernel(request: Request, pipeline: Pipeline, part: LayerSource, registry: R
     if "fixed" in prior.registered.component.provides:
         return f"with the PSF model {prior.name}"
     shared = f", one for all of them, {_anchors(request, part)}" if request.planes == "shared-kernel" else ""
-    size = _size(request.kernel_size, pipeline, part.image)
+    size = _size(request.kernel_size, pipeline, part.image, registry)
     window = {None: "", "auto": " in the window with the most usable edges"}
     where = window.get(request.crop, f" in a window of {request.crop} pixels")
-    return f"the kernel is estimated{where}{shared}, at most {size} pixels large"
+    return f"the kernel is estimated{where}{shared}, {size}"
 
 
 def _anchors(request: Request, part: LayerSource) -> str:
@@ -148,9 +154,16 @@ def _anchors(request: Request, part: LayerSource) -> str:
     return f"from {', '.join(places)}"
 
 
-def _size(wanted: Any, pipeline: Pipeline, image: Image) -> str:
-    base = pipeline.slots["forward_model"][0].params.get("kernel_size")
-    sizes: Sequence[int] | int | None = wanted or base
-    if sizes is None:
-        return " × ".join(str(math.ceil(image.sizes[axis] / 2) | 1) for axis in "YX") + " (half the image)"
-    return " × ".join(map(str, sizes)) if isinstance(sizes, Sequence) else str(sizes)
+def _size(wanted: Any, pipeline: Pipeline, image: Image, registry: Registry) -> str:
+    """The bound of the kernel's size, as far as it can be said without asking the blur model itself."""
+    params = resolve(pipeline, registry).base("forward_model").params
+    size: Sequence[int] | int | None = wanted or getattr(params, "kernel_size", None)
+    if isinstance(size, Sequence):
+        return f"at most {' × '.join(map(str, size))} pixels large"
+    if size is not None:
+        return f"at most {size} pixels large"
+    if not hasattr(params, "most"):
+        return "as large as the blur model allows"
+    share = getattr(params, "share", 0.5)
+    sides = [min(math.ceil(share * image.sizes[axis]) | 1, params.most or image.sizes[axis]) for axis in "YX"]
+    return f"at most {' × '.join(map(str, sides))} pixels large, since no size is given"

@@ -29,6 +29,7 @@ from napari_deblur.panel.values_part import ValuesPart
 from napari_deblur.preferences import preferences
 from napari_deblur.request import Request
 from napari_deblur.several import Several
+from napari_deblur.wording import in_the_dock
 from napari_deblur.worker import Failure
 from unblur.choice import is_photograph
 from unblur.cli.text import duration
@@ -276,7 +277,7 @@ class Deblur(QWidget):
         self.run_part.hint(said)
 
     def _show_estimate(self, planes: int, found: tuple[Any, str]) -> None:
-        self.run_part.estimated.setText(summary.words_of_forecast(found[0], planes, found[1]))
+        self.run_part.tell_estimate(summary.words_of_forecast(found[0], planes, found[1]))
 
     def _show_result(self, request: Request, part: layers.LayerSource, what: str, began: float, result: Any) -> None:
         if what == RUN:
@@ -333,7 +334,7 @@ class Deblur(QWidget):
             self.run_part.say(said, ready=True, key=(request, part.region, id(self.image_part.layer)))
             self.run_part.set_continues(self._stopped == (request, part.region))
         except UnblurError as error:
-            self.run_part.say(str(error), ready=False)
+            self.run_part.say(in_the_dock(str(error)), ready=False)
 
     def _is_video(self) -> bool:
         """Whether what would run explains frames by their neighbours."""

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_deblur.wording import in_the_dock
 from unblur.errors import UnblurError
 
 Wish = Literal["stop", "cancel"]
@@ -68,7 +69,7 @@ class Failure:
     def of(cls, error: BaseException) -> Failure:
         details = "".join(traceback.format_exception(error))
         if isinstance(error, UnblurError):
-            return cls(str(error), details)
+            return cls(in_the_dock(str(error)), details)
         if isinstance(error, MemoryError):
             return cls("The memory did not suffice. Try a region, fewer planes, or the preset fast.", details)
         return cls(f"Something unexpected went wrong: {type(error).__name__}: {error}", details)

@@ -126,7 +126,7 @@ def test_kernel_sizes(text: str, value: Any) -> None:
     assert kernel_size(text) == value
 
 
-@pytest.mark.parametrize(("text", "value"), [("", None), ("whole image", None), ("auto", "auto"), (" 256 ", 256)])
+@pytest.mark.parametrize(("text", "value"), [("", None), ("all of it", None), ("auto", "auto"), (" 256 ", 256)])
 def test_windows_that_a_kernel_is_found_in(text: str, value: Any) -> None:
     assert window(text) == value
 

@@ -156,6 +156,13 @@ def test_a_wrong_text_is_marked_and_the_value_stays() -> None:
     assert "epsilon" not in edit.native.toolTip()
 
 
+def test_a_value_that_is_too_long_for_its_line_is_in_the_tooltip() -> None:
+    edit = edit_for(field_of("image_prior", "tv", "weight"), ((0.0, 0.01), (0.4, 0.005), (0.6, 0.001)))
+    assert edit.native.toolTip().startswith("0.01, from 0.4: 0.005, from 0.6: 0.001\n")
+    edit.native.setText("0.01")
+    assert "from" not in edit.native.toolTip()
+
+
 def test_optional_values_are_called_auto() -> None:
     edit = edit_for(field_of("kernel_prior", "disc", "radius"), 3.5)
     edit.native.setText("")

@@ -38,6 +38,20 @@ def test_errors_for_users_keep_their_words() -> None:
     assert "memory" in Failure.of(MemoryError()).words
 
 
+@pytest.mark.parametrize(
+    ("said", "here"),
+    [
+        ("a PSF (--psf FILE); methods", "a PSF (Blur: known); methods"),
+        ("give a smaller --kernel-size", "give a smaller Kernel"),
+        ("ask for a mask (nan='mask')", "ask for a mask (NaN pixels: mask)"),
+        ("such as --set forward_model=svola", "such as under Parts the blur model svola"),
+        ("tv.weight = -1", "tv.weight = -1"),
+    ],
+)
+def test_errors_name_what_the_dock_has_and_no_options_of_the_command_line(said: str, here: str) -> None:
+    assert Failure.of(ParameterError(said)).words == here
+
+
 def test_stop_and_cancel() -> None:
     seen = threading.Event()
 

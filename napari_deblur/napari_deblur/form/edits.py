@@ -25,6 +25,9 @@ Chosen = NewType("Chosen", object)
 Switched = NewType("Switched", bool)
 """Yes or no."""
 
+LONG = 20
+"""Letters that a line shows for certain."""
+
 WARNING_STYLE = "border: 1px solid #c8553d;"
 
 
@@ -49,8 +52,14 @@ class WrittenEdit(LineEdit):
 
     def set_value(self, value: Any) -> None:
         self._value = self.field.parse(value)
-        self.native.setText(text_of(self.field, self._value))
+        text = text_of(self.field, self._value)
+        self.native.setText(text)
+        self._explain(text)
         self.native.setCursorPosition(0)
+
+    def _explain(self, text: str) -> None:
+        """The tooltip, which begins with a value that is too long for the line."""
+        self.native.setToolTip(f"{text}\n{self._words}" if len(text) > LONG else self._words)
 
     def _on_value_change(self, text: Any = None) -> None:
         try:
@@ -63,7 +72,7 @@ class WrittenEdit(LineEdit):
             return
         self.problem = ""
         self.native.setStyleSheet("")
-        self.native.setToolTip(self._words)
+        self._explain(str(text or ""))
         self._value = value
         self.changed.emit(value)
 

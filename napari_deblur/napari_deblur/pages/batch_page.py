@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_deblur.form.sections import label, labelled, row, words
-from napari_deblur.saving import BATCH_PATTERN, SUFFIX
+from napari_deblur.saving import BATCH_PATTERN
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,10 @@ class BatchPage(QDialog):
         browse = QPushButton("Browse …")
         browse.clicked.connect(self._on_folder)
         self.pattern = QLineEdit(BATCH_PATTERN)
-        self.pattern.setToolTip("{name} stands for the name of the layer or file; files that are there are left alone")
+        self.pattern.setToolTip(
+            "{name} stands for the name of the layer or file; .ome.tif is added, and the kernel lies beside it.\n"
+            "Files that are there already are left alone."
+        )
         self.axes = QLineEdit()
         self.axes.setPlaceholderText("as the files say")
         self.axes.setToolTip("Axes of the files, where they do not say them: a letter of TCZYX for each dimension")
@@ -79,10 +82,8 @@ class BatchPage(QDialog):
         layout.addWidget(row(files))
         form = labelled(holder := QWidget())
         form.addRow(label("Folder"), row(self.folder, browse, stretch=0))
-        form.addRow(
-            label("Names"), row(self.pattern, words(f"{SUFFIX}, and the kernel beside it", faint=True), stretch=0)
-        )
-        form.addRow(label("Axes of files"), self.axes)
+        form.addRow(label("Names"), self.pattern)
+        form.addRow(label("File axes"), self.axes)
         layout.addWidget(holder)
         layout.addWidget(self._said)
         layout.addWidget(self.button)

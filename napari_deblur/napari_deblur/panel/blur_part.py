@@ -84,11 +84,12 @@ class BlurPart(QWidget):
         self.size.setToolTip("Upper bound of the kernel's size in pixels: 31, or 31x21, or 9x31x31 (Z, Y, X).")
         self.found_in = QLineEdit()
         self.found_in.setFixedWidth(80)
-        self.found_in.setPlaceholderText("whole image")
+        self.found_in.setPlaceholderText("all of it")
         self.found_in.setToolTip(
             "Width in pixels of the window that the kernel is estimated in, or auto, where its place follows from the "
             "edges.\nThe kernel found there restores the whole image, which saves time where that is large."
         )
+        found_in_said = words("window in pixels, or auto", faint=True)
         self._size_said = words("pixels at most", faint=True)
         self.picture = QLabel()
         self.picture.setFixedSize(PICTURE, PICTURE)
@@ -105,7 +106,7 @@ class BlurPart(QWidget):
             "model": _added(form, "Model", self.model_box),
             "form": _added(form, "", self._model_place),
             "size": _added(form, "Kernel", row(self.size, self._size_said, stretch=1)),
-            "window": _added(form, "Found in", row(self.found_in, words("a window, or auto", faint=True), stretch=1)),
+            "window": _added(form, "Found in", row(self.found_in, found_in_said, stretch=1)),
             "picture": _added(form, "", row(self.picture, self.picture_said, stretch=1)),
         }
         self._form = form
@@ -246,7 +247,7 @@ def window(text: str) -> int | str | None:
         ParameterError: something else.
     """
     text = text.strip().lower()
-    if text in ("", "whole image"):
+    if text in ("", "all of it"):
         return None
     if text == "auto":
         return text

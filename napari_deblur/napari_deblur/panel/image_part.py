@@ -15,7 +15,7 @@ from napari_deblur import layers, opening
 from napari_deblur.facts import PIXEL
 from napari_deblur.form.sections import drop_down, label, labelled, row, words
 from unblur.errors import UnblurError
-from unblur.image import sizes_by_axis
+from unblur.image import PLANE, Image, sizes_by_axis
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -192,8 +192,7 @@ class ImagePart(QWidget):
             return
         image = self.source.image
         self._axes.setText(image.axes)
-        named = " · ".join(f"{LETTERS[axis]} {size}" for axis, size in image.sizes.items())
-        self._axes_said.setText(f"{named} ({_status(image.status.get('axes', 'assumed'))})")
+        self._axes_said.setText(f"{sizes_of(image)} ({_status(image.status.get('axes', 'assumed'))})")
         spatial = [axis for axis in image.axes if axis in "ZYX" and axis in image.pixel_size]
         values = [f"{image.pixel_size[axis]:.6g}" for axis in spatial]
         same = len(set(values[-2:])) == 1 and len(values) == 2
@@ -204,6 +203,12 @@ class ImagePart(QWidget):
             self._size_said.setText(f"{', '.join(sorted(units))} ({', '.join(sorted(states))})")
         else:
             self._size_said.setText("µm; needed only by models of a microscope")
+
+
+def sizes_of(image: Image) -> str:
+    """``time 5 · 192 × 192``: names for the axes that are not seen."""
+    seen = " × ".join(str(size) for axis, size in image.sizes.items() if axis in PLANE)
+    return " · ".join([*(f"{LETTERS[axis]} {image.sizes[axis]}" for axis in image.axes if axis in "TCZ"), seen])
 
 
 def sizes(text: str, axes: str) -> dict[str, float]:

@@ -63,8 +63,9 @@ class RunPart(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self.summary)
-        layout.addWidget(row(self.estimated, self._estimate, self.more, stretch=0))
-        layout.addWidget(row(self._preview, self._run, self._target, stretch=2))
+        layout.addWidget(self.estimated)
+        layout.addWidget(row(self._preview, self._estimate, QWidget(), self.more, stretch=2))
+        layout.addWidget(row(self._run, self._target, stretch=1))
         layout.addWidget(self.planes)
         layout.addWidget(self._busy)
         for button, signal in (
@@ -111,7 +112,12 @@ class RunPart(QWidget):
             button.setEnabled(ready)
         if key != self._key:
             self._key = key
-            self.estimated.setText("")
+            self.tell_estimate("")
+
+    def tell_estimate(self, said: str) -> None:
+        """Time and memory."""
+        self.estimated.setText(said)
+        self.estimated.setVisible(bool(said))
 
     def hint(self, said: str) -> None:
         """What to do next, until something changes."""

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QMenu, QToolButton, QVBoxLayout, QWidget
 from napari_deblur.form.sections import column, row, words
 from napari_deblur.layers import LayerSource
 from napari_deblur.request import Request
+from napari_deblur.wording import in_the_dock
 
 if TYPE_CHECKING:
     from napari.layers import Image as ImageLayer
@@ -64,7 +65,7 @@ class RunsPart(QWidget):
         before_after.setToolTip("Switch between before and after")
         before_after.clicked.connect(lambda: self._switch(run))
         said = words(("" if run.result.complete else "stopped or incomplete · ") + run.title)
-        warnings = run.result.report.get("warnings", ())
+        warnings = [in_the_dock(warning) for warning in run.result.report.get("warnings", ())]
         said.setToolTip(str(run.result.report.get("status", "")))
         warned = words("\n".join(warnings[:MOST_WARNINGS]), faint=True)
         warned.setToolTip("\n".join(warnings))

@@ -6,6 +6,7 @@ hand. A blurred frame is the mean of the moving scene over its exposure, in line
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ class Layer:
         """Picture and cover at several times (times, channels, size, size)."""
         whole = self.picture if self.cover is None else torch.cat([self.picture, self.cover])
         side = whole.shape[-1]
-        grids = torch.stack([self._places(time, size) for time in times])
+        grids = self._places(times, size)
         found = F.grid_sample(
             whole[None].expand(len(times), -1, -1, -1),
             (grids + self.margin + 0.5) * (2 / side) - 1,
@@ -114,21 +115,26 @@ class Layer:
         )
         return found[:, :3], None if self.cover is None else found[:, 3:]
 
-    def _places(self, time: float, size: int) -> Tensor:
-        """Where what each pixel shows at a time is at 0, (size, size, 2)."""
-        matrix = torch.from_numpy(self.path.back(float(time))).float()
-        axis = torch.arange(size, dtype=torch.float32)
-        pixels = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1)
-        return pixels @ matrix[:, :2].T + matrix[:, 2]
+    def _places(self, times: np.ndarray, size: int) -> Tensor:
+        """Where what each pixel shows at a time is at 0, (times, size, size, 2)."""
+        matrices = torch.from_numpy(np.stack([self.path.back(float(time)) for time in times])).float()
+        turned = torch.einsum("yxj,nij->nyxi", _pixels(size), matrices[..., :2])
+        return turned + matrices[:, None, None, :, 2]
 
     def flow(self, time: float, size: int) -> Tensor:
         """How far what the pixels show at 0 has moved since a time, (2, size, size)."""
         matrix = self.path.back(time)
         turn = torch.from_numpy(np.linalg.inv(matrix[:, :2])).float()
-        axis = torch.arange(size, dtype=torch.float32)
-        pixels = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1)
+        pixels = _pixels(size)
         before = (pixels - torch.from_numpy(matrix[:, 2]).float()) @ turn.T
         return (pixels - before).permute(2, 0, 1)
+
+
+@functools.cache
+def _pixels(size: int) -> Tensor:
+    """x and y of every pixel, (size, size, 2)."""
+    axis = torch.arange(size, dtype=torch.float32)
+    return torch.stack(torch.meshgrid(axis, axis, indexing="xy"), dim=-1)
 
 
 def make_clip(seed: int, size: int = 128) -> Clip:

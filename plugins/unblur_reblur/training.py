@@ -65,7 +65,7 @@ class _State:
 class ReblurTrainer(Trainer[TrainingParams]):
     """Trains the flow network and the deblurring networks, one after the other, each on clips of its own.
 
-    The deblurring networks minimise the mean absolute error, the flow network the end-point errors of all of its
+    The deblurring networks minimise the mean squared error (eq. 2), the flow network the end-point errors of all of its
     levels. Adam, with a rate that falls along half a cosine. New clips take the place of old ones all the time.
     """
 
@@ -141,7 +141,7 @@ class ReblurTrainer(Trainer[TrainingParams]):
     def _deblurring_loss(self, network: nn.Module, pool: Pool, rng: torch.Generator) -> Tensor:
         blurred, sharp = pairs(pool, self.params.batch, self.params.patch, rng)
         found: Tensor = network(self.compute.lay(blurred))
-        return (found.float() - sharp.to(found.device)).abs().mean()
+        return F.mse_loss(found.float(), sharp.to(found.device))
 
     def _flow_loss(self, network: nn.Module, pool: Pool, rng: torch.Generator) -> Tensor:
         assert isinstance(network, FlowNetS)

@@ -21,18 +21,18 @@ class TrainingParams:
     width: Annotated[int, Ge(1), Doc("Width of the deblurring networks; 64 in their papers.")] = 16
     flow_width: Annotated[int, Ge(1), Doc("Width of the flow network; 64 in its paper.")] = 8
     norm: Annotated[Literal["batch", "instance", "none"], Doc("Normalisation in the deblurring networks.")] = "none"
-    steps: Annotated[int, Ge(1), Doc("Steps for each deblurring network.")] = 14000
+    steps: Annotated[int, Ge(1), Doc("Steps for each deblurring network.")] = 24000
     flow_steps: Annotated[int, Ge(1), Doc("Steps for the flow network.")] = 14000
     rate: Annotated[float, Gt(0), Doc("Learning rate at the beginning.")] = 1e-3
     clip: Annotated[float, Gt(0), Doc("Largest norm of a gradient.")] = 1.0
-    batch: Annotated[int, Ge(1), Doc("Patches in a step of a deblurring network.")] = 16
+    batch: Annotated[int, Ge(1), Doc("Patches in a step of a deblurring network.")] = 8
     patch: Annotated[int, Ge(16), Doc("Side of a patch for a deblurring network."), Unit("px")] = 64
     flow_batch: Annotated[int, Ge(1), Doc("Pairs of frames in a step of the flow network.")] = 8
     flow_patch: Annotated[int, Ge(16), Doc("Side of a patch for the flow network."), Unit("px")] = 128
     size: Annotated[int, Ge(32), Doc("Side of a clip."), Unit("px")] = 128
     clips: Annotated[int, Ge(1), Doc("Clips that are kept to draw from.")] = 300
     first_clips: Annotated[int, Ge(1), Doc("Clips that are there at the beginning.")] = 32
-    renewal: Annotated[int, Ge(1), Doc("Steps of a deblurring network after which there is a new clip.")] = 6
+    renewal: Annotated[int, Ge(1), Doc("Steps of a deblurring network after which there is a new clip.")] = 10
     flow_renewal: Annotated[int, Ge(1), Doc("Steps of the flow network after which there is a new clip.")] = 8
     half: Annotated[bool, Doc("Store the weights in 16 bits.")] = True
 

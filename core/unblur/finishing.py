@@ -5,7 +5,7 @@ from __future__ import annotations
 from unblur.pipeline import Pipeline, Stage
 
 
-def by_edges(robust: bool = False) -> Pipeline:
+def by_edges(noisy: bool = False) -> Pipeline:
     """What a preset of networks goes on with (`then`): sharp edges correct the kernel, then the image fits the data.
 
     Networks that have run for minutes leave the kernel too concentrated, and an image that misses the data, for which
@@ -14,7 +14,7 @@ def by_edges(robust: bool = False) -> Pipeline:
     left nothing.
 
     Args:
-        robust: leave impulses and hot pixels out.
+        noisy: leave impulses and hot pixels out, and change the kernel the less the stronger the noise is.
     """
     return Pipeline(
         forward_model="convolution",
@@ -28,7 +28,8 @@ def by_edges(robust: bool = False) -> Pipeline:
                 "inertia": 0.01,
                 "cutoff": 0.01,
                 "island": 0.05,
-                "robust": robust,
+                "noise_inertia": 100.0 if noisy else 0.0,
+                "robust": noisy,
             },
         ),
         stages=[Stage(steps=6)],
@@ -36,7 +37,7 @@ def by_edges(robust: bool = False) -> Pipeline:
             forward_model="convolution",
             image_prior="pixels",
             kernel_prior="known",
-            estimator=("hyper-laplacian", {"model_error": 0.003, "image_error": 0.045, "robust": robust}),
+            estimator=("hyper-laplacian", {"model_error": 0.003, "image_error": 0.045, "robust": noisy}),
             stages=[Stage(steps=20)],
         ),
     )

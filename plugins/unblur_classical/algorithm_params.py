@@ -124,6 +124,9 @@ class L0GradientParams:
     inertia: Annotated[
         float, Ge(0), Doc("Resistance of the kernel to change (gamma), as a part of what the image's gradients weigh.")
     ] = 0.1
+    noise_inertia: Annotated[
+        float, Ge(0), Doc("Further resistance where there is noise: so much for a noise as strong as the image.")
+    ] = 0.0
     cutoff: Annotated[
         float, Ge(0), Lt(1), Doc("Weights below this part of the largest become zero after each step.")
     ] = 0.02

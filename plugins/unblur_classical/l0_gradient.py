@@ -22,7 +22,7 @@ from unblur.operators.noise import SMALLEST
 from unblur.problem import Problem
 from unblur_classical.algorithm_params import L0GradientParams
 from unblur_classical.continuation import geometric
-from unblur_classical.noise import noise_of, trusted
+from unblur_classical.noise import LEAST_NOISE, noise_of, trusted
 from unblur_classical.periodic import PeriodicProblem, differences
 
 _CORRECTIONS = 3
@@ -41,7 +41,7 @@ class L0GradientState:
             self.target = trusted(self.target, problem.context, "l0-gradient")
         periodic = PeriodicProblem(problem, self.target)
         self.image = periodic.observed.clone()
-        self.contrast = float(periodic.filled.std())
+        self.contrast = max(float(periodic.filled.std()), LEAST_NOISE)
         large = min(periodic.filled.shape[2:]) >= SMALLEST[periodic.filled.ndim - 2]
         self.noise = noise_of(periodic.filled, problem.context, "l0-gradient") if large else 0.0
         self.differences = differences(periodic.grid, periodic.observed.device)
@@ -75,7 +75,7 @@ class L0Gradient(Estimator[L0GradientParams]):
         state.image, predicted = self._sharp(periodic, state, clock)
         image, kernel = problem.image.parameters()[0], problem.kernels.parameters()[0]
         image.copy_(periodic.latent(state.image))
-        kernel.copy_(self._explaining(problem, image, problem.kernel(image, clock, None), state.target))
+        kernel.copy_(self._explaining(problem, image, problem.kernel(image, clock, None), state))
         return Info(periodic.misfit(predicted), Draw(image), kernel)
 
     def _sharp(self, periodic: PeriodicProblem, state: L0GradientState, clock: Clock) -> tuple[Tensor, Tensor]:
@@ -101,18 +101,19 @@ class L0Gradient(Estimator[L0GradientParams]):
             predicted = periodic.image(half * periodic.otf)
         return periodic.image(half), predicted
 
-    def _explaining(self, problem: Problem, image: Tensor, kernel: Tensor, target: Batch) -> Tensor:
+    def _explaining(self, problem: Problem, image: Tensor, kernel: Tensor, state: L0GradientState) -> Tensor:
         """The kernel for an image.
 
         The quadratic form is exact but for what lies beyond the observed window, which makes it larger; a few
         corrections with the exact residual therefore descend to the minimum.
         """
         form = _QuadraticForm(image, problem.spec.shape)
-        before = kernel
+        noise = (state.noise / state.contrast) ** 2
+        inertia = (self.params.inertia + self.params.noise_inertia * noise) * form.diagonal
+        before, target = kernel, state.target
         for _ in range(_CORRECTIONS):
             residual = target.observed - problem.forward.predict(image, kernel)
             slope = problem.forward.kernel_adjoint(_roughened(residual, target.valid), image, problem.spec)
-            inertia = self.params.inertia * form.diagonal
             kernel = form.least(kernel[0], slope[0] - inertia * (kernel - before)[0], inertia)[None]
         return _connected(kernel, self.params.cutoff, self.params.island)
 

@@ -8,6 +8,7 @@ What the coarse-to-fine ones do differently, and why:
   pixels to black and white. Total variation takes its place.
 - The kernel is located at a quarter of the resolution, where half the image is a small support, and the support is then
   cut to what carries weight.
+- The last steps (`unblur.finishing`) correct the kernel by sharp edges and fit the image to the data.
 
 The image network of the paper (Fig. 17) is the encoder-decoder of the deep image prior, as in SelfDeblur.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 from unblur import Pipeline, Stage
+from unblur.finishing import by_edges
 
 _RATES = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
 _KERNEL_RATES = ((0.0, 1e-3), (0.3, 3e-4), (0.8, 1e-5))
@@ -45,6 +47,7 @@ def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pi
             Stage(steps=half, scale=0.5, support="shrink", set=_COARSE),
             Stage(steps=full, support="shrink"),
         ],
+        then=by_edges(noisy=True),
     ).set(
         {
             "image_prior.channels": channels,

@@ -21,8 +21,8 @@ class TrainingParams:
     width: Annotated[int, Ge(1), Doc("Width of the deblurring networks; 64 in their papers.")] = 16
     flow_width: Annotated[int, Ge(1), Doc("Width of the flow network; 64 in its paper.")] = 8
     norm: Annotated[Literal["batch", "instance", "none"], Doc("Normalisation in the deblurring networks.")] = "none"
-    steps: Annotated[int, Ge(1), Doc("Steps for each deblurring network.")] = 24000
-    flow_steps: Annotated[int, Ge(1), Doc("Steps for the flow network.")] = 14000
+    steps: Annotated[int, Ge(1), Doc("Steps for each deblurring network.")] = 14000
+    flow_steps: Annotated[int, Ge(1), Doc("Steps for the flow network.")] = 8000
     rate: Annotated[float, Gt(0), Doc("Learning rate at the beginning.")] = 1e-3
     clip: Annotated[float, Gt(0), Doc("Largest norm of a gradient.")] = 1.0
     batch: Annotated[int, Ge(1), Doc("Patches in a step of a deblurring network.")] = 8

@@ -75,7 +75,9 @@ class L0Gradient(Estimator[L0GradientParams]):
         state.image, predicted = self._sharp(periodic, state, clock)
         image, kernel = problem.image.parameters()[0], problem.kernels.parameters()[0]
         image.copy_(periodic.latent(state.image))
-        kernel.copy_(self._explaining(problem, image, problem.kernel(image, clock, None), state))
+        before = problem.kernel(image, clock, None)
+        inertia = self.params.inertia + self.params.noise_inertia * (state.noise / state.contrast) ** 2
+        kernel.copy_(self._explaining(problem, image, before, state.target, inertia))
         return Info(periodic.misfit(predicted), Draw(image), kernel)
 
     def _sharp(self, periodic: PeriodicProblem, state: L0GradientState, clock: Clock) -> tuple[Tensor, Tensor]:
@@ -101,20 +103,19 @@ class L0Gradient(Estimator[L0GradientParams]):
             predicted = periodic.image(half * periodic.otf)
         return periodic.image(half), predicted
 
-    def _explaining(self, problem: Problem, image: Tensor, kernel: Tensor, state: L0GradientState) -> Tensor:
-        """The kernel for an image.
+    def _explaining(self, problem: Problem, image: Tensor, before: Tensor, target: Batch, inertia: float) -> Tensor:
+        """The kernel for an image, and for the kernel before.
 
         The quadratic form is exact but for what lies beyond the observed window, which makes it larger; a few
         corrections with the exact residual therefore descend to the minimum.
         """
         form = _QuadraticForm(image, problem.spec.shape)
-        noise = (state.noise / state.contrast) ** 2
-        inertia = (self.params.inertia + self.params.noise_inertia * noise) * form.diagonal
-        before, target = kernel, state.target
+        resistance = inertia * form.diagonal
+        kernel = before
         for _ in range(_CORRECTIONS):
             residual = target.observed - problem.forward.predict(image, kernel)
             slope = problem.forward.kernel_adjoint(_roughened(residual, target.valid), image, problem.spec)
-            kernel = form.least(kernel[0], slope[0] - inertia * (kernel - before)[0], inertia)[None]
+            kernel = form.least(kernel[0], slope[0] - resistance * (kernel - before)[0], resistance)[None]
         return _connected(kernel, self.params.cutoff, self.params.island)
 
 

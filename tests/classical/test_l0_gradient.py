@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from tests.classical.parts import kernel as lopsided
 from tests.classical.parts import problem, rand
@@ -60,10 +61,10 @@ def test_the_kernel_that_explains_the_sharp_image_is_the_true_one() -> None:
     sharp, true = blocks((70, 80)), streak()
     observed = convolve(sharp, true)
     setup = problem(observed, psf=None, estimator="l0-gradient", forward_model=("convolution", {"kernel_size": [7, 9]}))
-    setup.estimator.params = type(setup.estimator.params)(inertia=0.0, cutoff=0.0, island=0.0)
+    setup.estimator.params = type(setup.estimator.params)(cutoff=0.0, island=0.0)
     start = setup.kernel(sharp, Clock(0, 1), None).detach()
     with torch.no_grad():
-        found = setup.estimator._explaining(setup, sharp, start, setup.batch)
+        found = setup.estimator._explaining(setup, sharp, start, setup.batch, inertia=0.0)
     assert float((found - true).abs().sum()) < 0.05 < float((start - true).abs().sum())
     assert float(found.min()) >= 0
     assert float(found.sum()) == pytest.approx(1)
@@ -102,6 +103,36 @@ def test_the_last_kernel_is_the_refined_one_and_notes_say_where_it_began() -> No
     before, after = (kernel_similarity(kernel[0].numpy(), true[0].numpy()) for kernel in kernels)
     assert after > before + 0.05
     assert any("is where the kernel begins" in note for note in outcome.notes)
+
+
+def test_impulses_are_left_out_on_request() -> None:
+    true = streak()
+    observed, truth = observe(blocks((80, 90)), true, noise=0.002)
+    hit = torch.rand(observed.shape, generator=torch.Generator().manual_seed(3)) < 0.03
+    spoilt = torch.where(hit, 1 - observed.round(), observed)
+    sharp = truth[0, 0].numpy()
+
+    def psnr(seen: Tensor, robust: bool) -> float:
+        then = pipeline("hyper-laplacian", 15, robust=robust)
+        blind = l0(8, weight_first=0.01, weight_last=0.001, inertia=0.01, robust=robust).replace(then=then)
+        outcome = restore(blind, seen, (true + lopsided(7, 9)) / 2)
+        assert any("% outliers left out" in note for note in outcome.notes) == robust
+        return float(align(outcome.estimate.image[0, 0].numpy(), sharp).psnr())
+
+    assert psnr(spoilt, robust=False) + 5 < psnr(spoilt, robust=True)
+    assert psnr(spoilt, robust=True) > psnr(observed, robust=False) - 1.5
+
+
+def test_noise_makes_the_kernel_yield_less() -> None:
+    true = streak()
+    observed, _ = observe(blocks((80, 90)), true, noise=0.05)
+    start = (true + 2 * lopsided(7, 9)) / 3
+
+    def moved(noise_inertia: float) -> float:
+        found = restore(l0(4, inertia=0.01, cutoff=0.0, island=0.0, noise_inertia=noise_inertia), observed, start)
+        return float((found.estimate.kernel.detach() - start).abs().sum())
+
+    assert moved(1e4) < 0.1 * moved(0.0)
 
 
 def test_hyper_laplacian_keeps_the_image_before_where_the_blur_left_nothing() -> None:

@@ -37,11 +37,7 @@ class Forecast:
 def forecast(costs: Mapping[str, Cost], counts: Mapping[str, int], budget: float | None, spent: float) -> Forecast:
     """Time and memory for `counts` tasks of each kind, within the budget in seconds if there is one."""
     steps = within_budget(costs, counts, budget, spent)
-    seconds = sum(
-        counts[kind] * count * pace
-        for kind, cost in costs.items()
-        for count, pace in zip(steps[kind], cost.seconds_per_step, strict=True)
-    )
+    seconds = sum(counts[kind] * dataclasses.replace(cost, steps=steps[kind]).seconds for kind, cost in costs.items())
     return Forecast(seconds, max((cost.memory for cost in costs.values()), default=0), steps, spent)
 
 

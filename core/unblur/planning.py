@@ -7,14 +7,16 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from unblur.components import Clock, Shape
 from unblur.composition import Resolved, resolve
-from unblur.compute import Compute, human_bytes, saved_bytes
+from unblur.compute import Compute, human_bytes
 from unblur.errors import ImageError, ResourceError
+from unblur.footprint import peak_bytes
 from unblur.pipeline import Pipeline, Stage
 from unblur.problem import Observation, Problem, build
 from unblur.registry import Registry
@@ -31,6 +33,12 @@ _FINISH = 0.4
 _PROBE = 96
 """Side of the region on which memory is measured; it grows linearly with the latent image from there."""
 
+_COPIES = 10
+"""Numbers of memory for each parameter: itself, its gradient, two moments of Adam, and two snapshots of it and them."""
+
+_WORK = 12
+"""Numbers of memory for each pixel of the latent image beside a step: input, output, and copies between stages."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -42,6 +50,7 @@ class Cost:
         memory: bytes at the most.
         spent: seconds that measuring took.
         then: how many of the stages, the last ones, belong to `then`.
+        setup: seconds before the first step of each stage; none where they were not measured.
     """
 
     steps: tuple[int, ...]
@@ -49,6 +58,7 @@ class Cost:
     memory: int
     spent: float
     then: int = 0
+    setup: tuple[float, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -62,16 +72,19 @@ class Cost:
         if budget is None or self.seconds <= _RESERVE * (budget - self.spent):
             return self
         allowed = max(0.0, _RESERVE * (budget - self.spent))
-        first, finish = len(self.steps) - self.then, self.seconds_from(len(self.steps) - self.then)
+        first = len(self.steps) - self.then
+        finish = self.seconds_from(first)
         if finish > _FINISH * allowed:
             first, finish = len(self.steps), 0.0
-        factor = (allowed - finish) / (self.seconds - finish)
+        before = sum(self.setup[:first])
+        factor = max(0.0, allowed - finish - before) / max(self.seconds - finish - before, 1e-9)
         fewer = tuple(max(1, math.floor(steps * factor)) for steps in self.steps[:first])
         return dataclasses.replace(self, steps=(*fewer, *self.steps[first:]))
 
     def seconds_from(self, stage: int) -> float:
         """Seconds that a stage and those after it take."""
-        return sum(steps * pace for steps, pace in zip(self.steps[stage:], self.seconds_per_step[stage:], strict=True))
+        pairs = zip(self.steps[stage:], self.seconds_per_step[stage:], strict=True)
+        return sum(steps * pace for steps, pace in pairs) + sum(self.setup[stage:])
 
 
 def measure(pipeline: Pipeline, observation: Observation, registry: Registry, compute: Compute) -> Cost:
@@ -81,7 +94,7 @@ def measure(pipeline: Pipeline, observation: Observation, registry: Registry, co
         ResourceError: the run would need more memory than there is; the message says what would fit.
     """
     began = time.perf_counter()
-    paces, memory = [], 0
+    paces, setup, memory, begins = [], [], 0, 0
     psf = observation.psf
     with compute.running():
         for index, segment in enumerate(pipeline.segments()):
@@ -92,16 +105,27 @@ def measure(pipeline: Pipeline, observation: Observation, registry: Registry, co
                 need = _memory(resolved, stage, observation, compute)
                 _refuse(need, compute, observation)
                 memory = max(memory, need)
+                start = time.perf_counter()
                 problem = build(resolved, stage, observation, compute, 0, [])
-                paces.append(_pace(problem))
+                state, begin = _begun(problem)
+                setup.append(time.perf_counter() - start)
+                begins = max(begins, begin)
+                paces.append(_pace(problem, state))
                 psf = torch.full((problem.spec.count, *problem.spec.shape), 1 / math.prod(problem.spec.shape))
     stages = [segment.stages for segment in pipeline.segments()]
     steps = tuple(stage.steps for some in stages for stage in some)
-    return Cost(steps, tuple(paces), memory, time.perf_counter() - began, then=len(steps) - len(stages[0]))
+    spent = time.perf_counter() - began
+    return Cost(steps, tuple(paces), memory + begins, spent, len(steps) - len(stages[0]), tuple(setup))
 
 
-def _pace(problem: Problem) -> float:
-    state = problem.estimator.init(problem, None)
+def _begun(problem: Problem) -> tuple[Any, int]:
+    """The estimator's state, and the bytes that it takes to make: what is free again is not always given back."""
+    made: list[Any] = []
+    size = peak_bytes(lambda: made.append(problem.estimator.init(problem, None)))
+    return made[0], size
+
+
+def _pace(problem: Problem, state: Any) -> float:
     least, most = _TIMED_STEPS
     best, began = math.inf, time.perf_counter()
     for step in range(1 + most):
@@ -132,13 +156,15 @@ def _memory(resolved: Resolved, stage: Stage, observation: Observation, compute:
     except ImageError:  # the kernel is larger than the probe
         probe = build(resolved, whole, observation, compute, 0, notes)
     state = probe.estimator.init(probe, None)
-    kept = saved_bytes(lambda: probe.estimator.step(probe, state, probe.batch, Clock(0, 1)))
-    fixed = 4 * sum(_bytes(tensor) for tensor in (*probe.image.parameters(), *probe.kernels.parameters()))
+    probe.estimator.step(probe, state, probe.batch, Clock(0, 2))  # what the first one makes and keeps comes before
+    learned = sum(_bytes(tensor) for tensor in (*probe.image.parameters(), *probe.kernels.parameters()))
+    kept = peak_bytes(lambda: probe.estimator.step(probe, state, probe.batch, Clock(1, 2)))
+    kept = max(0, kept - learned)  # but for the gradients, which do not grow with the image
     frames, channels = probe.batch.observed.shape[:2]
     latent = probe.forward.latent_shape((frames, channels, *(math.ceil(n * stage.scale) for n in full)), probe.spec)
     growth = math.prod(latent) / math.prod(probe.latent_shape) if not probe.estimator.patches else 1.0
-    work = 24 * 4 * math.prod(latent)
-    return int(fixed + 1.2 * kept * growth + work)
+    work = _WORK * 4 * math.prod(latent)
+    return int(_COPIES * learned + 1.2 * kept * growth + work)
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -9,6 +9,7 @@ from tests.trials.plugin import METHODS, NONBLIND, blurred, compute, observation
 from unblur.compute import Compute
 from unblur.driver import Run, finish
 from unblur.errors import ResourceError
+from unblur.footprint import peak_bytes
 from unblur.planning import Cost, measure
 
 REGISTRY = registry()
@@ -79,3 +80,33 @@ def test_too_little_memory_is_said_before_the_run(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Compute, "free_memory", lambda self: 1000)
     with pytest.raises(ResourceError, match=r"32x32 pixels would need .* 1 kB are free"):
         measure(NONBLIND, blurred(psf=True), REGISTRY, compute())
+
+
+def test_what_comes_before_the_steps_is_no_part_of_their_pace() -> None:
+    cost = Cost((100, 20), (0.1, 0.05), memory=0, spent=0.0, then=1, setup=(4.0, 0.5))
+    assert cost.seconds == pytest.approx(15.5)
+    assert cost.seconds_from(1) == pytest.approx(1.5)
+    assert cost.within(10).steps == (38, 20)
+    assert cost.within(10).seconds <= 9.3
+    assert cost.within(2).steps == (1, 1)
+
+
+def test_the_peak_counts_what_is_there_at_one_time() -> None:
+    def work() -> None:
+        first = torch.zeros(1000)
+        second = first.view(10, 100) + 1
+        del first
+        third = second.clone()
+        third.add_(1)
+        torch.zeros(10)
+
+    assert peak_bytes(work) == 8040
+    assert peak_bytes(lambda: None) == 0
+
+
+def test_the_peak_includes_what_autograd_keeps() -> None:
+    weights = torch.ones(1000, requires_grad=True)
+    forward = peak_bytes(lambda: (weights * 2).exp())
+    both = peak_bytes(lambda: (weights * 2).exp().exp().sum().backward())  # type: ignore[no-untyped-call]
+    assert forward == 8000
+    assert both >= 12000

@@ -14,7 +14,8 @@ def by_edges(noisy: bool = False) -> Pipeline:
     left nothing.
 
     Args:
-        noisy: leave impulses and hot pixels out, and change the kernel the less the stronger the noise is.
+        noisy: leave impulses and hot pixels out, and the stronger the noise is, change the kernel less and
+            trust it less.
     """
     return Pipeline(
         forward_model="convolution",
@@ -37,7 +38,15 @@ def by_edges(noisy: bool = False) -> Pipeline:
             forward_model="convolution",
             image_prior="pixels",
             kernel_prior="known",
-            estimator=("hyper-laplacian", {"model_error": 0.003, "image_error": 0.045, "robust": noisy}),
+            estimator=(
+                "hyper-laplacian",
+                {
+                    "model_error": 0.003,
+                    "noise_model_error": 2.5 if noisy else 0.0,
+                    "image_error": 0.045,
+                    "robust": noisy,
+                },
+            ),
             stages=[Stage(steps=20)],
         ),
     )

@@ -86,6 +86,12 @@ class HyperLaplacianParams:
         Doc("Standard deviation of what an inaccurate kernel leaves unexplained; it counts like noise."),
         Unit("part of the peak"),
     ] = 0.0
+    noise_model_error: Annotated[
+        float,
+        Ge(0),
+        Doc("The same, further, for a kernel that was estimated in noise: so much for a noise as strong as the image."),
+        Unit("part of the peak"),
+    ] = 0.0
     image_error: Annotated[
         float | None,
         Gt(0),

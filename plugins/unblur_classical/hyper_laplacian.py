@@ -14,7 +14,7 @@ from unblur.components import Batch, Clock, Draw, Estimator, Info
 from unblur.problem import Problem
 from unblur_classical.algorithm_params import HyperLaplacianParams
 from unblur_classical.continuation import geometric
-from unblur_classical.noise import noise_of, trusted
+from unblur_classical.noise import LEAST_NOISE, noise_of, trusted
 from unblur_classical.periodic import PeriodicProblem, differences
 from unblur_classical.quadratic import likeliest_balance, solved
 
@@ -34,7 +34,9 @@ class HyperLaplacianState:
         self.periodic = PeriodicProblem(problem, target)
         self.differences = differences(self.periodic.grid, self.periodic.observed.device)
         noise = noise_of(self.periodic.filled, problem.context, "hyper-laplacian")
-        left = noise**2 + params.model_error**2
+        contrast = max(float(self.periodic.filled.std()), LEAST_NOISE)
+        unexplained = params.model_error + params.noise_model_error * (noise / contrast) ** 2
+        left = noise**2 + unexplained**2
         self.fidelity = PRIOR_WEIGHT / left if params.fidelity is None else params.fidelity
         start = solved(self.periodic, likeliest_balance(self.periodic, noise**2))
         self.image, predicted = self.periodic.image(start.half), start.predicted

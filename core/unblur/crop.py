@@ -112,9 +112,13 @@ def with_windows(
 
 
 def parted(pipeline: Pipeline, registry: Registry) -> tuple[Pipeline, Pipeline | None]:
-    """What estimates the kernel, up to the last segment that does, and what restores with it, if anything."""
+    """What estimates the kernel, up to the last segment that does, and what restores with it, if anything.
+
+    The first segment gives the kernel where none estimates it.
+    """
     segments = list(pipeline.segments())
-    last = max(n for n, one in enumerate(segments) if learns_kernel(one.replace(then=None), registry))
+    learning = [n for n, one in enumerate(segments) if learns_kernel(one.replace(then=None), registry)]
+    last = max(learning, default=0)
     first: Pipeline | None = None
     for segment in reversed(segments[: last + 1]):
         first = segment.replace(then=first)

@@ -119,6 +119,21 @@ def test_a_shared_kernel_comes_from_the_anchors_alone() -> None:
     assert not np.array_equal(again.image[3], result.image[3])
 
 
+@pytest.mark.parametrize(
+    ("wishes", "kernel", "plane"),
+    [
+        ({"method": "selfdeblur", "kernel_size": 5}, ["joint-adam", "l0-gradient"], ["hyper-laplacian"]),
+        ({"method": "wiener", "settings": {"kernel_prior": "gaussian-psf"}}, ["wiener"], ["hyper-laplacian"]),
+    ],
+)
+def test_what_corrects_the_kernel_serves_the_shared_one_too(
+    wishes: dict[str, Any], kernel: list[str], plane: list[str]
+) -> None:
+    chosen = Job(picture((3, 20, 18)), axes="TYX", planes="shared-kernel", **wishes).pipelines
+    found = {kind: [part.slots["estimator"][0].name for part in one.segments()] for kind, one in chosen.items()}
+    assert found == {"kernel": kernel, "plane": plane}
+
+
 def test_a_plane_that_fails_is_nan_and_listed_and_the_others_go_on() -> None:
     y = picture((3, 20, 18))
     y[1] += 10

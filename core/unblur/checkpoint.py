@@ -24,6 +24,7 @@ class Checkpoint:
     shape: tuple[int, ...]
     psf: Tensor | None
     estimate: Tensor | None
+    spread: Tensor | None
     snapshot: dict[str, Any]
     safe: dict[str, Any] | None
     plan: list[int]

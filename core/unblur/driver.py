@@ -180,7 +180,11 @@ class Run:
         """In the input's units, at full resolution, of the region and the frames that the stage uses."""
         crop = self._problem.stage.crop
         full = tuple(self.observation.pixels.shape[2:] if crop is None else (stop - start for start, stop in crop))
-        return self._problem.finish(copy.copy(estimate), full)
+        finished = self._problem.finish(copy.copy(estimate), full)
+        spread = self.observation.spread
+        if finished.spread is None and spread is not None and spread.shape == finished.image.shape:
+            finished.spread = spread
+        return finished
 
     def _placed(self, finished: Estimate) -> Estimate:
         """The same, of the whole input's size: NaN where the stage does not look."""
@@ -207,8 +211,7 @@ class Run:
             if self._hurry is not None and not self._segments[index].first:
                 continue
             self._hurry = None
-            self._index = index
-            self._enter(saved)
+            self._enter(index, saved)
             saved = None
             ended = yield from self._steps()
             if ended is not None:
@@ -219,9 +222,9 @@ class Run:
                 reason = "planned steps done"
         return self._outcome(reason)
 
-    def _enter(self, saved: Checkpoint | None) -> None:
+    def _enter(self, index: int, saved: Checkpoint | None) -> None:
         """Set up a stage: from a checkpoint, from the stage before, or from nothing."""
-        segment = self._segments[self._index]
+        segment = self._segments[index]
         stage = segment.stage
         shape: Shape | None = None
         centre: tuple[float, ...] = ()
@@ -230,15 +233,15 @@ class Run:
         observation = self.observation
         if saved is not None:
             shape = saved.shape
-            observation = dataclasses.replace(observation, psf=saved.psf, estimate=saved.estimate)
-        elif self._index > 0:
+            observation = dataclasses.replace(observation, psf=saved.psf, estimate=saved.estimate, spread=saved.spread)
+        elif index > 0:
             earlier, estimate = self._problem, self._selected_estimate()
             if segment.first:
                 observation = self._handed_on(earlier, self._finished(estimate))
                 self.notes.append("the kernel of the stages before is handed to what follows")
             else:
                 shape, centre = next_shape(earlier, estimate, stage)
-        self.observation = observation
+        self.observation, self._index = observation, index
         problem = build(segment.resolved, stage, observation, self.compute, self._stage_seed(), self.notes, shape)
         if earlier is not None and estimate is not None and not segment.first:
             with torch.no_grad():
@@ -256,10 +259,10 @@ class Run:
     def _handed_on(self, earlier: Problem, finished: Estimate) -> Observation:
         """What `then` starts with: the kernel, and the image if it is one of the whole input and meant to be seen."""
         whole = finished.image.shape == self.observation.pixels.shape
-        image = finished.image if whole else None
+        image, spread = (finished.image, finished.spread) if whole else (None, None)
         if earlier.estimator.for_kernel:
-            image = self.observation.estimate
-        return dataclasses.replace(self.observation, psf=finished.kernel, estimate=image)
+            image, spread = self.observation.estimate, self.observation.spread
+        return dataclasses.replace(self.observation, psf=finished.kernel, estimate=image, spread=spread)
 
     def _stage_seed(self) -> int:
         return self.seed + 7919 * self._index
@@ -376,6 +379,7 @@ class Run:
                 shape=self._problem.spec.shape,
                 psf=self.observation.psf,
                 estimate=self.observation.estimate,
+                spread=self.observation.spread,
                 snapshot=self._snapshot(),
                 safe=self._safe,
                 plan=self.plan,
@@ -423,6 +427,8 @@ class Run:
                 f"stopped at {problem.stage.scale:g} of the resolution: the image was enlarged from there"
             )
         finished = self._finished(estimate)
+        if finished.spread is not None and finished.spread is self.observation.spread:
+            self.notes.append("the standard deviation is that of the image that `then` began with")
         if not bool(torch.isfinite(finished.image).all()):
             raise DivergedError("the restored image has pixels that are not finite; nothing of it is kept")
         if problem.stage.crop is not None or problem.stage.frames is not None:

@@ -43,6 +43,7 @@ class Observation:
         valid: the same shape, 1 where a pixel counts; all count if None.
         psf: known kernel (count, *spatial), origin at floor(n / 2), sum 1.
         estimate: image of the stages before `then`, in the shape and units of `pixels`.
+        spread: its standard deviation, if they gave one.
         white_level: the largest value that the format can hold, for photographs; None for science data.
         pixel_size: micrometres along each spatial axis, if known.
         pairs: blurred and sharp frames, each (frames, channels, *spatial), that a fine-tuning estimator may mix in.
@@ -52,6 +53,7 @@ class Observation:
     valid: Tensor | None = None
     psf: Tensor | None = None
     estimate: Tensor | None = None
+    spread: Tensor | None = None
     white_level: float | None = None
     pixel_size: tuple[float, ...] | None = None
     pairs: Sequence[tuple[Tensor, Tensor]] = ()

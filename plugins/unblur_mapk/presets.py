@@ -9,6 +9,7 @@ What the coarse-to-fine ones do differently, and why:
 - The image is the mean of the images drawn in the last tenth of the run instead of one pass at its end, and their
   standard deviation that of the weights' motion as well.
 - The learning rate of the image falls late, since these runs end before they have converged.
+- The two stages have a third between them: sharp edges correct the kernel (`unblur.finishing`).
 - Input noise alone makes the network random; it is largest at the coarse resolutions, where the kernel is found.
   `image_prior.dropout` adds the other source of chance.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 from typing import Any
 
 from unblur import Pipeline, Stage
+from unblur.finishing import by_edges
 
 _RATES = ((0.0, 1e-2), (0.75, 5e-3))
 _COARSE: dict[str, Any] = {
@@ -76,4 +78,8 @@ PRESETS = {
     ),
 }
 
-TWO_STAGE = {name: two_stage(pipeline) for name, pipeline in PRESETS.items()}
+TWO_STAGE = {
+    "fast": PRESETS["fast"].replace(then=by_edges()),
+    "balanced": PRESETS["balanced"].replace(then=by_edges()),
+    "paper": two_stage(PRESETS["paper"]),
+}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from unblur import Pipeline
-from unblur_mcem.presets import uniform
+from unblur_mcem.presets import uniform, without_warm_up
 
 NOISE = 0.01
 TV = 0.05 * 2 * NOISE**2
@@ -26,7 +26,7 @@ def ablations(base: Pipeline) -> dict[str, Pipeline]:
     mle = _likelihood(base)
     return {
         "mcem": base,
-        "no-warm-up": _without_warm_up(base),
+        "no-warm-up": without_warm_up(base),
         "mle": mle,
         "map-tv": mle.replace(image_prior=[*mle.slots["image_prior"], ("tv", {"weight": TV})]),
         "uniform": uniform(base),
@@ -45,12 +45,3 @@ def _likelihood(base: Pipeline) -> Pipeline:
 
 def _of_adam(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {address: value for address, value in settings.items() if address != "image_prior.noise"}
-
-
-def _without_warm_up(base: Pipeline) -> Pipeline:
-    """The grid of kernels from the first step on."""
-    stages = [
-        dataclasses.replace(stage, set={key: value for key, value in stage.set.items() if key != "forward_model.grid"})
-        for stage in base.stages
-    ]
-    return base.replace(stages=stages)

@@ -72,12 +72,15 @@ def test_ablations_change_only_what_they_say() -> None:
     assert trained.slots["estimator"] == paper.slots["estimator"]
 
 
-def test_the_second_stage_receives_the_kernel_of_the_first() -> None:
-    blind, both = restore(PRESETS["balanced"]), restore(TWO_STAGE["balanced"])
+def test_the_second_stage_receives_the_kernel_of_the_first_and_keeps_its_standard_deviation() -> None:
+    blind, both = restore(PRESETS["paper"]), restore(TWO_STAGE["paper"])
     np.testing.assert_allclose(both.kernel, blind.kernel, atol=1e-7)
     assert not np.allclose(both.image, blind.image, atol=1e-3)
     assert blind.uncertainty is not None
-    assert any("is handed to what follows" in note for note in both.report["planes"][0]["notes"])
+    np.testing.assert_array_equal(both.uncertainty, blind.uncertainty)
+    notes = both.report["planes"][0]["notes"]
+    assert any("is handed to what follows" in note for note in notes)
+    assert any("the standard deviation is that of the image that `then` began with" in note for note in notes)
 
 
 @pytest.mark.parametrize(

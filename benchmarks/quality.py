@@ -98,6 +98,8 @@ def main() -> int:
             )
     except UnblurError as error:
         parser.error(str(error))
+    if code and not options.json.exists():  # stopped before there was a result
+        return code
     rows = [row for row in json.loads(options.json.read_text(encoding="utf-8"))["rows"] if "psnr" in row]
     if rows:
         draw(options.png, rows)

@@ -103,8 +103,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     dock.run_part.set_target(options.target)
     dock.blur_part.size.setText("15")
     dock.blur_part.changed.emit()
+    print(f"dock open after {opened:.3f} s", file=sys.stderr, flush=True)
     ticks = Ticks()
-    runs = [run(dock, ticks, method, options.limit) for method in options.methods.split(",")]
+    runs = []
+    for method in options.methods.split(","):
+        runs.append(run(dock, ticks, method, options.limit))
+        print(json.dumps(runs[-1], ensure_ascii=False), file=sys.stderr, flush=True)
     viewer.close()
     return {
         "cores": os.cpu_count(),

@@ -18,6 +18,8 @@ from napari_deblur.widget import Deblur
 
 SIZE = 1280, 800
 PATIENCE = 1800
+RUNNING = 0.6
+"""Part of a run after which its picture is taken."""
 
 
 def settle(seconds: float = 0.6) -> None:
@@ -110,22 +112,36 @@ def series(studio: Studio) -> None:
 
 
 def network(studio: Studio) -> None:
-    """A preview on a region with a network, while it runs and afterwards, and its uncertainty."""
+    """A preview on a region with a network, while it runs."""
     dock = studio.dock
     studio.sample("camera")
     dock.blur_part.set_mode("unknown")
-    dock.method_part.set_method("mc-mapk")
+    dock.method_part.set_method("selfdeblur")
     dock.blur_part.size.setText("31")
     dock.blur_part.changed.emit()
     dock.method_part.preset_box.setCurrentText("Fast")
-    dock.method_part.limit.setText("2 min")
     dock.start_preview()
     dock.start_preview()
     until(lambda: not dock.busy or any("running" in layer.name for layer in studio.viewer.layers))
-    until(lambda: not dock.busy or len(dock.worker.progress.misfits) > 60)
+    until(lambda: not dock.busy or (dock.worker.progress.fraction or 0) > RUNNING)
     studio.shoot("running")
+    dock.cancel()
     studio.ended()
-    studio.viewer.layers.remove("region to preview")
+
+
+def finished(studio: Studio) -> None:
+    """A run that has ended: image, PSF and list of runs; its uncertainty; and the page with its report."""
+    dock = studio.dock
+    studio.sample("series")
+    dock.blur_part.set_mode("model")
+    dock.blur_part.model_box.setCurrentText("disc-psf")
+    dock.blur_part.model["radius"].native.setText("3")
+    dock.blur_part.size.setText("15")
+    dock.method_part.set_method("unsupervised-wiener")
+    until(lambda: not dock.painter.busy)
+    dock.start_run()
+    studio.ended()
+    studio.viewer.reset_view()
     studio.shoot("finished")
     uncertainty = next(layer for layer in studio.viewer.layers if "uncertainty" in layer.name)
     uncertainty.visible = True
@@ -163,7 +179,7 @@ def broken(data: Any) -> Any:
     return data
 
 
-SCENES = {"first": first, "series": series, "known": known, "network": network}
+SCENES = {"first": first, "series": series, "known": known, "finished": finished, "network": network}
 
 
 def main() -> None:

@@ -192,3 +192,21 @@ def test_settings_survive_the_way_through_the_shell(value: Any) -> None:
     [word] = shlex.split(shlex.quote(f"a.b={copying._toml(value)}"))
     expected = list(value) if isinstance(value, tuple) else value
     assert options.settings([word]) == {"a.b": expected}
+
+
+def test_what_was_said_of_the_camera_and_of_the_pixels_is_repeated(opened: Source, psf: Path, tmp_path: Path) -> None:
+    source = opened("YX", "YX")
+    request = replace(RL, psf=psf, psf_axes="YX", offset=12.0, gain=2.5, white_level=190.0, nan="mask")
+    result = ran(source, request)
+    text = copying.command_line(source, request, result)
+    for option in ("--psf-axes YX", "--offset 12.0", "--gain 2.5", "--white-level 190.0", "--nan mask"):
+        assert option in text
+    check(source, request, result, tmp_path)
+
+
+def test_the_window_of_a_kernel_is_repeated(opened: Source) -> None:
+    source = opened("YX", "YX")
+    request = Request(method="blind-richardson-lucy", kernel_size=3, crop=16, settings=FEW, threads=1)
+    result = ran(source, request)
+    assert "--crop 16" in copying.command_line(source, request, result)
+    assert "crop=16" in copying.python(source, request, result)

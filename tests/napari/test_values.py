@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from napari_deblur.panel.values_part import NAMES, ValuesPart
 from napari_deblur.request import Request
 from unblur.errors import ParameterError
+from unblur.jobs import Job
 
 
 @pytest.fixture
@@ -36,3 +38,11 @@ def test_what_is_written_reaches_the_request_and_the_heading(part: ValuesPart) -
     part.form["seed"].native.setText("-3")
     with pytest.raises(ParameterError, match="seed = -3"):
         part.arguments()
+
+
+def test_whatever_a_job_takes_has_its_place_in_the_dock() -> None:
+    """So that an option which the command line gains is not forgotten here."""
+    taken = set(inspect.signature(Job.__init__).parameters) - {"self", "image"}
+    with_the_layer = {"axes", "pixel_size"}
+    of_the_run_itself = {"plan", "checkpoint", "checkpoint_seconds", "force", "cancel", "registry"}
+    assert set(Request().job_arguments()) == taken - with_the_layer - of_the_run_itself

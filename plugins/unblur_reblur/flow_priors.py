@@ -16,7 +16,7 @@ from unblur.errors import FileError, ImageError
 from unblur_reblur import weights
 from unblur_reblur.flownet import FlowNetS
 from unblur_reblur.flows import pairs_of
-from unblur_reblur.layers import in_colour
+from unblur_reblur.layers import COLOURS, in_colour
 from unblur_reblur.params import ClassicalFlowParams, FlowNetParams, KnownFlowParams
 
 
@@ -25,8 +25,8 @@ class FlowNetPrior(KernelPrior[FlowNetParams]):
 
     Reading: eq. 3 to the letter, f(I(t-1), I(t)), is the same motion at the pixels of the neighbour; but the kernels
     belong to those of the frame that is blurred again, and at the edge of an object the two differ. The gradient
-    reaches the flow network and, through the frames, the deblurring network. Of frames with another number of channels
-    than three the network sees the mean.
+    reaches the flow network and, with `through`, the deblurring network through it. Of frames with another number of
+    channels than three the network sees the mean.
     """
 
     network: nn.Module
@@ -46,7 +46,9 @@ class FlowNetPrior(KernelPrior[FlowNetParams]):
         return list(self.network.parameters())
 
     def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
-        frames = latent if latent.shape[1] == 3 else in_colour(latent.mean(1, keepdim=True))
+        frames = latent if self.params.through else latent.detach()
+        if frames.shape[1] != COLOURS:
+            frames = in_colour(frames.mean(1, keepdim=True))
         pairs = pairs_of(frames)
         if torch.is_grad_enabled():
             first, second = (torch.cat(side) for side in zip(*pairs, strict=True))

@@ -99,6 +99,13 @@ class FlowNetParams:
 
     width: Annotated[int, Ge(1), Doc("Channels after the first convolution; 64 in the paper.")] = 8
     weights: Annotated[str, Doc(_WEIGHTS)] = "auto"
+    through: Annotated[
+        bool,
+        Doc(
+            "Let the gradient reach the deblurring network through the flow as well, as in the paper. Then frames can "
+            "explain what was observed by a flow that they mislead."
+        ),
+    ] = False
 
 
 @dataclass(frozen=True)

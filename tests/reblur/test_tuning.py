@@ -202,3 +202,12 @@ def test_what_a_step_shows_is_the_middle_of_time_and_space() -> None:
     assert float(info.misfit) > 0
     last = run(pipeline(steps=2), seen)
     assert [event.step for event in last.events()] == [1, 2]
+
+
+@pytest.mark.parametrize("through", [False, True])
+def test_the_gradient_goes_through_the_flow_only_where_it_is_asked_for(through: bool) -> None:
+    one = problem(observation(), kernel=("flownet", {"width": 2, "weights": "none", "through": through}))
+    latent = one.batch.observed.clone().requires_grad_()
+    flow = one.kernel(latent, Clock(0, 1), None).sum()
+    [gradient] = torch.autograd.grad(flow, latent, allow_unused=True)
+    assert (gradient is not None and bool(gradient.any())) == through

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 
 from torch import Tensor
@@ -10,7 +9,7 @@ from torch import Tensor
 from unblur.components import Batch, Context, Estimate, ForwardModel, KernelSpec, Shape
 from unblur.errors import ImageError, ParameterError
 from unblur.operators.convolution import Convolution, convolve, convolve_adjoint, kernel_adjoint
-from unblur.operators.locate import cut, kernel_at, locate
+from unblur.operators.locate import cut, kernel_at, locate, nearest_keeping
 from unblur_classical.part_params import ConvolutionParams
 
 
@@ -64,9 +63,8 @@ class SingleConvolution(ForwardModel[ConvolutionParams]):
         kernel = estimate.kernel
         offset: Shape = tuple((k - 1) // 2 for k in kernel.shape[1:])
         if self.params.placement == "located":
-            found = locate(estimate.image, observed).offset
-            with contextlib.suppress(ImageError):  # raised where the shift leaves nothing of the kernel
-                kernel, offset = kernel_at(kernel, found), found
+            offset = nearest_keeping(kernel, locate(estimate.image, observed).offset)
+            kernel = kernel_at(kernel, offset)
         shape = observed.shape[2:]
         spread = None if estimate.spread is None else cut(estimate.spread, offset, shape)
         return Estimate(cut(estimate.image, offset, shape), kernel, spread)

@@ -40,7 +40,7 @@ class ConvolutionParams:
         Literal["centred", "located"],
         Doc(
             "Where the result lies in the larger latent image: at the kernel's origin, or where it resembles the input "
-            "most, and the kernel is shifted to match (at its origin if that would move all of it out of its support)."
+            "most as long as the kernel, which is shifted to match, stays in its support."
         ),
     ] = "centred"
 

@@ -54,6 +54,14 @@ def test_a_located_crop_finds_a_shifted_image_and_moves_the_kernel_back() -> Non
     torch.testing.assert_close(cropped.kernel, small)
 
 
+def test_a_located_crop_leaves_a_kernel_that_fills_its_support_whole() -> None:
+    sharp, full = rand(1, 1, 40, 44), kernel(7, 7)
+    model = part("forward_model", "convolution", kernel_size=[7], placement="located")
+    cropped = model.crop(Estimate(sharp, full), batch(convolve(torch.roll(sharp, (2, -2), (2, 3)), full, "valid")))
+    torch.testing.assert_close(cropped.kernel, full)
+    torch.testing.assert_close(cropped.image, sharp[..., 3:-3, 3:-3])
+
+
 def test_the_kernel_size_follows_from_the_user_then_the_psf_then_the_image() -> None:
     blurred, volume = (1, 3, 20, 31), (1, 1, 9, 20, 20)
     assert part("forward_model", "convolution", kernel_size=[7]).spec(volume, context()).shape == (7, 7, 7)

@@ -6,7 +6,7 @@ import torch
 from tests.operators.scenes import scene, streak
 from unblur.errors import ImageError
 from unblur.operators.convolution import convolve
-from unblur.operators.locate import cut, kernel_at, locate, window_similarity
+from unblur.operators.locate import cut, kernel_at, locate, nearest_keeping, window_similarity
 
 
 def test_the_window_itself_is_found() -> None:
@@ -41,6 +41,20 @@ def test_kernel_moves_with_the_window() -> None:
     window = cut(latent, offset, observed.shape[2:])
     assert float(moved.sum()) == pytest.approx(1)
     torch.testing.assert_close(convolve(window, moved, "same")[..., 8:-8, 8:-8], observed[..., 8:-8, 8:-8])
+
+
+def test_the_window_goes_no_farther_than_the_kernel_can() -> None:
+    kernel = torch.zeros(1, 11, 9)
+    kernel[0, 2:5, 5:8] = streak(3)[0]
+    central = (5, 4)
+    assert nearest_keeping(kernel, (7, 4)) == (7, 4)
+    assert nearest_keeping(kernel, (0, 8)) == (central[0] - 2, central[1] + 1)
+    faint = kernel + 1e-5
+    assert nearest_keeping(faint / faint.sum(), (0, 8)) == (central[0] - 2, central[1] + 1)
+    for wanted in ((0, 0), (10, 8), (0, 8)):
+        moved = kernel_at(kernel, nearest_keeping(kernel, wanted))
+        torch.testing.assert_close(moved[moved > 0].sort().values, kernel[kernel > 0].sort().values)
+    assert nearest_keeping(torch.ones(1, 5), (4,)) == (2,)
 
 
 def test_3d_and_frames_share_one_offset() -> None:

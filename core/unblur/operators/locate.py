@@ -111,6 +111,25 @@ def kernel_at(kernel: Tensor, offset: Sequence[int]) -> Tensor:
     return moved * (kernel.sum(axes, keepdim=True) / total)
 
 
+def nearest_keeping(kernel: Tensor, offset: Sequence[int], lost: float = 0.005) -> tuple[int, ...]:
+    """The window's offset nearest to ``offset`` at which `kernel_at` keeps the kernel (count, *k) but for ``lost``.
+
+    On each side of each axis at most that part of the weight leaves the support.
+    """
+    nearest = []
+    weights = kernel.detach().double().sum(0)
+    for axis, wanted in enumerate(offset):
+        size = kernel.shape[1 + axis]
+        central = size - 1 - size // 2
+        profile = (
+            weights.sum([other for other in range(weights.ndim) if other != axis]) if weights.ndim > 1 else weights
+        )
+        least = lost * profile.sum()
+        before, after = (int((part.cumsum(0) <= least).sum()) for part in (profile, profile.flip(0)))
+        nearest.append(min(max(wanted, central - before), central + after))
+    return tuple(nearest)
+
+
 def _peaks(scores: Tensor) -> list[tuple[int, ...]]:
     """The best offsets that are not neighbours of a better one."""
     scores = scores.clone()

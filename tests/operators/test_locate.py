@@ -45,7 +45,7 @@ def test_kernel_moves_with_the_window() -> None:
 
 def test_the_window_goes_no_farther_than_the_kernel_can() -> None:
     kernel = torch.zeros(1, 11, 9)
-    kernel[0, 2:5, 5:8] = streak(3)[0]
+    kernel[0, 2:5, 5:8] = torch.arange(1, 10).view(3, 3) / 45
     central = (5, 4)
     assert nearest_keeping(kernel, (7, 4)) == (7, 4)
     assert nearest_keeping(kernel, (0, 8)) == (central[0] - 2, central[1] + 1)

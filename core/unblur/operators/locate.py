@@ -121,9 +121,7 @@ def nearest_keeping(kernel: Tensor, offset: Sequence[int], lost: float = 0.005) 
     for axis, wanted in enumerate(offset):
         size = kernel.shape[1 + axis]
         central = size - 1 - size // 2
-        profile = (
-            weights.sum([other for other in range(weights.ndim) if other != axis]) if weights.ndim > 1 else weights
-        )
+        profile = weights.movedim(axis, 0).reshape(size, -1).sum(1)
         least = lost * profile.sum()
         before, after = (int((part.cumsum(0) <= least).sum()) for part in (profile, profile.flip(0)))
         nearest.append(min(max(wanted, central - before), central + after))

@@ -8,7 +8,7 @@ _STILL = {"image_rate": 0.0, "kernel_rate": 0.0}
 
 # Frames that are not sharp yet explain what was observed best with a flow that is too short, and a flow network that is
 # tuned learns it. A flow that follows from the frames alone does not, and bears a larger alpha and rate.
-_TUNED = {"alpha": 5.0, "image_rate": ((0.0, 3e-4), (0.5, 1e-4))}
+_TUNED = {"alpha": 5.0, "image_rate": ((0.0, 2e-4), (0.5, 5e-5))}
 
 PRESETS = {
     # The trained network as it is: its result, and how well that explains the frames.

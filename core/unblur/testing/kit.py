@@ -129,9 +129,9 @@ def check_method(name: str, registry: Registry) -> None:
         if again != pipeline:
             raise ConformanceError(f"{who}, preset {preset!r}: it comes back from TOML as {again!r}")
         first = resolve(pipeline.in_stage(pipeline.stages[0]), registry).base("kernel_prior")
-        learns = "learns" in first.registered.component.provides
-        if method.blind != learns:
-            words = "learns" if learns else "does not learn"
+        known = "fixed" in first.registered.component.provides
+        if method.blind == known:
+            words = "is fixed" if known else "is not fixed"
             raise ConformanceError(f"{who}, preset {preset!r}: blind = {method.blind}, but {first.name!r} {words}")
     if method.blind and method.needs_psf:
         raise ConformanceError(f"{who}: it is declared both blind and in need of a PSF")

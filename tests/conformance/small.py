@@ -13,7 +13,7 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "estimator.l-bfgs": {"iterations": 2},
     "estimator.mc-mapk": {"image_rate": 1e-4},
     "estimator.mcem": {"image_rate": 1e-4},
-    "estimator.reblur": {"batch": 2, "patch": 32, "generated": 2},
+    "estimator.reblur": {"batch": 2, "patch": 32, "pairs": "none"},
     "forward_model.svola": {"grid": (2,)},
     "image_prior.deblurgan": {"width": 4, "blocks": 1, "weights": "none"},
     "image_prior.deep-decoder": {"levels": 2, "channels": (8,)},

@@ -14,8 +14,8 @@ def by_edges(noisy: bool = False) -> Pipeline:
     left nothing.
 
     Args:
-        noisy: leave impulses and hot pixels out, and the stronger the noise is, change the kernel less and
-            trust it less.
+        noisy: leave impulses and hot pixels out, and the stronger the noise is, change the kernel less,
+            trust it less, and keep more of the networks' image.
     """
     return Pipeline(
         forward_model="convolution",
@@ -44,6 +44,7 @@ def by_edges(noisy: bool = False) -> Pipeline:
                     "model_error": 0.003,
                     "noise_model_error": 2.5 if noisy else 0.0,
                     "image_error": 0.045,
+                    "noise_image_trust": 250.0 if noisy else 0.0,
                     "robust": noisy,
                 },
             ),

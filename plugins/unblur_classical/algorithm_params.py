@@ -102,6 +102,14 @@ class HyperLaplacianParams:
         ),
         Unit("part of the peak"),
     ] = None
+    noise_image_trust: Annotated[
+        float,
+        Ge(0),
+        Doc(
+            "Further trust in that image where there is noise, which its stages have smoothed already: so many times "
+            "as much for a noise as strong as the image."
+        ),
+    ] = 0.0
     robust: Robust = False
 
 

@@ -34,15 +34,16 @@ class HyperLaplacianState:
         self.periodic = PeriodicProblem(problem, target)
         self.differences = differences(self.periodic.grid, self.periodic.observed.device)
         noise = noise_of(self.periodic.filled, problem.context, "hyper-laplacian")
-        contrast = max(float(self.periodic.filled.std()), LEAST_NOISE)
-        unexplained = params.model_error + params.noise_model_error * (noise / contrast) ** 2
+        share = (noise / max(float(self.periodic.filled.std()), LEAST_NOISE)) ** 2
+        unexplained = params.model_error + params.noise_model_error * share
         left = noise**2 + unexplained**2
         self.fidelity = PRIOR_WEIGHT / left if params.fidelity is None else params.fidelity
         start = solved(self.periodic, likeliest_balance(self.periodic, noise**2))
         self.image, predicted = self.periodic.image(start.half), start.predicted
         self.estimate, self.trust = None, 0.0
         if params.image_error is not None and problem.context.estimate is not None:
-            self.estimate, self.trust = problem.context.estimate, PRIOR_WEIGHT / params.image_error**2
+            trust = (1 + params.noise_image_trust * share) / params.image_error**2
+            self.estimate, self.trust = problem.context.estimate, PRIOR_WEIGHT * trust
             self.image = self.periodic.placed(self.estimate, self.image)
             predicted = self.periodic.image(self.periodic.otf * self.periodic.spectrum(self.image))
         self.completed = self.periodic.complete(predicted)

@@ -51,6 +51,7 @@ NETWORK = {"kernel_prior": "flownet", "estimator.kernel_rate": 0.0}
 PUBLISHED = {
     "kernel_prior.through": True,
     "estimator.alpha": 0.1,
+    "estimator.agreement": 0.0,
     "estimator.image_rate": HALVED,
     "estimator.kernel_rate": HALVED,
 }

@@ -12,6 +12,7 @@ from unblur.components import Batch, Clock, Draw, Estimator, Info, State
 from unblur.optimise import AdamGroups
 from unblur.params import Schedule, value_at
 from unblur.problem import Problem
+from unblur_reblur.flows import agreeing
 from unblur_reblur.pairs import GeneratedPairs, by_shape, sample
 from unblur_reblur.params import ReblurParams
 from unblur_reblur.windows import Window, counted, middle_window, random_window
@@ -98,7 +99,8 @@ class HybridTuning(Estimator[ReblurParams]):
         misfits, penalties = [], []
         for window, part, latent in zip(windows, parts, latents, strict=True):
             kernel = self._kernel(problem, window, latent, clock)
-            misfits.append(problem.misfit(Draw(latent, self._counted(problem, part)), kernel, part, clock))
+            weight = self._counted(problem, part, kernel)
+            misfits.append(problem.misfit(Draw(latent, weight), kernel, part, clock))
             penalties.append(problem.penalty(latent, kernel, clock))
         return torch.stack(misfits).mean(), torch.stack(penalties).mean(), kernel
 
@@ -108,9 +110,10 @@ class HybridTuning(Estimator[ReblurParams]):
             return kernel
         return window.of_kernel(kernel)
 
-    def _counted(self, problem: Problem, part: Batch) -> Tensor | None:
+    def _counted(self, problem: Problem, part: Batch, kernel: Tensor) -> Tensor:
         target = problem.forward.target(part).observed
-        return counted(target.shape, self.params.margin).to(target.device) if self.params.margin else None
+        weight = counted(target.shape, self.params.margin).to(target.device)
+        return weight * agreeing(kernel.detach(), self.params.agreement) if self.params.agreement else weight
 
     def _supervised(self, problem: Problem, pairs: Sequence[tuple[Tensor, Tensor]], clock: Clock) -> Tensor:
         """L_S, the mean squared error over the pairs."""

@@ -6,6 +6,7 @@ has moved since the frame before, and since the one after.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -18,6 +19,18 @@ def flows_of(kernel: Tensor) -> Tensor:
     """Flow kernels (4 n, height, width) or (2, height, width) as (n, neighbours, 2, height, width), u before v."""
     neighbours = 2 if len(kernel) % 4 == 0 else 1
     return kernel.reshape(-1, neighbours, 2, *kernel.shape[1:])
+
+
+def agreeing(kernel: Tensor, part: float) -> Tensor:
+    """Where the motion since both neighbours is the same, (n, 1, height, width), 1 or 0.
+
+    That is, up to `part` of the longer one and a pixel. The flow of a pair of frames agrees everywhere.
+    """
+    flow = flows_of(kernel)
+    if flow.shape[1] == 1:
+        return torch.ones_like(flow[:, 0, :1])
+    difference, longer = flow.sum(1).norm(dim=1), flow.norm(dim=2).amax(1)
+    return (difference <= part * longer + 1).to(flow.dtype)[:, None]
 
 
 def pairs_of(frames: Tensor) -> list[tuple[Tensor, Tensor]]:

@@ -136,7 +136,7 @@ class KnownFlowParams:
 
 @dataclass(frozen=True)
 class ReblurParams:
-    """Fine-tuning; the defaults are those of section 3.3."""
+    """Fine-tuning; the defaults are those of section 3.3, but for `agreement`."""
 
     alpha: Annotated[Schedule, Ge(0), Doc("Weight of the self-supervised loss beside the supervised one, eq. 10.")] = (
         0.1
@@ -150,6 +150,14 @@ class ReblurParams:
         Doc("Border of a window that does not count, since what is blurred into it from outside is not seen."),
         Unit("px"),
     ] = 8
+    agreement: Annotated[
+        float,
+        Ge(0),
+        Doc(
+            "Pixels do not count where the motion since both neighbours differs by more than this part of the longer "
+            "one, and by more than a pixel: the flow is wrong there, or curved. 0 counts all, as in the paper."
+        ),
+    ] = 0.5
     pairs: Annotated[
         Literal["auto", "generated", "none"],
         Doc(

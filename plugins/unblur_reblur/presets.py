@@ -21,7 +21,7 @@ PRESETS = {
         ["flow-blur", "squared"],
         ("deblurgan", {"width": 64, "norm": "instance"}),
         ("flownet", {"width": 64, "through": True}),
-        ("reblur", {"batch": 10}),
+        ("reblur", {"batch": 10, "agreement": 0.0}),
         stages=[Stage(steps=200)],
     ),
 }

@@ -18,7 +18,7 @@ from unblur_reblur.deblurgan import DeblurGan
 from unblur_reblur.dvd import Dvd
 from unblur_reblur.flow_priors import ClassicalFlow, FlowNetPrior, KnownFlow
 from unblur_reblur.flownet import FlowNetS
-from unblur_reblur.flows import flow_count, flows_of, pairs_of
+from unblur_reblur.flows import agreeing, flow_count, flows_of, pairs_of
 from unblur_reblur.params import ClassicalFlowParams, FlowNetParams, KnownFlowParams
 
 CLOCK = Clock(0, 1)
@@ -116,6 +116,16 @@ def test_which_frames_flow_is_between() -> None:
     assert [flow_count(n) for n in (2, 3, 5)] == [2, 4, 12]
     assert flows_of(torch.zeros(12, 4, 5)).shape == (3, 2, 2, 4, 5)
     assert flows_of(torch.zeros(2, 4, 5)).shape == (1, 1, 2, 4, 5)
+
+
+def test_where_the_motion_since_both_neighbours_is_the_same() -> None:
+    before = torch.tensor([8.0, 0.0])[:, None].expand(2, 6)
+    after = torch.tensor([[-8.0, -10, -17, 8, 0, -8], [0, 0, 0, 0, 8, -5.5]])
+    kernel = torch.cat([before, after])[:, None]
+    assert agreeing(kernel, 0.5)[0, 0, 0].tolist() == [1, 1, 1, 0, 0, 1]
+    assert agreeing(kernel, 0.5).shape == (1, 1, 1, 6)
+    assert agreeing(0.05 * kernel, 0.5).all()
+    assert agreeing(kernel[:2], 0.5).all()
 
 
 @pytest.mark.parametrize("algorithm", ["ilk", "tvl1"])

@@ -47,7 +47,7 @@ def stepped(one: Problem, step: int = 0) -> Info:
 @pytest.mark.parametrize("alpha", [0.1, 0.7])
 def test_the_loss_is_that_of_equation_10(alpha: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """One window, which is the whole frames, and one pair of their size: nothing is left to chance."""
-    one = problem(with_pairs(), alpha=alpha, patch=SIZE, margin=4)
+    one = problem(with_pairs(), alpha=alpha, patch=SIZE, margin=4, agreement=0.0)
     lost: list[Tensor] = []
     monkeypatch.setattr(AdamGroups, "step", lambda self, loss, fraction: lost.append(loss.detach()))
     stepped(one)

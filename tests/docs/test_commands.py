@@ -37,7 +37,7 @@ def test_there_are_commands() -> None:
 
 @pytest.mark.parametrize(("where", "arguments"), UNBLUR, ids=[where for where, _ in UNBLUR])
 def test_a_command_and_its_options_exist(where: str, arguments: list[str]) -> None:
-    _, values = parsed(arguments)
+    command, values = parsed(arguments)
     registry = default_registry()
     methods = (values.get("methods") or values.get("method") or "").split(",")
     for name in filter(None, methods):
@@ -46,8 +46,8 @@ def test_a_command_and_its_options_exist(where: str, arguments: list[str]) -> No
     options.kernel_size(values["kernel_size"] if values.get("kernel_size") not in (None, "exact", "half") else None)
     options.pixel_size(values.get("pixel_size"))
     options.crop(values.get("crop"))
-    if values.get("assign"):
-        pipeline: Pipeline = registry.method(methods[0]).pipeline()
+    if values.get("assign") and command.name != "train":
+        pipeline: Pipeline = registry.method(methods[0]).pipeline(values.get("preset") or "balanced")
         pipeline.set(options.settings(values["assign"])).check(registry)
 
 

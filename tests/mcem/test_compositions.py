@@ -143,7 +143,7 @@ def test_parts_serve_other_methods(method: str, settings: dict[str, Any]) -> Non
 def test_samples_for_a_known_kernel() -> None:
     psf = photograph((48, 52), (5, 5)).psf
     assert psf is not None
-    pipeline = UNIFORM["balanced"].set({"kernel_prior": "known"} | SAMPLED)
+    pipeline = UNIFORM["balanced"].replace(then=None).set({"kernel_prior": "known"} | SAMPLED)
     found = restore(pipeline, kernel_size=None, psf=psf[0].numpy())
     np.testing.assert_allclose(found.kernel, psf[0].numpy(), atol=1e-6)
     assert found.uncertainty is not None

@@ -200,11 +200,11 @@ def test_changes_in_the_form_are_settings_that_the_command_line_takes() -> None:
     slots["image_prior"]._forms[0]["levels"].value = 3
     slots["forward_model"]._remove("ssim")
     stages._edits[0][0].value = 20
-    form._segments[1][0]["estimator"]._forms[0]["alpha"].value = 0.5
+    form._segments[2][0]["estimator"]._forms[0]["alpha"].value = 0.5
     assert form.settings() == {
         "image_prior.levels": 3,
         "forward_model": ["convolution", "squared"],
         "forward_model.squared.weight": base.slots["forward_model"][1].params["weight"],
         "stages.0.steps": 20,
-        "then.estimator.alpha": 0.5,
+        "then.then.estimator.alpha": 0.5,
     }

@@ -163,7 +163,7 @@ def _check_psf(name: str, preset: str, built: Pipeline, registry: Registry) -> N
 
 
 def _with_kernel_size(pipeline: Pipeline, size: KernelSize, dims: int, registry: Registry) -> Pipeline:
-    """The forward model's `kernel_size`, for every segment that estimates a kernel."""
+    """The first forward model's `kernel_size`; those in `then` take the kernel that they are handed."""
     numbers = (size,) if isinstance(size, int) else size
     if (
         isinstance(numbers, str)

@@ -20,6 +20,7 @@ from unblur.footprint import peak_bytes
 from unblur.pipeline import Pipeline, Stage
 from unblur.problem import Observation, Problem, build
 from unblur.registry import Registry
+from unblur.stages import current, hand_over
 
 _TIMED_STEPS = (2, 12)
 """At least, and at most as many as a second allows: the fastest counts, since whatever else runs only slows them."""
@@ -32,6 +33,9 @@ _FINISH = 0.4
 
 _PROBE = 96
 """Side of the region on which memory is measured; it grows linearly with the latent image from there."""
+
+_SHRUNK = 0.25
+"""Of the image along each axis: what a support that shrinks is taken to end at, at most."""
 
 _COPIES = 10
 """Numbers of memory for each parameter: itself, its gradient, two moments of Adam, and two snapshots of it and them."""
@@ -50,7 +54,8 @@ class Cost:
         memory: bytes at the most.
         spent: seconds that measuring took.
         then: how many of the stages, the last ones, belong to `then`.
-        setup: seconds before the first step of each stage; none where they were not measured.
+        setup: seconds before the first step of each stage, with what it takes over from the one before;
+            none where they were not measured.
     """
 
     steps: tuple[int, ...]
@@ -100,22 +105,43 @@ def measure(pipeline: Pipeline, observation: Observation, registry: Registry, co
         for index, segment in enumerate(pipeline.segments()):
             if index and psf is not None:
                 observation = dataclasses.replace(observation, psf=psf)
+            earlier: tuple[Problem, Any] | None = None
+            shape: Shape | None = None
             for stage in segment.stages:
                 resolved = resolve(segment.in_stage(stage), registry)
-                need = _memory(resolved, stage, observation, compute)
+                shape = _expected_support(observation, stage, shape)
+                need = _memory(resolved, stage, observation, compute, shape)
                 _refuse(need, compute, observation)
                 memory = max(memory, need)
                 start = time.perf_counter()
-                problem = build(resolved, stage, observation, compute, 0, [])
+                problem = build(resolved, stage, observation, compute, 0, [], shape)
+                if earlier is not None:
+                    found = current(*earlier, Clock(0, 1))
+                    hand_over(earlier[0], problem, (0.0,) * len(problem.spec.shape), found)
                 state, begin = _begun(problem)
                 setup.append(time.perf_counter() - start)
                 begins = max(begins, begin)
                 paces.append(_pace(problem, state))
+                earlier = problem, state
                 psf = torch.full((problem.spec.count, *problem.spec.shape), 1 / math.prod(problem.spec.shape))
     stages = [segment.stages for segment in pipeline.segments()]
     steps = tuple(stage.steps for some in stages for stage in some)
     spent = time.perf_counter() - began
     return Cost(steps, tuple(paces), memory + begins, spent, len(steps) - len(stages[0]), tuple(setup))
+
+
+def _region(observation: Observation, stage: Stage) -> Shape:
+    """Spatial shape of what a stage looks at, at full resolution."""
+    if stage.crop is not None:
+        return tuple(stop - start for start, stop in stage.crop)
+    return tuple(observation.pixels.shape[2:])
+
+
+def _expected_support(observation: Observation, stage: Stage, before: Shape | None) -> Shape | None:
+    """The largest support to reckon with, from the stage on where it shrinks; `before` is that of the stage before."""
+    if before is None and stage.support != "shrink":
+        return None
+    return tuple(math.ceil(_SHRUNK * stage.scale * size) | 1 for size in _region(observation, stage))
 
 
 def _begun(problem: Problem) -> tuple[Any, int]:
@@ -143,18 +169,16 @@ def _learns(problem: Problem) -> bool:
     return bool(problem.image.parameters() or problem.kernels.parameters())
 
 
-def _memory(resolved: Resolved, stage: Stage, observation: Observation, compute: Compute) -> int:
-    full: Shape = tuple(observation.pixels.shape[2:])
-    if stage.crop is not None:
-        full = tuple(stop - start for start, stop in stage.crop)
+def _memory(resolved: Resolved, stage: Stage, observation: Observation, compute: Compute, shape: Shape | None) -> int:
+    full = _region(observation, stage)
     notes: list[str] = []
     whole = Stage(steps=1, frames=stage.frames, crop=None)
     region = tuple(slice(0, min(size, _PROBE)) for size in full)
     cut = dataclasses.replace(observation, pixels=observation.pixels[(slice(None), slice(None), *region)], valid=None)
     try:
-        probe = build(resolved, whole, cut, compute, 0, notes)
+        probe = build(resolved, whole, cut, compute, 0, notes, shape)
     except ImageError:  # the kernel is larger than the probe
-        probe = build(resolved, whole, observation, compute, 0, notes)
+        probe = build(resolved, whole, observation, compute, 0, notes, shape)
     state = probe.estimator.init(probe, None)
     probe.estimator.step(probe, state, probe.batch, Clock(0, 2))  # what the first one makes and keeps comes before
     learned = sum(_bytes(tensor) for tensor in (*probe.image.parameters(), *probe.kernels.parameters()))

@@ -225,7 +225,7 @@ def build(
         spec = KernelSpec(scaled, spec.count, spec.kind, stage.scale)
         if context.psf is not None:
             context.psf = resample_kernel(context.psf, stage.scale, scaled)
-    if shape is not None:
+    if shape is not None and spec.kind != "flow":
         spec = KernelSpec(tuple(map(min, shape, spec.shape)), spec.count, spec.kind, stage.scale)
     latent_shape = forward.latent_shape(tuple(batch.observed.shape), spec)
     if min(batch.observed.shape[2:]) < 3 or any(b < k for b, k in zip(latent_shape[2:], spec.shape, strict=True)):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 import torch
 
 from tests.trials.plugin import METHODS, NONBLIND, blurred, compute, observation_for, registry
+from unblur import Stage, planning
 from unblur.compute import Compute
 from unblur.driver import Run, finish
 from unblur.errors import ResourceError
@@ -74,6 +78,36 @@ def test_a_kernel_larger_than_the_probe_is_measured() -> None:
     observation.psf = torch.full((1, 101, 101), 1 / 101**2)
     pipeline = NONBLIND.replace(forward_model="periodic")
     assert measure(pipeline, observation, REGISTRY, compute()).memory > 0
+
+
+def test_a_support_that_shrinks_is_expected_to_be_small() -> None:
+    """From the stage on where it shrinks; a bound that is small already stays."""
+
+    def peak(size: int, *stages: Stage) -> int:
+        pipeline = METHODS["coarse-to-fine"].replace(
+            forward_model=[("valid", {"kernel_size": size}), "squares"], stages=list(stages), then=None
+        )
+        return measure(pipeline, blurred(size=160), REGISTRY, compute()).memory
+
+    keeps, shrinks = [Stage(2)], [Stage(2, scale=0.25), Stage(2, scale=0.5, support="shrink"), Stage(2)]
+    assert peak(129, *shrinks) == pytest.approx(peak(41, *keeps), rel=0.1)
+    assert peak(129, *shrinks) < 0.7 * peak(129, *keeps)
+    assert peak(21, *shrinks) == pytest.approx(peak(21, *keeps), rel=0.1)
+
+
+def test_what_a_stage_takes_over_is_part_of_its_setup(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = planning.hand_over
+
+    def slow(*args: Any) -> None:
+        time.sleep(0.3)
+        plain(*args)
+
+    monkeypatch.setattr(planning, "hand_over", slow)
+    pipeline = METHODS["coarse-to-fine"]
+    setup = measure(pipeline, blurred(), REGISTRY, compute()).setup
+    stages = len(pipeline.stages)
+    assert all(seconds > 0.3 for seconds in setup[1:stages])
+    assert stages > 1
 
 
 def test_too_little_memory_is_said_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ from unblur.io.psf import Psf
 from unblur.pieces import Piece, assemble, failed, finished, not_run, typed, unchanged
 from unblur.pipeline import Pipeline
 from unblur.planes import Planes, Task, choose_mode, micrometres, psf_for, split
-from unblur.psfs import refuse_twice, take_psf
+from unblur.psfs import for_prior, take_psf
 from unblur.registry import Registry, default_registry
 from unblur.results import Result
 from unblur.savepoint import Savepoint
@@ -147,7 +147,7 @@ class Job:
         else:
             self.tasks = split(self.image, self.mode, anchors, self.psf is not None)
         if self.psf is not None:
-            refuse_twice(self.psf, self.pipeline, self.registry)
+            self.psf = for_prior(self.psf, self.pipeline, self.registry)
             for task in self.tasks:
                 psf_for(self.psf, task, self.image)
         if crop is not None:

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from unblur.errors import CompositionError, FileError, ImageError, ParameterError
-from unblur.image import Image
+from unblur.image import PLANE, VOLUME, Image
 from unblur.io.kernels import ARRAYS, read_kernels
 from unblur.io.psf import GridPsf, Psf, prepare_psf
 from unblur.io.reading import read
 from unblur.params import fields_of, validate
 from unblur.pipeline import Part, Pipeline
+from unblur.planes import MICROMETRES
 from unblur.records import Registered
 from unblur.registry import Registry, default_registry
 
@@ -22,6 +23,7 @@ SAME_SIZE = 0.01
 """Pixel sizes that differ by less than this part count as equal."""
 
 RESAMPLED = "the PSF was resampled"
+SAME_SIZE_ASSUMED = "the PSF is taken to have the image's pixels"
 
 
 def psf_models(registry: Registry) -> Mapping[str, Registered]:
@@ -68,19 +70,21 @@ def model_psf(
     return kernel
 
 
-def refuse_twice(psf: Psf, pipeline: Pipeline, registry: Registry) -> None:
-    """A kernel prior that resamples the PSF itself must not get one that was resampled already.
+def for_prior(psf: Psf, pipeline: Pipeline, registry: Registry) -> Psf:
+    """The PSF for the kernel prior of a pipeline: one that resamples the PSF itself assumes nothing of its pixels.
 
     Raises:
-        ParameterError: it would.
+        ParameterError: that prior would resample what was resampled already.
     """
     prior = registry.component("kernel_prior", pipeline.slots["kernel_prior"][0].name).component
-    own = any(field.name == "pixel_size" for field in fields_of(prior.params))
-    if own and any(note.startswith(RESAMPLED) for note in psf.notes):
+    if not any(field.name == "pixel_size" for field in fields_of(prior.params)):
+        return psf
+    if any(note.startswith(RESAMPLED) for note in psf.notes):
         raise ParameterError(
             f"kernel prior {prior.name!r} resamples the PSF, whose own pixel size has been used for that already; "
             "set kernel_prior=known"
         )
+    return psf.noted(note for note in psf.notes if not note.startswith(SAME_SIZE_ASSUMED))
 
 
 def take_psf(given: Any, image: Image, axes: str | None, centre: bool) -> Psf:
@@ -90,8 +94,9 @@ def take_psf(given: Any, image: Image, axes: str | None, centre: bool) -> Psf:
         given: an array (Y, X), (Z, Y, X) or with C first; an `Image`; its path; or a `Psf`, which is taken as it is.
         axes: where neither array nor file says.
 
-    A PSF whose pixel size is known and differs from the image's is resampled to it, which is noted. RGB is accepted if
-    its samples agree.
+    A PSF whose pixel size is known and differs from the image's is resampled to it, which is noted. Where one of the
+    two sizes is not known, or their units cannot be converted, they are taken as equal, which is noted too. RGB is
+    accepted if its samples agree.
 
     Raises:
         ImageError, FileError: no usable PSF.
@@ -110,10 +115,11 @@ def take_psf(given: Any, image: Image, axes: str | None, centre: bool) -> Psf:
         notes: list[str] = []
         data = _on_grid(data, named, given, image, notes)
         psf = prepare_psf(data, named, image_shape=_field(image, named), centre=centre)
-        return psf._replace(notes=(*notes, *psf.notes))
+        return psf.noted((*notes, *psf.notes))
     array = np.asarray(given)
     likely = axes or _axes_of(array, image)
-    return prepare_psf(array, likely, image_shape=_field(image, likely), centre=centre)
+    psf = prepare_psf(array, likely, image_shape=_field(image, likely), centre=centre)
+    return psf.noted((*_unmeasured(psf, image), *psf.notes))
 
 
 def _from_arrays(path: Path, image: Image, centre: bool) -> Psf:
@@ -124,10 +130,11 @@ def _from_arrays(path: Path, image: Image, centre: bool) -> Psf:
         psf = prepare_psf(kernels, axes, image_shape=_field(image, axes), centre=centre and grid is None)
     except ImageError as error:
         raise FileError(path, str(error)) from None
+    psf = psf.noted((*_unmeasured(psf, image), *psf.notes))
     if grid is None:
         return psf
     others = [note for note in psf.notes if "is off centre" not in note]  # in a field of kernels that is no fault
-    return GridPsf.of(psf._replace(notes=tuple(others)), grid)
+    return GridPsf.of(psf.noted(others), grid)
 
 
 def _axes_of(array: np.ndarray, image: Image) -> str | None:
@@ -153,13 +160,53 @@ def _field(image: Image, axes: str | None) -> list[int] | None:
     return [image.sizes[axis] for axis in spatial] if set(spatial) <= set(image.axes) else None
 
 
+def _unmeasured(psf: Psf, image: Image) -> list[str]:
+    """What is assumed of a PSF that came without a pixel size."""
+    spatial = VOLUME if psf.kernel.ndim == 4 else PLANE
+    return [f"{SAME_SIZE_ASSUMED}: its own pixel size is not known"] if set(spatial) & image.pixel_size.keys() else []
+
+
+def _scales(psf: Image, image: Image, spatial: Sequence[str]) -> list[float] | None:
+    """Pixel size of the PSF over the image's along each axis; None where they cannot be compared."""
+    scales = []
+    for axis in spatial:
+        if axis not in psf.pixel_size or axis not in image.pixel_size:
+            return None
+        units = [one.units.get(axis, "µm") for one in (psf, image)]
+        factors = [1.0, 1.0] if units[0] == units[1] else [MICROMETRES.get(unit, 0.0) for unit in units]
+        if not all(factors):
+            return None
+        scales.append(psf.pixel_size[axis] * factors[0] / (image.pixel_size[axis] * factors[1]))
+    return scales
+
+
+def _why_not_compared(psf: Image, image: Image, spatial: Sequence[str]) -> str | None:
+    """Which pixel size is not known, or that two units cannot be converted; None where neither size is known."""
+    known = {name: set(spatial) <= one.pixel_size.keys() for name, one in (("its own", psf), ("the image's", image))}
+    if all(known.values()):
+        return f"{_size(psf, spatial)} and the image's {_size(image, spatial)} cannot be compared"
+    if not any(axis in one.pixel_size for one in (psf, image) for axis in spatial):
+        return None
+    return " and ".join(name for name, there in known.items() if not there) + " pixel size is not known"
+
+
+def _size(image: Image, spatial: Sequence[str]) -> str:
+    """Pixel size in words: with one unit at the end where all axes have the same."""
+    units = [image.units.get(axis, "µm") for axis in spatial]
+    sizes = [f"{image.pixel_size[axis]:g}" for axis in spatial]
+    if len(set(units)) == 1:
+        return f"{' x '.join(sizes)} {units[0]}"
+    return " x ".join(f"{size} {unit}" for size, unit in zip(sizes, units, strict=True))
+
+
 def _on_grid(data: np.ndarray, axes: str, psf: Image, image: Image, notes: list[str]) -> np.ndarray:
-    """A PSF resampled to the image's pixel size, where both are known in the same unit and differ."""
-    spatial = [axis for axis in axes if axis in "ZYX"]
-    both = [axis for axis in spatial if axis in psf.pixel_size and axis in image.pixel_size]
-    if len(both) < len(spatial) or any(psf.units.get(axis) != image.units.get(axis) for axis in both):
+    """A PSF resampled to the image's pixel size, where both are known and differ."""
+    spatial = [axis for axis in axes if axis in VOLUME]
+    scales = _scales(psf, image, spatial)
+    if scales is None:
+        why = _why_not_compared(psf, image, spatial)
+        notes += [f"{SAME_SIZE_ASSUMED}: {why}"] if why else []
         return data
-    scales = [psf.pixel_size[axis] / image.pixel_size[axis] for axis in spatial]
     if all(abs(scale - 1) < SAME_SIZE for scale in scales):
         return data
     if not axes.endswith("".join(spatial)):
@@ -172,7 +219,6 @@ def _on_grid(data: np.ndarray, axes: str, psf: Image, image: Image, notes: list[
     shape = tuple(max(1, int(np.ceil(size * scale - 1e-6))) | 1 for size, scale in zip(sizes, scales, strict=True))
     kernel = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32)).reshape(-1, *sizes)
     resampled = resample_kernel(kernel, scales, shape).numpy()
-    before = " x ".join(f"{psf.pixel_size[axis]:g}" for axis in spatial)
-    after = " x ".join(f"{image.pixel_size[axis]:g}" for axis in spatial)
+    before, after = _size(psf, spatial), _size(image, spatial)
     notes.append(f"{RESAMPLED} from a pixel size of {before} to {after}, the image's")
     return resampled.reshape(*data.shape[: -len(spatial)], *shape)

@@ -100,6 +100,45 @@ def test_a_psf_on_another_pixel_grid_is_resampled_and_said() -> None:
     assert any("resampled" in text for text in chosen.assumptions)
 
 
+def pixels(size: float | None, unit: str | None = None) -> Image:
+    """A PSF of one value, with or without a pixel size."""
+    return Image.from_array(np.ones((9, 9), np.float32), pixel_size=size, unit=unit)
+
+
+def test_pixel_sizes_in_different_units_are_converted() -> None:
+    chosen = job(picture(), psf=pixels(100, "nm"), pixel_size=0.3)
+    assert chosen.psf is not None
+    assert chosen.psf.kernel.shape == (1, 3, 3)
+    assert any("from a pixel size of 100 x 100 nm to 0.3 x 0.3 µm" in text for text in chosen.assumptions)
+    assert not any("resampled" in text for text in job(picture(), psf=pixels(100, "nm"), pixel_size=0.1).assumptions)
+
+
+@pytest.mark.parametrize(
+    ("psf", "image", "said"),
+    [
+        (pixels(None), 0.3, "its own pixel size is not known"),
+        (np.ones((9, 9)), 0.3, "its own pixel size is not known"),
+        (pixels(0.1), None, "the image's pixel size is not known"),
+        (pixels(1, "pixel"), 0.3, "1 x 1 pixel and the image's 0.3 x 0.3 µm cannot be compared"),
+        (pixels(None), None, None),
+        (pixels(0.3), 0.3, None),
+    ],
+)
+def test_what_is_taken_for_the_pixels_of_a_psf_is_said(psf: Any, image: float | None, said: str | None) -> None:
+    chosen = job(picture(), psf=psf, pixel_size=image)
+    assert chosen.psf is not None
+    assert chosen.psf.kernel.shape == (1, 9, 9)
+    assert [text for text in chosen.assumptions if "image's pixels" in text] == (
+        [f"the PSF is taken to have the image's pixels: {said}"] if said else []
+    )
+
+
+def test_a_prior_that_resamples_the_psf_itself_takes_it_for_nothing_else() -> None:
+    measured = {"method": "wiener", "settings": {"kernel_prior": "measured-psf"}}
+    own = Job(picture(), psf=PSF, pixel_size=0.3, **measured)
+    assert not any("image's pixels" in text for text in own.assumptions)
+
+
 def test_a_psf_is_not_resampled_twice() -> None:
     psf = Image.from_array(np.ones((9, 9), np.float32), pixel_size=0.1)
     with pytest.raises(ParameterError, match="kernel_prior=known"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +33,10 @@ class Psf(NamedTuple):
         """Where several kernels hold in one image; None where each is for a whole one."""
         return None
 
+    def noted(self, notes: Iterable[str]) -> Psf:
+        """The same with other notes."""
+        return self._replace(notes=tuple(notes))
+
 
 class GridPsf(Psf):
     """Kernels of a grid, ready for use."""
@@ -49,6 +53,9 @@ class GridPsf(Psf):
     @property
     def grid(self) -> KernelGrid:
         return self.layout
+
+    def noted(self, notes: Iterable[str]) -> Psf:
+        return GridPsf.of(super().noted(notes), self.layout)
 
 
 def read_psf(

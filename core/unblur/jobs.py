@@ -21,6 +21,7 @@ from unblur.errors import CheckpointError, FileError, ParameterError, UnblurErro
 from unblur.forecast import HEADROOM, Forecast, all_steps, forecast, given_plan, within_budget
 from unblur.image import PLANE, VOLUME, Image, Index, PixelSize, fingerprint
 from unblur.io.psf import Psf
+from unblur.part_files import file_hashes
 from unblur.pieces import Piece, assemble, failed, finished, not_run, typed, unchanged
 from unblur.pipeline import Pipeline
 from unblur.planes import Planes, Task, choose_mode, micrometres, psf_for, split
@@ -188,7 +189,13 @@ class Job:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of everything that the result follows from: input, PSF, pipeline, seed, versions, device, planes."""
+        """SHA-256 of everything that the result follows from.
+
+        Input, PSF, pipeline, the files that its parts read, seed, versions, device, planes.
+
+        Raises:
+            FileError: a file that a part reads cannot be read.
+        """
         return reports.fingerprint_of(
             {
                 "input": self.input_hash,
@@ -196,6 +203,7 @@ class Job:
                 "psf": None if self.psf is None else reports.array_hash(self.psf.kernel),
                 "pipelines": {kind: one.to_dict() for kind, one in self.pipelines.items()},
                 "parameters": {kind: reports.parameters(one, self.registry) for kind, one in self.pipelines.items()},
+                "files": {kind: file_hashes(one, self.registry) for kind, one in self.pipelines.items()},
                 "tasks": [[task.kind, task.index, task.frames, *(task.kept or ()), *task.spans] for task in self.tasks],
                 "mode": self.mode,
                 "seed": self.seed,

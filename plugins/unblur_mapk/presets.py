@@ -16,24 +16,15 @@ What the coarse-to-fine ones do differently, and why:
 
 from __future__ import annotations
 
-from typing import Any
-
 from unblur import Pipeline, Stage
+from unblur.coarse_to_fine import coarse_to_fine
 from unblur.finishing import by_edges
 
 _RATES = ((0.0, 1e-2), (0.75, 5e-3))
-_COARSE: dict[str, Any] = {
-    "image_prior.noise": 0.03,
-    "estimator.image_rate": 1e-2,
-    "estimator.kernel_rate": 5e-4,
-    "forward_model.squared.weight": ((0.0, 1.0), (0.5, 0.0)),
-    "forward_model.ssim.weight": ((0.0, 0.0), (0.5, 1.0)),
-}
 
 
-def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
+def quick(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
     """A quarter, a half and the full resolution, with the network's weights and the kernel carried over."""
-    quarter, half, full = steps
     return Pipeline(
         forward_model=["convolution", ("squared", {"weight": 0.0}), "ssim"],
         image_prior=(
@@ -51,11 +42,7 @@ def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pi
             "mc-mapk",
             {"image_rate": _RATES, "kernel_rate": ((0.0, 5e-4), (0.8, 1e-4)), "average_from": 0.9},
         ),
-        stages=[
-            Stage(steps=quarter, scale=0.25, set=_COARSE),
-            Stage(steps=half, scale=0.5, set=_COARSE),
-            Stage(steps=full),
-        ],
+        stages=coarse_to_fine(steps),
     )
 
 
@@ -67,8 +54,8 @@ def two_stage(blind: Pipeline, steps: int = 20) -> Pipeline:
 
 
 PRESETS = {
-    "fast": coarse_to_fine((16, 32, 64, 64, 64), (200, 200, 450)),
-    "balanced": coarse_to_fine((32, 64, 64, 64, 64), (250, 250, 700)),
+    "fast": quick((16, 32, 64, 64, 64), (200, 200, 450)),
+    "balanced": quick((32, 64, 64, 64, 64), (250, 250, 700)),
     "paper": Pipeline(
         forward_model=["convolution", "squared"],
         image_prior="random-unet",

@@ -13,9 +13,9 @@ What the coarse-to-fine ones do differently, and why:
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from unblur import Pipeline, Stage
+from unblur.coarse_to_fine import SQUARES_THEN_SSIM, coarse_to_fine
 from unblur.finishing import by_edges
 from unblur.params import Schedule
 
@@ -26,19 +26,10 @@ DROPOUT: Schedule = 0.1
 """Reading: the paper trains the decoder with dropout and gives no rate."""
 
 _RATES = ((0.0, 1e-2), (0.75, 5e-3))
-_COARSE: dict[str, Any] = {
-    "forward_model.grid": (1,),
-    "forward_model.squared.weight": ((0.0, 1.0), (0.5, 0.0)),
-    "forward_model.ssim.weight": ((0.0, 0.0), (0.5, 1.0)),
-    "image_prior.noise": 0.03,
-    "estimator.image_rate": 1e-2,
-    "estimator.kernel_rate": 5e-4,
-}
 
 
-def coarse_to_fine(channels: tuple[int, ...], grid: tuple[int, ...], steps: tuple[int, ...]) -> Pipeline:
+def quick(channels: tuple[int, ...], grid: tuple[int, ...], steps: tuple[int, ...]) -> Pipeline:
     """A quarter and a half of the resolution with one kernel, then the grid at full resolution."""
-    quarter, half, full = steps
     return Pipeline(
         forward_model=[("svola", {"grid": grid}), ("squared", {"weight": 0.0}), "ssim"],
         image_prior=("encoder-decoder", {"channels": channels, "upsampling": "nearest", "noise": 0.0015}),
@@ -54,11 +45,7 @@ def coarse_to_fine(channels: tuple[int, ...], grid: tuple[int, ...], steps: tupl
                 "output": "mean",
             },
         ),
-        stages=[
-            Stage(steps=quarter, scale=0.25, set=_COARSE),
-            Stage(steps=half, scale=0.5, set=_COARSE),
-            Stage(steps=full),
-        ],
+        stages=coarse_to_fine(steps, more={"forward_model.grid": (1,), **SQUARES_THEN_SSIM}),
     )
 
 
@@ -104,8 +91,8 @@ def paper_uniform(steps: int = 5000) -> Pipeline:
 
 
 PRESETS = {
-    "fast": coarse_to_fine((16, 32, 64, 64, 64), (3, 5), (200, 200, 450)),
-    "balanced": coarse_to_fine((32, 64, 64, 64, 64), GRID, (250, 250, 700)),
+    "fast": quick((16, 32, 64, 64, 64), (3, 5), (200, 200, 450)),
+    "balanced": quick((32, 64, 64, 64, 64), GRID, (250, 250, 700)),
     "paper": paper(),
 }
 

@@ -15,24 +15,16 @@ The image network of the paper (Fig. 17) is the encoder-decoder of the deep imag
 
 from __future__ import annotations
 
-from typing import Any
-
 from unblur import Pipeline, Stage
+from unblur.coarse_to_fine import coarse_to_fine
 from unblur.finishing import by_edges
 
 _RATES = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
 _KERNEL_RATES = ((0.0, 1e-3), (0.3, 3e-4), (0.8, 1e-5))
-_COARSE: dict[str, Any] = {
-    "image_prior.noise": 0.03,
-    "estimator.image_rate": 1e-2,
-    "estimator.kernel_rate": 1.5e-3,
-    "image_prior.tv.weight": 0.0,
-}
 
 
-def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
+def quick(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
     """A quarter, a half and the full resolution; the support of the kernel shrinks to what carries weight."""
-    quarter, half, full = steps
     return Pipeline(
         forward_model=[
             ("convolution", {"placement": "located"}),
@@ -42,11 +34,7 @@ def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pi
         kernel_prior="siren",
         estimator=("joint-adam", {"image_rate": _RATES, "kernel_rate": _KERNEL_RATES}),
         stopping=[("smallest-variance", {"window": 50})],
-        stages=[
-            Stage(steps=quarter, scale=0.25, set=_COARSE),
-            Stage(steps=half, scale=0.5, support="shrink", set=_COARSE),
-            Stage(steps=full, support="shrink"),
-        ],
+        stages=coarse_to_fine(steps, kernel_rate=1.5e-3, support="shrink", more={"image_prior.tv.weight": 0.0}),
         then=by_edges(noisy=True),
     ).set(
         {
@@ -58,8 +46,8 @@ def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pi
 
 
 PRESETS = {
-    "fast": coarse_to_fine((16, 32, 64, 64, 64), (250, 200, 400)),
-    "balanced": coarse_to_fine((32, 64, 64, 64, 64), (300, 250, 550)),
+    "fast": quick((16, 32, 64, 64, 64), (250, 200, 400)),
+    "balanced": quick((32, 64, 64, 64, 64), (300, 250, 550)),
     "paper": Pipeline(
         forward_model=[("convolution", {"placement": "located"}), ("huber", {"delta": 0.05})],
         image_prior=["encoder-decoder", ("l1-l2", {"weight": 1e-5})],

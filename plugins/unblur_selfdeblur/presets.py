@@ -8,46 +8,28 @@ figures of the paper, so the preset `paper` follows it. The loss of the paper is
 
 from __future__ import annotations
 
-from typing import Any
-
 from unblur import Pipeline, Stage
+from unblur.coarse_to_fine import coarse_to_fine
 from unblur.finishing import by_edges
 
 _RATES = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
-_COARSE: dict[str, Any] = {
-    "image_prior.noise": 0.03,
-    "estimator.image_rate": 1e-2,
-    "estimator.kernel_rate": 5e-4,
-    "forward_model.squared.weight": ((0.0, 1.0), (0.5, 0.0)),
-    "forward_model.ssim.weight": ((0.0, 0.0), (0.5, 1.0)),
-}
 
 
-def coarse_to_fine(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
-    """A quarter, a half and the full resolution, with the network's weights and the kernel carried over.
-
-    Input noise at the coarse resolutions keeps the kernel out of local optima, in which large kernels otherwise end
-    with some seeds. The first level of the network is the narrowest, since that is where
-    nearly all of the time goes.
-    """
-    quarter, half, full = steps
+def quick(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
+    """Coarse to fine; the network's first level is the narrowest, since nearly all of the time goes there."""
     return Pipeline(
         forward_model=["convolution", ("squared", {"weight": 0.0}), "ssim"],
         image_prior=("encoder-decoder", {"channels": channels, "upsampling": "nearest", "noise": 0.0015}),
         kernel_prior="fully-connected",
         estimator=("joint-adam", {"image_rate": _RATES, "kernel_rate": ((0.0, 5e-4), (0.8, 1e-4))}),
-        stages=[
-            Stage(steps=quarter, scale=0.25, set=_COARSE),
-            Stage(steps=half, scale=0.5, set=_COARSE),
-            Stage(steps=full),
-        ],
+        stages=coarse_to_fine(steps),
         then=by_edges(),
     )
 
 
 PRESETS = {
-    "fast": coarse_to_fine((16, 32, 64, 64, 64), (200, 200, 500)),
-    "balanced": coarse_to_fine((32, 64, 64, 64, 64), (250, 250, 800)),
+    "fast": quick((16, 32, 64, 64, 64), (200, 200, 500)),
+    "balanced": quick((32, 64, 64, 64, 64), (250, 250, 800)),
     "paper": Pipeline(
         forward_model=[
             "convolution",

@@ -1,0 +1,44 @@
+"""The stages that quick blind presets share: from coarse to fine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from unblur.pipeline import Stage
+
+SQUARES_THEN_SSIM: Mapping[str, Any] = {
+    "forward_model.squared.weight": ((0.0, 1.0), (0.5, 0.0)),
+    "forward_model.ssim.weight": ((0.0, 0.0), (0.5, 1.0)),
+}
+"""For a forward model with both misfits: mean squares make the image, structural similarity sharpens the kernel."""
+
+
+def coarse_to_fine(
+    steps: Sequence[int],
+    kernel_rate: float = 5e-4,
+    support: Literal["keep", "shrink"] = "keep",
+    more: Mapping[str, Any] = SQUARES_THEN_SSIM,
+) -> list[Stage]:
+    """Stages at halved resolutions up to the full one, for networks that learn image and kernel.
+
+    The coarse ones cost almost nothing and find the kernel; networks and kernel are carried over. Their input noise
+    keeps the kernel out of local optima, in which large kernels otherwise end with some seeds.
+
+    Args:
+        steps: of each stage, the last at full resolution: (250, 250, 800) begins at a quarter.
+        kernel_rate: of the coarse stages.
+        support: ``"shrink"`` cuts the kernel to what carries weight after each coarse stage.
+        more: what else is set in the coarse stages, by address.
+    """
+    coarse = {"image_prior.noise": 0.03, "estimator.image_rate": 1e-2, "estimator.kernel_rate": kernel_rate, **more}
+    last = len(steps) - 1
+    return [
+        Stage(
+            steps=count,
+            scale=0.5 ** (last - index),
+            support=support if index else "keep",
+            set=coarse if index < last else {},
+        )
+        for index, count in enumerate(steps)
+    ]

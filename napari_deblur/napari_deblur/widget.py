@@ -172,7 +172,7 @@ class Deblur(QWidget):
     def region_request(self) -> tuple[Request, layers.LayerSource]:
         """The request for the rectangle in the plane that is shown, and that part of the layer.
 
-        Where frames are explained by their neighbours, these come along.
+        A volume is taken in its whole depth; where frames are explained by their neighbours, these come along.
 
         Raises:
             UnblurError: there is no rectangle that could be run, or something in the form cannot be used.
@@ -186,9 +186,11 @@ class Deblur(QWidget):
             around = regions.frames_around(plane["T"][0], source.image.sizes["T"])
             return self.request(), source.cut({**plane, **rectangle, "T": around})
         planes = "independent" if plane else "auto"
-        return dataclasses.replace(self.request(), planes=planes, anchors=None, crop=None), source.cut(
-            {**plane, **rectangle}
-        )
+        if self._is_volume():
+            planes = "volume"
+            plane.pop("Z", None)
+        request = dataclasses.replace(self.request(), planes=planes, anchors=None, crop=None)
+        return request, source.cut({**plane, **rectangle})
 
     def offered_region(self) -> bool:
         """Draw a rectangle where there is none; whether that was so.
@@ -303,8 +305,7 @@ class Deblur(QWidget):
         self.follow()
 
     def _situation(self) -> tuple[layers.LayerSource | None, str]:
-        target = self.run_part.target
-        return self.image_part.source, "ZYX" if target is not None and target.planes == "volume" else "YX"
+        return self.image_part.source, "ZYX" if self._is_volume() else "YX"
 
     def follow(self, *_: Any) -> None:
         """Everything that follows from the choices: what is offered, and the words that say what would run."""
@@ -335,6 +336,10 @@ class Deblur(QWidget):
             self.run_part.set_continues(self._stopped == (request, part.region))
         except UnblurError as error:
             self.run_part.say(in_the_dock(str(error)), ready=False)
+
+    def _is_volume(self) -> bool:
+        target = self.run_part.target
+        return target is not None and target.planes == "volume"
 
     def _is_video(self) -> bool:
         """Whether what would run explains frames by their neighbours."""

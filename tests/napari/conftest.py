@@ -96,6 +96,20 @@ def shared_viewer(_shared: Any) -> Iterator[Any]:
     assert threads() == []
 
 
+@pytest.fixture
+def dock(shared_viewer: Any) -> Iterator[Any]:
+    """A dock beside an image, which knows the plugin that fails too."""
+    from tests.napari.docking import docked
+
+    made = docked(shared_viewer)
+    yield made
+    made.cancel()
+    wait_for(lambda: not made.busy and not made.painter.busy)
+    shared_viewer.window.remove_dock_widget(made)
+    made.deleteLater()
+    settle()
+
+
 @pytest.fixture(scope="session")
 def manifest() -> PluginManifest:
     return PluginManifest.from_distribution(distribution("napari-deblur").name)

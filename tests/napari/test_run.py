@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import napari
@@ -14,46 +14,9 @@ from napari.layers import Vectors
 
 from napari_deblur.pages.batch_page import Batch
 from napari_deblur.widget import Deblur
-from tests.napari import faults
 from tests.napari.conftest import settle, threads, wait_for
+from tests.napari.docking import docked, picture, run
 from unblur.errors import FileError
-
-REGISTRY = faults.registry()
-
-
-def picture(*shape: int) -> np.ndarray:
-    """Smooth blobs, so that a kernel can be found."""
-    grid = np.indices(shape[-2:]).sum(0)
-    plane = 0.5 + 0.4 * np.sin(grid / 3) * np.cos(np.arange(shape[-1]) / 4)
-    noise = np.random.default_rng(0).normal(0, 0.01, shape)
-    return (plane + noise).astype(np.float32)
-
-
-def docked(viewer: Any) -> Deblur:
-    """A dock beside an image."""
-    viewer.add_image(picture(40, 44), name="cells", scale=(0.1, 0.1), units=("µm", "µm"))
-    made = Deblur(viewer, registry=REGISTRY)
-    viewer.window.add_dock_widget(made, name="Deblur")
-    made.blur_part.size.setText("5")
-    return made
-
-
-@pytest.fixture
-def dock(shared_viewer: Any) -> Iterator[Deblur]:
-    made = docked(shared_viewer)
-    yield made
-    made.cancel()
-    wait_for(lambda: not made.busy and not made.painter.busy)
-    shared_viewer.window.remove_dock_widget(made)
-    made.deleteLater()
-    settle()
-
-
-def run(dock: Deblur, method: str = "blind-richardson-lucy") -> None:
-    """From the click to the end."""
-    dock.method_part.set_method(method)
-    dock.start_run()
-    wait_for(lambda: not dock.busy)
 
 
 def runs_again(dock: Deblur) -> None:

@@ -1,0 +1,56 @@
+"""Looks at a rectangle before the whole is run: what runs there, and for how long."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_deblur.widget import Deblur
+from tests.napari.conftest import wait_for
+from tests.napari.docking import picture, preview
+from tests.napari.restoring import VOLUME_PSF
+
+
+@pytest.fixture
+def volume(dock: Deblur) -> Deblur:
+    """A dock on a volume that is to be run whole, and a layer with a PSF of three dimensions."""
+    dock.viewer.layers.clear()
+    labels = ("z", "y", "x")
+    image = dock.viewer.add_image(picture(10, 40, 44), name="stack", axis_labels=labels)
+    dock.viewer.add_image(VOLUME_PSF, name="PSF", axis_labels=labels)
+    dock.image_part.layer_box.value = image
+    dock.blur_part.size.setText("")
+    return dock
+
+
+def to_layer(dock: Deblur) -> None:
+    dock.blur_part.set_mode("layer")
+    dock.blur_part.layer_box.value = dock.viewer.layers["PSF"]
+
+
+def to_model(dock: Deblur) -> None:
+    dock.blur_part.set_mode("model")
+    dock.blur_part.model_box.setCurrentText("gaussian-psf")
+
+
+@pytest.mark.parametrize("known", [to_layer, to_model])
+def test_of_a_volume_the_whole_depth_is_previewed(volume: Deblur, known: object) -> None:
+    known(volume)  # type: ignore[operator]
+    volume.run_part.set_target("the volume")
+    preview(volume)
+    assert volume.message.text.text() == ""
+    [run] = volume.runs_part.runs
+    assert set(run.part.region) == {"Y", "X"}
+    assert run.result.report["planes_mode"] == "volume"
+    np.testing.assert_equal(run.layers[0].data.shape, (10, 20, 22))
+
+
+def test_methods_are_compared_on_the_whole_depth_of_a_volume(volume: Deblur) -> None:
+    to_layer(volume)
+    volume.run_part.set_target("the volume")
+    assert volume.several.ask_compare() is None
+    volume.several.compare(["richardson-lucy", "wiener"])
+    wait_for(lambda: not volume.busy)
+    assert volume.message.text.text() == ""
+    shapes = {layer.name: layer.data.shape for layer in volume.viewer.layers if layer.name.startswith("stack [")}
+    assert shapes == {f"stack [{name}]": (10, 20, 22) for name in ("observed", "richardson-lucy", "wiener")}

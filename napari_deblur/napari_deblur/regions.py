@@ -22,6 +22,9 @@ SMALLEST_SIDE = 16
 USUAL_SIDE = 160
 """Side of the rectangle that is offered first, in pixels."""
 
+SECONDS = 20.0
+"""Budget of a run on a region, where the user sets no limit."""
+
 GAP = 0.05
 """Between images of a region side by side, as a part of its width."""
 

@@ -172,7 +172,8 @@ class Deblur(QWidget):
     def region_request(self) -> tuple[Request, layers.LayerSource]:
         """The request for the rectangle in the plane that is shown, and that part of the layer.
 
-        A volume is taken in its whole depth; where frames are explained by their neighbours, these come along.
+        A volume is taken in its whole depth; where frames are explained by their neighbours, these come along. Where
+        the user sets no limit, it ends after `regions.SECONDS`.
 
         Raises:
             UnblurError: there is no rectangle that could be run, or something in the form cannot be used.
@@ -182,15 +183,16 @@ class Deblur(QWidget):
             raise ParameterError("draw a rectangle on the image first")
         plane = layers.current_region(source, self.viewer.dims.point)
         rectangle = regions.region_of(shapes, source)
+        request = self.request()
+        request = dataclasses.replace(request, max_seconds=request.max_seconds or regions.SECONDS)
         if self._is_video() and "T" in plane:
             around = regions.frames_around(plane["T"][0], source.image.sizes["T"])
-            return self.request(), source.cut({**plane, **rectangle, "T": around})
+            return request, source.cut({**plane, **rectangle, "T": around})
         planes = "independent" if plane else "auto"
         if self._is_volume():
             planes = "volume"
             plane.pop("Z", None)
-        request = dataclasses.replace(self.request(), planes=planes, anchors=None, crop=None)
-        return request, source.cut({**plane, **rectangle})
+        return dataclasses.replace(request, planes=planes, anchors=None, crop=None), source.cut({**plane, **rectangle})
 
     def offered_region(self) -> bool:
         """Draw a rectangle where there is none; whether that was so.

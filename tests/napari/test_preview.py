@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_deblur import regions
 from napari_deblur.widget import Deblur
 from tests.napari.conftest import wait_for
 from tests.napari.docking import picture, preview
@@ -54,3 +55,19 @@ def test_methods_are_compared_on_the_whole_depth_of_a_volume(volume: Deblur) -> 
     assert volume.message.text.text() == ""
     shapes = {layer.name: layer.data.shape for layer in volume.viewer.layers if layer.name.startswith("stack [")}
     assert shapes == {f"stack [{name}]": (10, 20, 22) for name in ("observed", "richardson-lucy", "wiener")}
+
+
+def test_a_preview_ends_in_seconds_unless_there_is_a_limit(dock: Deblur, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(regions, "SECONDS", 2.0)
+    dock.method_part.set_method("fault-slow")  # which takes 17 minutes
+    dock.start_preview()
+    dock.start_preview()
+    assert "At most 2 s" in dock.run_part.summary.text()
+    wait_for(lambda: not dock.busy, 60)
+    [run] = dock.runs_part.runs
+    assert run.result.report["budget_seconds"] == 2
+    dock.method_part.limit.setText("1 min")
+    assert dock.region_request()[0].max_seconds == 60
+    assert dock.request().max_seconds == 60
+    dock.method_part.limit.setText("")
+    assert dock.request().max_seconds is None, "only a preview is short"

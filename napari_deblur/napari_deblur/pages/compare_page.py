@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
 
 from napari_deblur.form.sections import words
+from napari_deblur.regions import SECONDS
 
 
 class ComparePage(QDialog):
@@ -35,7 +36,8 @@ class ComparePage(QDialog):
         self.button = QPushButton("Compare")
         self.button.clicked.connect(self._on_click)
         layout = QVBoxLayout(self)
-        layout.addWidget(words("Each method runs on the rectangle, with the blur and the effort of the dock."))
+        limit = f"for {SECONDS:g} s each, or the limit beside Effort"
+        layout.addWidget(words(f"The methods run on the rectangle, with the blur and the effort of the dock, {limit}."))
         layout.addWidget(self.list, 1)
         layout.addWidget(self.button)
         self.resize(320, 360)

@@ -12,6 +12,7 @@ from napari_deblur.form.sections import drop_down, row, words
 from napari_deblur.panel.curve import Curve
 from napari_deblur.panel.planes_part import PlanesPart
 from napari_deblur.panel.targets import Target
+from napari_deblur.regions import SECONDS
 from napari_deblur.worker import Progress
 from unblur.cli.text import duration
 from unblur.image import Image
@@ -41,7 +42,9 @@ class RunPart(QWidget):
         self._target = drop_down()
         self.planes = PlanesPart()
         self._preview = QPushButton("Preview region")
-        self._preview.setToolTip("Run on a rectangle of this plane, to see in seconds what would come out")
+        self._preview.setToolTip(
+            f"Run on a rectangle, to see what would come out: for {SECONDS:g} s, or the limit beside Effort"
+        )
         self._run = QPushButton("Run")
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)

@@ -237,7 +237,8 @@ class Job:
         """Run the job, one event a step; afterwards `result` is there.
 
         Raises:
-            UnblurError: the run cannot begin, or every plane failed.
+            ResourceError: the run would need more memory than there is.
+            UnblurError: the run cannot begin for another reason, or every plane failed.
         """
         from unblur.driver import CancelToken
 
@@ -246,6 +247,7 @@ class Job:
         savepoint = Savepoint(self._savepoint_path, self.fingerprint) if self._savepoint_path else None
         self.resumed = bool(resume and savepoint and savepoint.exists())
         plans = savepoint.resume(self.force, self._stages()) if savepoint and self.resumed else self._plans()
+        self._refuse_too_large()
         if savepoint and not self.resumed:
             savepoint.begin(plans)
         self._pieces = []
@@ -316,19 +318,34 @@ class Job:
 
             began = time.perf_counter()
             costs: dict[str, Cost] = {}
-            for task in self.tasks:
-                if task.kind not in costs and not self._constant(task):
-                    observation = self._observation(task, None)
-                    if task.kernel_from is not None:
-                        observation.psf = _flat_kernel(self.spatial)
-                    try:
-                        costs[task.kind] = measure(self.pipelines[task.kind], observation, self.registry, self.compute)
-                    except UnblurError:
-                        raise
-                    except Exception as error:  # of a component, or of torch
-                        raise typed(error) from error
+            for kind, observation in self._first_of_each():
+                try:
+                    costs[kind] = measure(self.pipelines[kind], observation, self.registry, self.compute)
+                except UnblurError:
+                    raise
+                except Exception as error:  # of a component, or of torch
+                    raise typed(error) from error
             self._measured = costs, time.perf_counter() - began
         return self._measured
+
+    def _first_of_each(self) -> Iterator[tuple[str, Observation]]:
+        """What the first task of each kind looks at, with a kernel that stands for one that is yet to be found."""
+        seen = set()
+        for task in self.tasks:
+            if task.kind not in seen and not self._constant(task):
+                seen.add(task.kind)
+                observation = self._observation(task, None)
+                if task.kernel_from is not None:
+                    observation.psf = _flat_kernel(self.spatial)
+                yield task.kind, observation
+
+    def _refuse_too_large(self) -> None:
+        """Nothing to do where the costs were measured: that refuses as well."""
+        if self._measured is None:
+            from unblur.refusal import refuse_too_large
+
+            for kind, observation in self._first_of_each():
+                refuse_too_large(self.pipelines[kind], observation, self.registry, self.compute)
 
     def _plans(self) -> list[dict[str, Any]]:
         """For each task the planned steps, and where a repeated run ends."""

@@ -1,0 +1,63 @@
+"""Whether a run fits the memory there is, asked before it starts and without timing its steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+
+import torch
+
+from unblur.composition import Resolved, resolve
+from unblur.compute import Compute
+from unblur.errors import ResourceError
+from unblur.pipeline import Pipeline, Stage
+from unblur.planning import _expected_support, _memory, _refuse
+from unblur.problem import Observation
+from unblur.registry import Registry
+
+AMPLE = 64_000
+"""Bytes for each observed value that no pipeline is expected to need: three times what the largest preset takes."""
+
+AMPLE_ALWAYS = 1_000_000_000
+"""Bytes beside them, for the weights of networks."""
+
+
+def refuse_too_large(pipeline: Pipeline, observation: Observation, registry: Registry, compute: Compute) -> None:
+    """Count the memory of the stages that take most, on a small region, unless there is ample memory for any pipeline.
+
+    What fails while it is counted is left to the run, which knows how to report it.
+
+    Raises:
+        ResourceError: the run would need more memory than there is; the message says what would fit.
+    """
+    if compute.free_memory() >= AMPLE_ALWAYS + AMPLE * observation.pixels.numel():
+        return
+    with compute.running():
+        for index, segment in enumerate(pipeline.segments()):
+            if index and observation.psf is None:
+                dims = observation.pixels.ndim - 2
+                observation = dataclasses.replace(observation, psf=torch.full((1, *(5,) * dims), 5.0**-dims))
+            for resolved, stage, shape in _largest(segment, observation, registry):
+                try:
+                    need = _memory(resolved, stage, observation, compute, shape)
+                except ResourceError:
+                    raise
+                except Exception:  # of a component, or of torch
+                    return
+                _refuse(need, compute, observation)
+
+
+def _largest(
+    segment: Pipeline, observation: Observation, registry: Registry
+) -> Iterator[tuple[Resolved, Stage, tuple[int, ...] | None]]:
+    """Of stages with the same parts on the same region, the one with the highest resolution."""
+    found: dict[str, tuple[Resolved, Stage, tuple[int, ...] | None]] = {}
+    shape: tuple[int, ...] | None = None
+    for stage in segment.stages:
+        resolved = resolve(segment.in_stage(stage), registry)
+        shape = _expected_support(observation, stage, shape)
+        key = json.dumps([resolved.full(), stage.frames, stage.crop])
+        if key not in found or stage.scale >= found[key][1].scale:
+            found[key] = resolved, stage, shape
+    return iter(found.values())

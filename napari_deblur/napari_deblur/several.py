@@ -81,7 +81,7 @@ class Several:
 
     def _batch_page(self) -> BatchPage:
         dock = self._dock
-        page = BatchPage(image_layers(dock.viewer), summary.words_of_batch(dock.request()), dock)
+        page = BatchPage(image_layers(dock.viewer), summary.words_of_batch(dock.request(whole=True)), dock)
         page.chosen.connect(lambda batch: dock.attempt(partial(self.batch, batch)))
         page.show()
         return page
@@ -93,8 +93,8 @@ class Several:
             UnblurError: what the dock says, the names or the folder cannot be used.
         """
         dock = self._dock
-        request = dock.request()
-        sources = [layers.read(layer) for layer in chosen.layers]
+        request = dock.request(whole=True)
+        sources = [dock.image_part.read(layer) for layer in chosen.layers]
         names = [*(one.name for one in sources), *(path.name for path in chosen.files)]
         loads: list[work.Load] = [one.load for one in sources]
         loads += [partial(_read, path, chosen.axes) for path in chosen.files]

@@ -142,8 +142,8 @@ class Deblur(QWidget):
         """The work that is being done, if any."""
         return self._conductor.worker
 
-    def request(self) -> Request:
-        """What the form asks for.
+    def request(self, whole: bool = False) -> Request:
+        """What the form asks for; `whole` is for images that are run as a whole, whatever range of planes is set.
 
         Raises:
             UnblurError: something in it cannot be used.
@@ -153,7 +153,7 @@ class Deblur(QWidget):
         if model:  # which stands in the slot of the kernel prior
             settings = {name: value for name, value in settings.items() if name.partition(".")[0] != "kernel_prior"}
         settings |= model
-        planes, values = self.run_part.planes.arguments(), self.values_part.arguments()
+        planes, values = self.run_part.planes.arguments(whole), self.values_part.arguments()
         return Request(settings=settings, **planes, **method, **blur, **values, **dataclasses.asdict(preferences()))
 
     def part(self) -> layers.LayerSource:

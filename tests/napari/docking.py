@@ -6,6 +6,9 @@ import functools
 from typing import Any
 
 import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QLineEdit
 
 from napari_deblur.widget import Deblur
 from tests.napari import faults
@@ -44,3 +47,10 @@ def preview(dock: Deblur) -> None:
         dock.start_preview()
     dock.start_preview()
     wait_for(lambda: not dock.busy)
+
+
+def typed(edit: QLineEdit, text: str) -> None:
+    """As with the keyboard: what stood there is replaced, and Enter pressed."""
+    edit.selectAll()
+    QTest.keyClicks(edit, text)
+    QTest.keyClick(edit, Qt.Key.Key_Return)

@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from qtpy.QtCore import Qt
-from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QLineEdit
 
 from napari_deblur import layers
 from napari_deblur.widget import Deblur
 from tests.napari.conftest import wait_for
+from tests.napari.docking import typed
 
 
 @pytest.fixture
@@ -29,13 +27,6 @@ def series(tmp_path: Path) -> Path:
     noisy = np.clip(np.stack(frames) + random.normal(0, 0.5, (5, 64, 64)), 0, 255)
     tifffile.imwrite(tmp_path / "mitosis.tif", noisy.astype(np.uint8), metadata=None)
     return tmp_path / "mitosis.tif"
-
-
-def typed(edit: QLineEdit, text: str) -> None:
-    """As with the keyboard: what stood there is replaced, and Enter pressed."""
-    edit.selectAll()
-    QTest.keyClicks(edit, text)
-    QTest.keyClick(edit, Qt.Key.Key_Return)
 
 
 def test_open_preview_run_save_reopen(shared_viewer: Any, plugin: None, series: Path) -> None:

@@ -77,7 +77,9 @@ class BatchPage(QDialog):
         self.button.clicked.connect(self._on_click)
         self._said = words("Layers come back as layers, and as files too where a folder is given. Files need one.")
         layout = QVBoxLayout(self)
-        layout.addWidget(words(f"Everything here is restored with what the dock says, one after the other. {said}"))
+        layout.addWidget(
+            words(f"Everything here is restored whole, one after the other, with what the dock says. {said}")
+        )
         layout.addWidget(self.list, 1)
         layout.addWidget(row(files))
         form = labelled(holder := QWidget())

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QLineEdit, QPushButton, QWidget
 from napari_deblur import layers, opening
 from napari_deblur.facts import PIXEL
 from napari_deblur.form.sections import drop_down, label, labelled, row, words
-from unblur.errors import UnblurError
+from unblur.errors import ParameterError, UnblurError
 from unblur.image import PLANE, Image, sizes_by_axis
 
 if TYPE_CHECKING:
@@ -118,6 +118,18 @@ class ImagePart(QWidget):
     @property
     def layer(self) -> ImageLayer | None:
         return self.layer_box.value
+
+    def read(self, layer: ImageLayer) -> layers.LayerSource:
+        """What is known of a layer; of the one that is shown here, with what the user wrote.
+
+        Raises:
+            UnblurError: it cannot be read.
+        """
+        if layer is not self.layer:
+            return layers.read(layer)
+        if self.source is None:
+            raise ParameterError(self.problem)
+        return self.source
 
     def keep(self) -> None:
         """Give the layer the axes and pixel sizes that the user wrote, so that results and files agree with it."""

@@ -78,8 +78,8 @@ class PlanesPart(QWidget):
         span = range_of(self.range.text(), self._image.sizes[self.along])
         return {} if span is None else {self.along: span}
 
-    def arguments(self) -> dict[str, Any]:
-        """`planes`, `anchors` and `clip_frames` of a request.
+    def arguments(self, whole: bool = False) -> dict[str, Any]:
+        """`planes`, `anchors` and `clip_frames` of a request, for the range of planes or for the `whole` series.
 
         Raises:
             ParameterError: something in the lines cannot be used.
@@ -88,7 +88,9 @@ class PlanesPart(QWidget):
         found: dict[str, Any] = {"planes": planes}
         if planes == "shared-kernel" and self._image is not None:
             sizes = self._image.sizes
-            span = self.region().get(self.along, (0, sizes[self.along]))
+            span = (0, sizes[self.along])
+            if not whole:
+                span = self.region().get(self.along, span)
             depth = sizes["Z"] if self.along == "T" and "Z" in sizes else 1
             found["anchors"] = anchors_of(self.anchors.text(), span, depth)
         if planes == "video" and (text := self.clip.text().strip()):

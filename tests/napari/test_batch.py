@@ -1,0 +1,42 @@
+"""What a batch takes over from the dock."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_deblur.pages.batch_page import Batch
+from napari_deblur.widget import Deblur
+from tests.napari.conftest import wait_for
+from tests.napari.docking import picture, typed
+from unblur.errors import ParameterError
+
+
+@pytest.fixture
+def series(dock: Deblur) -> Deblur:
+    """A dock on a series whose axes napari does not know."""
+    dock.viewer.layers.clear()
+    dock.viewer.add_image(picture(4, 40, 44), name="frames")
+    return dock
+
+
+def test_a_batch_holds_to_what_is_written_for_the_layer(series: Deblur) -> None:
+    typed(series.image_part._axes, "TYX")
+    typed(series.image_part._size, "0.2")
+    series.method_part.set_method("blind-richardson-lucy")
+    series.run_part.set_target("every plane, one shared kernel")
+    series.run_part.planes.anchors.setText("2")
+    series.run_part.planes.range.setText("1-3")
+    series.several.batch(Batch(list(series.viewer.layers)))
+    wait_for(lambda: not series.busy)
+    assert series.message.text.text() == "frames: restored"
+    [run] = series.runs_part.runs
+    assert run.result.source.axes == "TYX"
+    assert run.result.source.pixel_size == {"Y": 0.2, "X": 0.2}
+    assert run.result.image.shape == (4, 40, 44), "the range holds for Run only"
+    assert run.request.anchors == (2,), "as the slider counts"
+
+
+def test_a_batch_of_a_layer_that_cannot_be_read_says_why(series: Deblur) -> None:
+    typed(series.image_part._axes, "QYX")
+    with pytest.raises(ParameterError, match="QYX"):
+        series.several.batch(Batch(list(series.viewer.layers)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +19,7 @@ SHOWN = ("colormap", "contrast_limits", "gamma", "interpolation2d")
 
 
 class Live:
-    """One layer for the previews of a run on a part of a layer, where that part lies.
+    """One layer for the previews of a run on a part of a layer, at the plane that is worked on.
 
     A preview layer that the user deletes stays away.
     """
@@ -35,32 +34,39 @@ class Live:
         if preview is self._shown:
             return
         self._shown = preview
-        rgb = self._part.image.is_rgb
-        data, _ = as_shown(np.moveaxis(preview.image, 0, -1) if rgb else preview.image[0], self._part)
-        count = data.ndim - rgb
+        data, _ = as_shown(self._expanded(preview.image), self._part)
+        corner = self._corner(preview)
         if self._layer is None:
             selected = set(self._viewer.layers.selection)
-            self._layer = self._viewer.add_image(data, rgb=rgb, **self._how(count, preview.start))
+            self._layer = self._viewer.add_image(data, **self._looks(), translate=corner)
             self._viewer.layers.selection = selected
         elif self._layer in self._viewer.layers:
             self._layer.data = data
-            self._layer.translate = self._corner(count, preview.start)
+            self._layer.translate = corner
 
-    def _how(self, count: int, start: Sequence[int]) -> dict[str, Any]:
-        """Place and looks of a layer of the last `count` axes."""
-        geometry, display = self._part.geometry, self._part.display
-        how = {key: geometry[key][-count:] for key in ("scale", "units", "axis_labels")}
-        how |= {key: display[key] for key in SHOWN if not (self._part.image.is_rgb and key == "colormap")}
-        how["translate"] = self._corner(count, start)
-        return how | {"name": f"{self._part.name}: running", "metadata": {OWN: True}}
+    def _expanded(self, image: np.ndarray) -> np.ndarray:
+        """Pixels (channels, *spatial) with all axes of the part, of size one where there is one plane."""
+        part = self._part.image
+        named = "S" + "ZYX"[1 - image.ndim :]
+        if not part.is_rgb:
+            named, image = named[1:], image[0]
+        ordered = image.transpose([named.index(axis) for axis in part.axes if axis in named])
+        return ordered[tuple(slice(None) if axis in named else np.newaxis for axis in part.axes)]
 
-    def _corner(self, count: int, start: Sequence[int]) -> Any:
-        """Where a window of the part begins, along the last `count` axes."""
-        geometry = self._part.geometry
-        places = np.zeros(len(geometry["scale"]))
-        if start:
-            places[-len(start) :] = start
-        return inner_transform(geometry)(places)[-count:]
+    def _looks(self) -> dict[str, Any]:
+        """How the layer lies, but for its corner, and how it is shown."""
+        geometry, display, rgb = self._part.geometry, self._part.display, self._part.image.is_rgb
+        looks = {key: display[key] for key in SHOWN if not (rgb and key == "colormap")}
+        looks |= {key: geometry[key] for key in geometry if key != "translate"}
+        return looks | {"rgb": rgb, "name": f"{self._part.name}: running", "metadata": {OWN: True}}
+
+    def _corner(self, preview: Preview) -> Any:
+        """Where the plane, or its window, begins in the part."""
+        axes = self._part.placed_axes
+        spatial = "ZYX"[1 - preview.image.ndim :]
+        starts = dict(zip(spatial, preview.start, strict=False))
+        place = [float({**preview.index, **starts}.get(axis, 0)) for axis in axes]
+        return inner_transform(self._part.geometry)(place)
 
     def remove(self) -> None:
         if self._layer is not None and self._layer in self._viewer.layers:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from unblur.forecast import Forecast
     from unblur.image import Image
     from unblur.jobs import Job, JobEvent
+    from unblur.planes import Task
     from unblur.registry import Registry
     from unblur.results import Result
 
@@ -216,8 +217,7 @@ def _run(worker: Worker, job: Job, resume: bool, prefix: str = "") -> Result:
                 "remaining": event.remaining,
                 "misfits": misfits,
             }
-            spans = job.tasks[event.plane].spans
-            preview = looker.look(event, tuple(start for start, _ in spans))
+            preview = looker.look(event, job.tasks[event.plane])
             if preview is not None:
                 news["preview"] = preview
             worker.report(**news)
@@ -251,7 +251,7 @@ class _Looker:
     def __init__(self) -> None:
         self._next = time.perf_counter() + LOOK_SECONDS
 
-    def look(self, event: JobEvent, start: tuple[int, ...]) -> Preview | None:
+    def look(self, event: JobEvent, task: Task) -> Preview | None:
         began = time.perf_counter()
         if began < self._next:
             return None
@@ -260,11 +260,17 @@ class _Looker:
         except Exception:  # a look that fails ends no run; if the result cannot be drawn either, the job says so
             self._next = math.inf
             return None
-        image = estimate.image[0].detach().float().cpu().numpy()
-        kernel = estimate.kernel.detach().float().cpu().numpy()
+        shown = _middle(task)
+        image = estimate.image[shown].detach().float().cpu().numpy()
         now = time.perf_counter()
         self._next = now + max(LOOK_SECONDS, (now - began) / LOOK_SHARE)
-        return Preview(image, kernel, dict(event.index), start)
+        return Preview(image, task.frames[shown], tuple(start for start, _ in task.spans))
+
+
+def _middle(task: Task) -> int:
+    """The middle one of the frames that a task keeps, or looks at."""
+    start, stop = task.kept or (0, len(task.frames))
+    return (start + stop - 1) // 2
 
 
 def picture(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -26,14 +26,14 @@ class Dropped(Exception):
 
 @dataclass(frozen=True)
 class Preview:
-    """A look at the current estimate: (channels, *spatial) in the input's units, and the kernel (count, *spatial).
+    """A look at the current estimate: (channels, *spatial), in the input's units.
 
-    `start` is the corner of the window that the image is of, in pixels along the spatial axes; nothing for all of it.
+    `index` is its place along T, C, Z, in planes of what is run. `start` is the corner of the window that the image is
+    of, in pixels along the spatial axes; nothing for all of it.
     """
 
     image: np.ndarray
-    kernel: np.ndarray
-    index: dict[str, int]
+    index: Mapping[str, int]
     start: tuple[int, ...] = ()
 
 

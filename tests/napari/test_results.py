@@ -276,7 +276,7 @@ def test_live_previews_in_colour_are_shown_as_colours() -> None:
     source = layers.read(layer_of("YXS"))
     estimate = np.moveaxis(source.load().data, -1, 0).astype(np.float32) + 0.3
     live = Live(viewer, source)
-    live.show(Preview(estimate, PSF[np.newaxis], {}))
+    live.show(Preview(estimate, {}))
     [shown] = viewer.layers
     np.testing.assert_array_equal(shown.data, source.load().data)
     assert shown.data.dtype == np.uint8
@@ -289,8 +289,20 @@ def test_live_previews_of_a_window_lie_in_it() -> None:
     layer = layer_of("TYX")
     part = layers.read(layer).cut({"Y": (2, 18)})
     live = Live(viewer, part)
-    live.show(Preview(np.zeros((1, 6, 7), np.float32), PSF[np.newaxis], {}, start=(3, 4)))
+    live.show(Preview(np.zeros((1, 6, 7), np.float32), {"T": 2}, start=(3, 4)))
     [shown] = viewer.layers
-    np.testing.assert_allclose(shown.data_to_world([0, 0]), layer.data_to_world([0, 5, 4])[1:])
-    live.show(Preview(np.zeros((1, 16, 24), np.float32), PSF[np.newaxis], {}))
-    np.testing.assert_allclose(shown.data_to_world([0, 0]), layer.data_to_world([0, 2, 0])[1:])
+    assert shown.data.shape == (1, 6, 7)
+    np.testing.assert_allclose(shown.data_to_world([0, 0, 0]), layer.data_to_world([2, 5, 4]))
+    live.show(Preview(np.zeros((1, 16, 24), np.float32), {"T": 0}))
+    np.testing.assert_allclose(shown.data_to_world([0, 0, 0]), layer.data_to_world([0, 2, 0]))
+
+
+def test_live_previews_lie_at_the_plane_that_is_worked_on() -> None:
+    viewer = ViewerModel()
+    layer = layer_of("TCYX", rotate=np.eye(4)[[0, 1, 3, 2]])
+    live = Live(viewer, layers.read(layer).cut({"T": (1, 3)}))
+    live.show(Preview(np.zeros((1, 20, 24), np.float32), {"T": 1, "C": 1}))
+    [shown] = viewer.layers
+    assert shown.data.shape == (1, 1, 20, 24)
+    for corner in ([0, 0], [19, 23]):
+        np.testing.assert_allclose(shown.data_to_world([0, 0, *corner]), layer.data_to_world([2, 1, *corner]))

@@ -12,6 +12,7 @@ import pytest
 import tifffile
 from napari.layers import Vectors
 
+from napari_deblur import work
 from napari_deblur.pages.batch_page import Batch
 from napari_deblur.widget import Deblur
 from tests.napari.conftest import settle, threads, wait_for
@@ -302,7 +303,7 @@ def test_a_batch_that_is_stopped_keeps_what_it_has_under_another_name(dock: Debl
     runs_again(dock)
 
 
-def test_a_video_is_run_as_a_whole_and_its_motion_shown(dock: Deblur) -> None:
+def test_a_video_is_run_as_a_whole_and_its_motion_shown(dock: Deblur, monkeypatch: pytest.MonkeyPatch) -> None:
     dock.viewer.layers.clear()
     dock.viewer.add_image(picture(5, 64, 64), name="frames", axis_labels=("t", "y", "x"), scale=(2, 0.5, 0.5))
     dock.blur_part.size.setText("")
@@ -313,9 +314,14 @@ def test_a_video_is_run_as_a_whole_and_its_motion_shown(dock: Deblur) -> None:
     slots, _ = dock.method_part.form._segments[0]
     for slot in ("image_prior", "kernel_prior"):
         slots[slot]._forms[0]["weights"].value = "none"
-    dock.start_preview()
-    dock.start_preview()
-    wait_for(lambda: not dock.busy)
+    with monkeypatch.context() as often:
+        often.setattr(work, "LOOK_SECONDS", 0)
+        often.setattr(work, "LOOK_SHARE", 1e9)
+        dock.start_preview()
+        dock.start_preview()
+        worker = dock.worker
+        wait_for(lambda: not dock.busy)
+    assert worker.progress.preview.index == {"T": 1}, "the middle one of three frames"
     assert dock.message.text.text() == ""
     assert dock.runs_part.runs[0].part.region == {"T": (1, 4), "Y": (16, 48), "X": (16, 48)}
     dock.run_part.planes.range.setText("1-4")

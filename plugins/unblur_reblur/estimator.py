@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,12 +14,10 @@ from unblur.optimise import AdamGroups
 from unblur.params import Schedule, value_at
 from unblur.problem import Problem
 from unblur_reblur.flows import agreeing
+from unblur_reblur.own_pairs import SMALLEST, OwnPairs
 from unblur_reblur.pairs import GeneratedPairs, by_shape, sample
 from unblur_reblur.params import ReblurParams
 from unblur_reblur.windows import Window, counted, middle_window, random_window
-
-_SMALLEST = 16
-"""Side of a generated pair at least, in pixels."""
 
 
 class ReblurState:
@@ -40,7 +39,7 @@ class HybridTuning(Estimator[ReblurParams]):
     L_S is the mean squared error of deblurred pairs (eq. 2). L_U is the pipeline's misfit between observed frames and
     the deblurred ones blurred again along their flow (eq. 7). Windows lie anywhere in time and space: one clip is tuned
     on by itself, a longer series as a group. L_U alone is zero for the identity and no motion, so that pairs are
-    generated where none are given. Reading: the learning rate is halved at 30, 50 and 100 of the 200 iterations.
+    generated where the user has none. Reading: the learning rate is halved at 30, 50 and 100 of the 200 iterations.
 
     Reports the misfit of the windows of a step, and as its image the window in the middle, which is always the same.
     """
@@ -62,9 +61,13 @@ class HybridTuning(Estimator[ReblurParams]):
             return ()
         if params.pairs == "auto" and problem.pairs:
             return problem.pairs
+        if params.pairs not in ("auto", "generated"):
+            own = OwnPairs(Path(params.pairs), problem)
+            note(f"fine-tuning with {len(own)} pairs of blurred and sharp images from {params.pairs}")
+            return own
         note(f"fine-tuning with pairs of blurred and sharp images from {params.generated} generated clips")
         shape = problem.batch.observed.shape
-        size = max(_SMALLEST, min(params.patch, *shape[2:]))
+        size = max(SMALLEST, min(params.patch, *shape[2:]))
         context = problem.context
         return GeneratedPairs(params.generated, size, shape[1], context.rng, context.compute.tensor)
 

@@ -159,10 +159,12 @@ class ReblurParams:
         ),
     ] = 0.5
     pairs: Annotated[
-        Literal["auto", "generated", "none"],
+        str,
         Doc(
-            "Pairs of blurred and sharp images: auto takes those that were given, and generates some where there are "
-            "none. Without any, fine-tuning degenerates to the identity."
+            "Pairs of blurred and sharp images: `generated` makes some; `none` takes none, so that fine-tuning "
+            "degenerates to the identity; `auto` takes those of the observation, which only Python can give "
+            "(`Observation.pairs`), or else generates some; anything else is the path of a folder with your own, in "
+            "`blurred` and `sharp`: folders of images of the same names, or TIFF or video files."
         ),
     ] = "auto"
     generated: Annotated[int, Ge(1), Doc("How many clips of three pairs are generated.")] = 64

@@ -16,7 +16,8 @@ from napari_deblur.panel.image_part import image_layers
 from napari_deblur.panel.runs_part import Run
 from napari_deblur.request import Request
 from napari_deblur.worker import Failure
-from unblur.errors import FileError
+from unblur.clips import is_video
+from unblur.errors import FileError, UnblurError
 from unblur.image import Image
 from unblur.io import read, read_header
 
@@ -32,27 +33,45 @@ class Several:
 
     def ask_compare(self) -> ComparePage | None:
         """Choose methods that run on the rectangle, side by side; without a rectangle, offer one."""
+        pages: list[ComparePage] = []
+        self._dock.attempt(lambda: pages.extend(self._compare_page()), alone=True)
+        return pages[0] if pages else None
+
+    def _compare_page(self) -> list[ComparePage]:
         dock = self._dock
-        if dock.image_part.source is None or dock.busy or dock.offered_region():
-            return None
-        fitting = dock.method_part.fitting()
+        if dock.offered_region():
+            return []
+        request, part = dock.region_request()
+        every = dock.method_part.fitting().items()
+        fitting = {name: good_for for name, good_for in every if self._comparable(self._with(name, request), part)}
         page = ComparePage(fitting, [dock.method_part.method or "", *list(fitting)[:2]], dock)
         page.chosen.connect(lambda names: dock.attempt(partial(self.compare, names)))
         page.show()
-        return page
+        return [page]
+
+    def _with(self, method: str, request: Request) -> Request:
+        """The same with another method, as it stands."""
+        blur = self._dock.blur_part.arguments().get("settings", {})
+        return dataclasses.replace(request, method=method, pipeline=None, settings=blur)
+
+    def _comparable(self, request: Request, part: layers.LayerSource) -> bool:
+        """Whether it can run on the rectangle as the dock's own method does: both as a video, or neither."""
+        dock = self._dock
+        try:
+            pipeline = summary.chosen(request, part.image, dock.registry).pipeline
+        except UnblurError:  # such as a kernel size that it does not take
+            return False
+        return is_video(pipeline, dock.registry) == is_video(dock.method_part.pipeline(), dock.registry)
 
     def compare(self, names: Sequence[str]) -> None:
-        """Run methods on the rectangle.
+        """Run methods on the rectangle; those that cannot run are left out, and named with the reason.
 
         Raises:
-            UnblurError: one of them cannot run.
+            UnblurError: there is no rectangle that could be run, or something in the dock cannot be used.
         """
         dock = self._dock
         request, part = dock.region_request()
-        blur = dock.blur_part.arguments().get("settings", {})
-        requests = [(name, dataclasses.replace(request, method=name, pipeline=None, settings=blur)) for name in names]
-        for _, one in requests:
-            summary.chosen(one, part.image, dock.registry)
+        requests = [(name, self._with(name, request)) for name in names]
         then = partial(self._show_compared, dock.image_part.source, part)
         dock.begin(work.compare(part.load, requests, dock.registry), "comparison", then, Live(dock.viewer, part))
 

@@ -71,3 +71,32 @@ def test_a_preview_ends_in_seconds_unless_there_is_a_limit(dock: Deblur, monkeyp
     assert dock.request().max_seconds == 60
     dock.method_part.limit.setText("")
     assert dock.request().max_seconds is None, "only a preview is short"
+
+
+def offered(dock: Deblur) -> set[str]:
+    """The methods that the page for a comparison offers."""
+    dock.several.ask_compare()
+    page = dock.several.ask_compare()
+    assert page is not None, dock.message.text.text()
+    page.close()
+    return {page.list.item(number).text() for number in range(page.list.count())}
+
+
+def test_only_methods_that_could_run_are_offered_side_by_side(dock: Deblur) -> None:
+    dock.viewer.layers.clear()
+    dock.viewer.add_image(picture(5, 64, 64), name="frames", axis_labels=("t", "y", "x"))
+    dock.method_part.set_method("blind-richardson-lucy")
+    still = offered(dock)
+    assert "blind-richardson-lucy" in still
+    assert "reblur2deblur" not in still
+    dock.blur_part.size.setText("")
+    dock.method_part.set_method("reblur2deblur")
+    assert offered(dock) == {"reblur2deblur"}
+
+
+def test_a_method_that_cannot_run_does_not_end_the_others(dock: Deblur) -> None:
+    assert dock.several.ask_compare() is None
+    dock.several.compare(["blind-richardson-lucy", "reblur2deblur"])
+    wait_for(lambda: not dock.busy)
+    assert dock.message.text.text().startswith("reblur2deblur: ")
+    assert "cells [blind-richardson-lucy]" in dock.viewer.layers

@@ -1,13 +1,15 @@
 """Peak memory against pixels: whether it grows linearly, and whether the estimate before a run is right.
 
-For every size a process of its own runs a few steps of every stage; its largest resident size, less that before the
-run, stands beside the estimate. A line through the two largest sizes leads to the size that `--extrapolate` names.
+For every method and size, in grey or in colour, a process of its own runs a few steps of every stage; its largest
+resident size, less that before the run, stands beside the estimate. A line through the two largest sizes, one for grey
+images and one for those in colour, leads to the size that `--extrapolate` names.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,7 +49,7 @@ def growth(rows: Sequence[dict[str, Any]], pixels: int, name: str) -> dict[str, 
 
 def line(row: dict[str, Any]) -> str:
     """The row as text."""
-    head = f"{row['method']:16} {row['rows']}x{row['columns']}"
+    head = f"{row['method']:16} {row['rows']}x{row['columns']} {'rgb' if row['colour'] else 'grey'}"
     if "ratio" not in row:
         return f"{head}: {row.get('peak error', '')} {row.get('estimated error', '')}"
     return (
@@ -56,32 +58,39 @@ def line(row: dict[str, Any]) -> str:
     )
 
 
+def series(method: str, colours: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The rows of one method over all sizes, printed as they come."""
+    rows = []
+    for side in map(int, options.sizes.split(",")):
+        case = Case(method, side, side, colours == "rgb", options.kernel_size, options.preset, options.threads)
+        rows.append(measured(case))
+        print(line(rows[-1]), flush=True)
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", default=",".join((*METHODS, "l0-gradient")))
     parser.add_argument("--preset", default="balanced")
     parser.add_argument("--sizes", default="128,256,384,512", help="of the image's sides")
-    parser.add_argument("--grey", action="store_true", help="instead of colour")
+    parser.add_argument("--images", default="rgb", help="grey, rgb or grey,rgb")
     parser.add_argument("--kernel-size", type=int, default=31)
     parser.add_argument("--extrapolate", type=int, default=2048, help="the side that the memory is extrapolated to")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    sides = [int(size) for size in options.sizes.split(",")]
     rows: list[dict[str, Any]] = []
     summary: dict[str, Any] = {}
-    for method in options.methods.split(","):
-        for side in sides:
-            case = Case(method, side, side, not options.grey, options.kernel_size, options.preset, options.threads)
-            rows.append(measured(case))
-            print(line(rows[-1]), flush=True)
-        mine = [row for row in rows if row["method"] == method]
-        summary[method] = {name: growth(mine, options.extrapolate**2, name) for name in ("peak", "estimated")}
-        for name, found in summary[method].items():
+    for method, colours in itertools.product(options.methods.split(","), options.images.split(",")):
+        mine = series(method, colours, options)
+        rows += mine
+        grown = {name: growth(mine, options.extrapolate**2, name) for name in ("peak", "estimated")}
+        summary[f"{method} {colours}"] = grown
+        for name, found in grown.items():
             if found:
                 print(
-                    f"{method:16} {name}: exponent {found['exponent']:.2f}, {human_bytes(found['extrapolated'])} at "
-                    f"{options.extrapolate}x{options.extrapolate}",
+                    f"{method:16} {colours} {name}: exponent {found['exponent']:.2f}, "
+                    f"{human_bytes(found['extrapolated'])} at {options.extrapolate}x{options.extrapolate}",
                     flush=True,
                 )
     if options.json:

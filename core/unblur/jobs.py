@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -238,6 +239,7 @@ class Job:
 
         Raises:
             ResourceError: the run would need more memory than there is.
+            ImageError: the kernel may be wider than the image.
             UnblurError: the run cannot begin for another reason, or every plane failed.
         """
         from unblur.driver import CancelToken
@@ -247,7 +249,7 @@ class Job:
         savepoint = Savepoint(self._savepoint_path, self.fingerprint) if self._savepoint_path else None
         self.resumed = bool(resume and savepoint and savepoint.exists())
         plans = savepoint.resume(self.force, self._stages()) if savepoint and self.resumed else self._plans()
-        self._refuse_too_large()
+        self._refuse_what_does_not_fit()
         if savepoint and not self.resumed:
             savepoint.begin(plans)
         self._pieces = []
@@ -319,17 +321,19 @@ class Job:
             began = time.perf_counter()
             costs: dict[str, Cost] = {}
             for kind, observation in self._first_of_each():
-                try:
+                with _typed_errors():
                     costs[kind] = measure(self.pipelines[kind], observation, self.registry, self.compute)
-                except UnblurError:
-                    raise
-                except Exception as error:  # of a component, or of torch
-                    raise typed(error) from error
             self._measured = costs, time.perf_counter() - began
         return self._measured
 
     def _first_of_each(self) -> Iterator[tuple[str, Observation]]:
-        """What the first task of each kind looks at, with a kernel that stands for one that is yet to be found."""
+        """What the first task of each kind looks at, with a kernel that stands for one that is yet to be found.
+
+        Raises:
+            ImageError: it is smaller than the kernel.
+        """
+        from unblur.kernel_fit import refuse_too_wide
+
         seen = set()
         for task in self.tasks:
             if task.kind not in seen and not self._constant(task):
@@ -337,9 +341,11 @@ class Job:
                 observation = self._observation(task, None)
                 if task.kernel_from is not None:
                     observation.psf = _flat_kernel(self.spatial)
+                with _typed_errors():
+                    refuse_too_wide(self.pipelines[task.kind], observation, self.registry, self.compute)
                 yield task.kind, observation
 
-    def _refuse_too_large(self) -> None:
+    def _refuse_what_does_not_fit(self) -> None:
         """Nothing to do where the costs were measured: that refuses as well."""
         if self._measured is None:
             from unblur.refusal import refuse_too_large
@@ -493,6 +499,17 @@ def _as_image(image: np.ndarray | Image, axes: str | None, pixel_size: PixelSize
     if axes is not None and axes.upper() != image.axes:
         image = dataclasses.replace(image, axes=axes.upper(), status={**image.status, "axes": "given"})
     return image.with_pixel_size(pixel_size)
+
+
+@contextlib.contextmanager
+def _typed_errors() -> Iterator[None]:
+    """What a component or torch raises, as an error that a user can act on."""
+    try:
+        yield
+    except UnblurError:
+        raise
+    except Exception as error:
+        raise typed(error) from error
 
 
 def _flat_kernel(spatial: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,9 @@ from unblur.errors import CompositionError, ImageError
 from unblur.operators.resample import resample_kernel, resize
 from unblur.params import value_at
 from unblur.pipeline import Stage
+
+_LEAST = 3
+"""Pixels along each axis at the lowest resolution of a run."""
 
 
 @dataclass
@@ -228,11 +232,7 @@ def build(
     if shape is not None and spec.kind != "flow":
         spec = KernelSpec(tuple(map(min, shape, spec.shape)), spec.count, spec.kind, stage.scale)
     latent_shape = forward.latent_shape(tuple(batch.observed.shape), spec)
-    if min(batch.observed.shape[2:]) < 3 or any(b < k for b, k in zip(latent_shape[2:], spec.shape, strict=True)):
-        raise ImageError(
-            f"the image is {_words(batch.observed.shape[2:])} pixels at this resolution, smaller than the kernel "
-            f"{_words(spec.shape)} allows; give a smaller --kernel-size or a larger image"
-        )
+    _check_size(_full_shape(observation, stage)[2:], tuple(batch.observed.shape[2:]), latent_shape[2:], spec)
     image: ImagePrior[Any] = resolved.base("image_prior").build()
     kernels: KernelPrior[Any] = resolved.base("kernel_prior").build()
     for response in responses:  # before the image: a saturated camera lets it be brighter than what was observed
@@ -275,6 +275,29 @@ def _full_shape(observation: Observation, stage: Stage) -> Shape:
     if stage.crop is not None:
         spatial = [stop - start for start, stop in stage.crop]
     return (len(stage.frames) if stage.frames is not None else frames, channels, *spatial)
+
+
+def _check_size(full: Shape, observed: Shape, latent: Shape, spec: KernelSpec) -> None:
+    """There must be some pixels, and the latent image must hold the kernel, at the resolution of the stage."""
+    here = f"the image is {_words(full)} pixels"
+    if spec.scale != 1:
+        here += f", and {_words(observed)} at {spec.scale:g} of its resolution"
+    if min(observed) < _LEAST:
+        raise ImageError(
+            f"{here}; the smallest that works here is {_words(_enlarged((_LEAST,) * len(full), spec.scale))}"
+        )
+    if any(size < kernel for size, kernel in zip(latent, spec.shape, strict=True)):
+        odd = (size - 1 + size % 2 for size in latent)  # as kernels are made at a lower resolution
+        widest = latent if spec.scale == 1 else tuple(math.floor(size / spec.scale) for size in odd)
+        raise ImageError(
+            f"{here}, smaller than the kernel of {_words(spec.shape)}; give a --kernel-size of at most "
+            f"{_words(widest)}, or an image of at least {_words(_enlarged(spec.shape, spec.scale))}"
+        )
+
+
+def _enlarged(shape: Shape, scale: float) -> Shape:
+    """The smallest sizes at full resolution that are at least `shape` at another one."""
+    return tuple(next(n for n in itertools.count(size) if round(n * scale) >= size) for size in shape)
 
 
 def _pairs(observation: Observation, intensity: Intensity, context: Context) -> list[Batch]:

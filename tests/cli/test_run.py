@@ -249,6 +249,7 @@ def _broken_inputs(folder: Path) -> dict[str, list[object]]:
         "nan": [save("nan.tif", nan), *psf],
         "tiny": [save("tiny.tif", good[:1, :1]), *psf],
         "smaller than the kernel": [cells, "--psf", save("wide.tif", np.ones((99, 99), np.float32))],
+        "wider than the image": [cells, "--method", "selfdeblur", "--kernel-size", "71"],
         "psf nan": [cells, "--psf", save("psf_nan.tif", np.full((5, 5), np.nan, np.float32))],
         "psf zero": [cells, "--psf", save("psf_zero.tif", np.zeros((5, 5), np.float32))],
         "psf negative": [cells, "--psf", save("psf_negative.tif", -np.ones((5, 5), np.float32))],
@@ -275,10 +276,10 @@ def _broken_inputs(folder: Path) -> dict[str, list[object]]:
 
 
 CASES = [
-    "text", "empty", "cut", "missing", "no axes", "complex", "nan", "tiny", "smaller than the kernel", "psf nan",
-    "psf zero", "psf negative", "psf missing", "no psf", "method", "preset", "set unknown", "set type", "set form",
-    "set misfit", "pipeline", "kernel size", "pixel size", "axes", "volume", "plan", "device", "budget", "option",
-    "number", "dtype",
+    "text", "empty", "cut", "missing", "no axes", "complex", "nan", "tiny", "smaller than the kernel",
+    "wider than the image", "psf nan", "psf zero", "psf negative", "psf missing", "no psf", "method", "preset",
+    "set unknown", "set type", "set form", "set misfit", "pipeline", "kernel size", "pixel size", "axes", "volume",
+    "plan", "device", "budget", "option", "number", "dtype",
 ]  # fmt: skip
 
 
@@ -294,6 +295,24 @@ def test_bad_input_is_one_clear_error_and_no_output(unblur: Unblur, cells: Path,
     assert "Traceback" not in err
     assert not out.exists()
     assert not Path(f"{out}.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "size", "said"),
+    [
+        ("selfdeblur", "41", ["41x41", "at most 32x40", "at least 41x41"]),
+        ("selfdeblur", "31x41", ["31x41", "at most 31x40", "at least 32x41"]),
+        ("l0-gradient", "9", ["32x40 pixels", "2x2 at 0.0625", "smallest that works here is 41x41"]),
+    ],
+)
+def test_an_image_that_is_too_small_says_what_would_do(
+    unblur: Unblur, cells: Path, tmp_path: Path, method: str, size: str, said: list[str]
+) -> None:
+    out = tmp_path / "restored.tif"
+    code, _, err = unblur("run", cells, "-o", out, "--method", method, "--kernel-size", size)
+    assert code == 2
+    assert [words for words in said if words not in err] == []
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("name", ["out.jpg", "nowhere/out.tif", "cells.tif"])

@@ -12,7 +12,7 @@ import unblur
 from tests.core.small import BLIND, small_registry
 from unblur import refusal
 from unblur.compute import Compute
-from unblur.errors import ResourceError
+from unblur.errors import ImageError, ResourceError
 from unblur.jobs import Job
 
 REGISTRY = small_registry()
@@ -90,3 +90,19 @@ def test_of_equal_parts_the_stage_with_the_highest_resolution_counts(monkeypatch
     free(monkeypatch, 500_000_000)
     next(job(method=None, pipeline=BLIND.replace(stages=stages)).events())
     assert counted == [1, 1]
+
+
+@pytest.mark.parametrize(("size", "fits"), [(18, True), ((20, 18), True), (19, False), ((21, 5), False)])
+def test_a_kernel_may_be_as_wide_as_the_image(size: Any, fits: bool) -> None:
+    events = job(kernel_size=size).events()
+    if fits:
+        next(events)
+    else:
+        with pytest.raises(ImageError, match=r"at most (18x18|19x18|20x5), or an image of at least (20x19|21x18)"):
+            next(events)
+
+
+def test_the_widest_kernel_follows_from_what_a_stage_looks_at() -> None:
+    part = BLIND.replace(stages=[unblur.Stage(2, crop=((0, 9), (0, 9))), unblur.Stage(2)])
+    with pytest.raises(ImageError, match="11x11 pixels is wider than the image of 9x9"):
+        next(job(method=None, pipeline=part, kernel_size=11).events())

@@ -188,6 +188,12 @@ def test_regions_outside_of_the_image_are_refused() -> None:
     for stage in (Stage(1, frames=(1,)), Stage(1, crop=((0, 33), (0, 8))), Stage(1, crop=((0, 8),))):
         with pytest.raises(ImageError, match="a stage uses"):
             problem(stage, observed, 5)
-    with pytest.raises(ImageError, match="smaller than the kernel"):
+    with pytest.raises(ImageError, match=r"32x32 pixels, smaller than .* 41x41; .* at most 32x32, .* at least 41x41"):
         problem(Stage(1), observed, 41, "periodic")
+    with pytest.raises(ImageError, match=r"8x8 at 0.25 .* kernel of 11x11; .* at most 28x28, .* at least 43x43"):
+        problem(Stage(1, scale=0.25), observed, 41, "periodic")
+    assert problem(Stage(1, scale=0.25), observed, 28, "periodic").spec.shape == (7, 7)
+    with pytest.raises(ImageError, match=r"2x2 at 0.0625 .* smallest that works here is 41x41"):
+        problem(Stage(1, scale=0.0625), observed, 5)
+    assert problem(Stage(1, scale=0.0625), torch.rand(1, 1, 41, 41), 5).batch.observed.shape[2:] == (3, 3)
     assert math.prod(problem(Stage(1), observed, 41).latent_shape) == 72**2

@@ -1,0 +1,55 @@
+"""Whether the kernel that a pipeline asks for fits into the image, asked before a run starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from unblur.components import Context, ForwardModel, KernelSpec, Shape
+from unblur.composition import Resolved, resolve
+from unblur.compute import Compute
+from unblur.errors import ImageError
+from unblur.pipeline import Pipeline, Stage
+from unblur.problem import Observation
+from unblur.registry import Registry
+
+
+def refuse_too_wide(pipeline: Pipeline, observation: Observation, registry: Registry, compute: Compute) -> None:
+    """The kernel must not be wider than what is observed; what follows in `then` takes the one that it is handed.
+
+    Raises:
+        ImageError: it is, at full resolution; the message names the widest kernel and the smallest image that work.
+    """
+    for stage in pipeline.stages:
+        region = _region(observation, stage)
+        spec = _spec(resolve(pipeline.in_stage(stage), registry), region, observation, compute)
+        if spec.kind == "flow" or all(size <= most for size, most in zip(spec.shape, region[2:], strict=True)):
+            continue
+        widest = tuple(map(min, spec.shape, region[2:]))
+        smallest = tuple(map(max, spec.shape, region[2:]))
+        narrower = "use a PSF" if observation.psf is not None else "give a --kernel-size"
+        raise ImageError(
+            f"the kernel of {_words(spec.shape)} pixels is wider than the image of {_words(region[2:])}; "
+            f"{narrower} of at most {_words(widest)}, or an image of at least {_words(smallest)}"
+        )
+
+
+def _region(observation: Observation, stage: Stage) -> Shape:
+    """(frames, channels, *spatial) of what a stage looks at."""
+    frames, channels, *spatial = observation.pixels.shape
+    if stage.crop is not None:
+        spatial = [stop - start for start, stop in stage.crop]
+    return (frames if stage.frames is None else len(stage.frames), channels, *spatial)
+
+
+def _spec(resolved: Resolved, region: Shape, observation: Observation, compute: Compute) -> KernelSpec:
+    forward: ForwardModel[Any] = resolved.base("forward_model").build()
+    context = Context(compute, torch.Generator().manual_seed(0), pixel_size=observation.pixel_size)
+    context.psf = compute.tensor(observation.psf) if observation.psf is not None else None
+    return forward.spec(region, context)
+
+
+def _words(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from napari_deblur.request import Request
 from napari_deblur.results import is_empty
 from napari_deblur.warming import load_torch
 from napari_deblur.worker import Dropped, Failure, Preview, Worker
+from unblur.errors import CheckpointError
 from unblur.pipeline import Part
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ Load = Callable[[], "Image"]
 """Gives what is to be done with pixels of its own, and no more than those; called in the worker's thread."""
 
 STOPPED = "stopped by the user"
+
+DAMAGED = "what an earlier run had found was damaged on the disk: this one began anew"
 
 LOOK_SECONDS = 0.5
 """At least this long between two looks at the estimate."""
@@ -58,20 +61,33 @@ def estimate(load: Load, request: Request, registry: Registry) -> Callable[[Work
 def restore(
     load: Load, request: Request, registry: Registry, checkpoints: Path | None = None
 ) -> Callable[[Worker], Result]:
-    """Work that restores an image. What an earlier run of the same left in the folder `checkpoints` is gone on with."""
+    """Work that restores an image. What an earlier run of the same left in the folder `checkpoints` is gone on with.
+
+    Where that is damaged, it is removed, the run begins anew, and its report says so.
+    """
 
     def work(worker: Worker) -> Result:
         job = _job(worker, load, request, registry)
-        resume = False
-        if checkpoints is not None:  # named by what the result follows from, so that none is taken for another's
-            image, path = job.image, checkpoints / job.fingerprint[:32]
-            resume = (path / "job.json").exists()
-            job = _job(worker, lambda: image, request, registry, path)
-        if not resume:
-            _measure(worker, job)
-        return _run(worker, job, resume)
+        if checkpoints is None:
+            return _anew(worker, job)
+        # Named by what the result follows from, so that none is taken for another's.
+        image, path = job.image, checkpoints / job.fingerprint[:32]
+        job = _job(worker, lambda: image, request, registry, path)
+        if not job.resumable:
+            return _anew(worker, job)
+        try:
+            return _run(worker, job, resume=True)
+        except CheckpointError:
+            job.forget_checkpoint()
+        result = _anew(worker, _job(worker, lambda: image, request, registry, path))
+        return replace(result, report={**result.report, "warnings": [*result.report["warnings"], DAMAGED]})
 
     return work
+
+
+def _anew(worker: Worker, job: Job) -> Result:
+    _measure(worker, job)
+    return _run(worker, job, resume=False)
 
 
 def compare(

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from napari.layers import Vectors
 
-from napari_deblur import work
+from napari_deblur import checkpoints, work
 from napari_deblur.pages.batch_page import Batch
 from napari_deblur.widget import Deblur
 from tests.napari.conftest import settle, threads, wait_for
@@ -95,6 +95,22 @@ def test_stop_keeps_the_best_so_far_and_run_goes_on_from_there(dock: Deblur) -> 
     wait_for(lambda: not dock.busy)
     row = dock.runs_part.runs[0].result.report["planes"][0]
     assert row["executed"][0] > steps + 2
+    runs_again(dock)
+
+
+@pytest.mark.parametrize("name", ["job.json", "running-000000.pt"])
+def test_a_damaged_checkpoint_is_dropped_and_the_run_begins_anew(dock: Deblur, name: str) -> None:
+    started(dock)
+    dock.stop()
+    wait_for(lambda: not dock.busy)
+    [damaged] = checkpoints.folder().rglob(name)
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    dock.start_run()
+    wait_for(lambda: dock.message.isVisibleTo(dock) or len(dock.worker.progress.misfits) > 2)
+    assert dock.message.text.text() == ""
+    dock.stop()
+    wait_for(lambda: not dock.busy)
+    assert work.DAMAGED in dock.runs_part.runs[0].result.report["warnings"]
     runs_again(dock)
 
 

@@ -1,9 +1,9 @@
 """A time series with one kernel: all frames with a shared kernel, against single frames by themselves.
 
 The frames are windows that drift over a larger scene (scikit-image's camera), blurred by one drawn camera shake, each
-with fresh noise of 1 %. The series is restored with the kernel of its middle frame (`planes="shared-kernel"`); some
-frames, evenly spread, also by themselves with the same method. Printed are the seconds of the series over the mean of
-those frames, and the aligned PSNR of the same frames both ways.
+with fresh noise of 1 %. The series is restored with one kernel (`planes="shared-kernel"`), that of the middle frame or,
+with --anchors, of several frames, evenly spread; some frames also by themselves with the same method. Printed are the
+seconds of the series over the mean of those frames, and the aligned PSNR of the same frames both ways.
 """
 
 from __future__ import annotations
@@ -59,11 +59,17 @@ def restored(frames: NDArray[np.float32], options: argparse.Namespace, **more: A
     return np.asarray(job.result.image, dtype=float), time.perf_counter() - began
 
 
+def anchors(frames: int, count: int) -> list[int]:
+    """The middle one of each of so many equal parts."""
+    return [int((number + 0.5) * frames / count) for number in range(count)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--method", default="selfdeblur")
     parser.add_argument("--preset", default="balanced")
     parser.add_argument("--frames", type=int, default=100)
+    parser.add_argument("--anchors", type=int, default=1, help="frames that the shared kernel is estimated from")
     parser.add_argument("--compared", type=int, default=5, help="frames that are restored by themselves too")
     parser.add_argument("--side", type=int, default=255, help="pixels of a frame along each axis")
     parser.add_argument("--kernel-size", type=int, default=19)
@@ -75,7 +81,8 @@ def main() -> None:
     shake = drawn_shake(options.seed, (options.side, options.side), turn=0.0)
     kernel = kernels(shake, np.zeros(2), (options.kernel_size - 4,) * 2)
     sharp, seen = series(options.frames, options.side, kernel, options.seed)
-    together, seconds = restored(seen, options, axes="TYX", planes="shared-kernel")
+    chosen = anchors(options.frames, options.anchors)
+    together, seconds = restored(seen, options, axes="TYX", planes="shared-kernel", anchors=chosen)
     rows = []
     for frame in np.linspace(0, options.frames - 1, options.compared).round().astype(int):
         alone, needed = restored(seen[frame], options, axes="YX")
@@ -92,6 +99,7 @@ def main() -> None:
     one = float(np.mean([row["seconds alone"] for row in rows]))
     facts = {
         "frames": options.frames,
+        "anchors": options.anchors,
         "seconds": seconds,
         "times one frame": seconds / one,
         "mean PSNR alone": float(np.mean([row["alone"] for row in rows])),

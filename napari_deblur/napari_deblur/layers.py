@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 from napari.utils.transforms import Affine, CompositeAffine
 
+from napari_deblur import pixels
 from napari_deblur.facts import KEY, Evidence, axes_of, sizes_of
-from unblur.errors import ImageError, ResourceError, UnblurError
+from unblur.errors import ImageError, UnblurError
 from unblur.image import Image, PixelSize, Status, sizes_by_axis
 from unblur.io import Header, read_header
-from unblur.io.limits import SHARE_OF_FREE_MEMORY
 
 if TYPE_CHECKING:
     from napari.layers import Image as ImageLayer
@@ -72,15 +71,6 @@ class LayerSource:
         """The axes that have a place in the viewer: all but the colours."""
         return self.axes.replace("S", "")
 
-    @property
-    def is_lazy(self) -> bool:
-        """Whether reading the pixels takes time."""
-        return not isinstance(self.image.data, np.ndarray)
-
-    @property
-    def nbytes(self) -> int:
-        return int(np.prod(self.image.shape, dtype=np.int64)) * self.image.data.dtype.itemsize
-
     def cut(self, region: Region) -> LayerSource:
         """The part from start to stop along some axes; it lies in the viewer where it lies in the layer.
 
@@ -98,21 +88,17 @@ class LayerSource:
         return replace(self, image=image, geometry=geometry, region={**self.region, **inside}, whole=whole)
 
     def load(self) -> Image:
-        """The image with pixels of its own in memory, whatever becomes of the layer.
+        """The image with pixels of its own, whatever becomes of the layer: in memory, or on the disk where it is lazy.
 
         Raises:
             ResourceError: they would not fit.
             ImageError: they cannot be read.
         """
-        limit = psutil.virtual_memory().available * SHARE_OF_FREE_MEMORY
-        if self.nbytes > limit:
-            raise ResourceError(
-                f"{self.name}: {self.nbytes / 1e9:.3g} GB of pixels; at most {limit / 1e9:.3g} GB can be read with "
-                "the memory that is free. Choose a region, or fewer planes"
-            )
         try:
-            data = np.array(self.image.data)
-            alpha = None if self.image.alpha is None else np.array(self.image.alpha)
+            data = pixels.own(self.image.data, self.name)
+            alpha = None if self.image.alpha is None else pixels.own(self.image.alpha, self.name)
+        except UnblurError:
+            raise
         except Exception as error:  # a lazy array may do anything
             raise ImageError(f"{self.name}: its pixels cannot be read ({type(error).__name__}: {error})") from error
         return replace(self.image, data=data, alpha=alpha)
@@ -139,7 +125,7 @@ def read(layer: ImageLayer, axes: str | None = None) -> LayerSource:
     Raises:
         ImageError: the axes do not fit the layer.
     """
-    data = _lazy(layer.data[0] if layer.multiscale else layer.data)
+    data = pixels.lazy(layer.data[0] if layer.multiscale else layer.data)
     shape = tuple(map(int, data.shape))
     header = _header(layer, shape)
     kept = layer.metadata.get(KEY, {})
@@ -279,15 +265,6 @@ def _header_of(path: str, changed: int, size: int) -> Header | None:
         return read_header(path)
     except UnblurError:
         return None
-
-
-def _lazy(data: Any) -> Any:
-    """Arrays of numpy and dask as they are; all others (zarr, xarray, …) as dask, so that cutting reads nothing."""
-    if isinstance(data, np.ndarray) or hasattr(data, "dask"):
-        return data
-    import dask.array
-
-    return dask.array.from_array(data)
 
 
 def _without_alpha(data: Any) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from napari_builtins.io import napari_get_reader
 from napari_deblur import layers
 from unblur import io
 from unblur.errors import ImageError, ResourceError
+from unblur.io.scratch import on_disk
 
 
 def zeros(*shape: int, dtype: str = "uint16") -> np.ndarray:
@@ -176,11 +178,33 @@ def test_of_a_lazy_layer_only_the_region_is_read() -> None:
     layer = Image(data, contrast_limits=(0, 1), axis_labels=("t", "y", "x"))
     read.clear()
     source = layers.read(layer)
-    assert source.is_lazy
     part = source.cut({"T": (7, 8), "Y": (512, 600), "X": (0, 100)})
     assert read == []
     assert part.load().shape == (1, 88, 100)
     assert read == [(7, 512, 0)]
+
+
+def test_a_lazy_series_lies_on_the_disk_and_is_never_whole_in_memory() -> None:
+    data, read = watched((200, 256, 512), (1, 256, 512))  # 105 MB
+    source = layers.read(Image(data, contrast_limits=(0, 1), axis_labels=("t", "y", "x")))
+    read.clear()
+    tracemalloc.start()
+    image = source.load()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert on_disk(image.data)
+    assert (image.shape, image.data.dtype) == ((200, 256, 512), np.float32)
+    assert sorted(read) == [(number, 0, 0) for number in range(200)], "each once"
+    assert peak < 40e6
+
+
+def test_what_lies_in_a_file_already_is_not_read_into_memory(tmp_path: Path) -> None:
+    file = np.memmap(tmp_path / "frames", np.uint8, "w+", shape=(5, 20, 20))
+    file[2] = 7
+    image = layers.read(Image(file, contrast_limits=(0, 255))).load()
+    file[2] = 9
+    assert on_disk(image.data)
+    assert (image.data[2] == 7).all(), "pixels of its own"
 
 
 def test_what_does_not_fit_into_memory_is_refused_before_it_is_read() -> None:

@@ -25,7 +25,7 @@ from unblur.io.psf import Psf
 from unblur.part_files import file_hashes
 from unblur.pieces import Piece, assemble, failed, finished, not_run, typed, unchanged
 from unblur.pipeline import Pipeline
-from unblur.planes import Planes, Task, choose_mode, micrometres, psf_for, split
+from unblur.planes import Planes, Task, choose_mode, micrometres, psf_for, refuse_anchors, split
 from unblur.psfs import for_prior, take_psf
 from unblur.registry import Registry, default_registry
 from unblur.results import Result
@@ -143,8 +143,11 @@ class Job:
         self.method, self.preset, self.pipeline = choice.method, preset, choice.pipeline
         if self.psf is not None and self.psf.grid is not None:
             self.pipeline = with_psf_grid(choice.pipeline, self.psf.grid.shape, self.registry)
-        if is_video(self.pipeline, self.registry) or self.mode == "video":
+        video = is_video(self.pipeline, self.registry) or self.mode == "video"
+        if video:
             self.mode, said = video_mode(planes, self.image, self.pipeline, self.psf is not None, self.registry)
+        refuse_anchors(anchors, self.mode, self.psf is not None)
+        if video:
             self.tasks = clips(self.image, clip_frames)
         else:
             self.tasks = split(self.image, self.mode, anchors, self.psf is not None)

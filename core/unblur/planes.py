@@ -116,11 +116,28 @@ def choose_mode(planes: Planes, image: Image, kernel_dims: int | None) -> tuple[
             )
         if image.is_rgb:
             said.append("the three colours share one kernel")
+    if mode == "shared-kernel" and kernel_dims is not None:
+        said.append("a PSF was given: every plane is restored with it, and no kernel is estimated from any of them")
     if mode == "volume" and "Z" not in image.axes:
         raise ImageError(f"a volume needs a Z axis, the image has axes {image.axes}; name them with --axes")
     if mode != "volume" and kernel_dims == 3:
         raise ImageError(f"a 3-D PSF, but planes are {mode}; use --planes volume or a 2-D PSF")
     return mode, said
+
+
+def refuse_anchors(anchors: Sequence[int] | None, mode: str, known_kernel: bool) -> None:
+    """Anchors serve for nothing but a kernel that planes share.
+
+    Raises:
+        ParameterError: there are some, and no such kernel is estimated.
+    """
+    if anchors is None or (mode == "shared-kernel" and not known_kernel):
+        return
+    why = "a PSF was given" if mode == "shared-kernel" else f"planes are {mode}"
+    raise ParameterError(
+        f"anchors {list(anchors)}, but {why}: no kernel is estimated from anchors; leave them out, or give "
+        "planes shared-kernel and no PSF"
+    )
 
 
 def split(image: Image, mode: str, anchors: Sequence[int] | None, known_kernel: bool) -> list[Task]:

@@ -145,6 +145,28 @@ def test_a_psf_is_not_resampled_twice() -> None:
         unblur.deblur(picture(), method="wiener", settings={"kernel_prior": "measured-psf"}, psf=psf, pixel_size=0.3)
 
 
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({}, "planes are independent"),
+        ({"psf": PSF}, "planes are independent"),
+        ({"planes": "shared-kernel", "psf": PSF}, "a PSF was given"),
+        ({"axes": "ZYX", "planes": "volume"}, "planes are volume"),
+    ],
+)
+def test_anchors_that_serve_for_nothing_are_refused(wishes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ParameterError, match=rf"anchors \[0, 2\], but {words}.* leave them out"):
+        job(picture((3, 20, 18)), **{"axes": "TYX", "anchors": [0, 2], **wishes})
+
+
+def test_a_psf_leaves_no_kernel_to_share_which_is_said() -> None:
+    known = job(picture((3, 20, 18)), axes="TYX", planes="shared-kernel", psf=PSF)
+    assert [task.kind for task in known.tasks] == ["plane"] * 3
+    assert any("no kernel is estimated" in text for text in known.assumptions)
+    blind = job(picture((3, 20, 18)), axes="TYX", planes="shared-kernel", method="two-step")
+    assert not any("no kernel is estimated" in text for text in blind.assumptions)
+
+
 def test_a_shared_kernel_comes_from_the_anchors_alone() -> None:
     y = picture((4, 20, 18))
     result = deblur(y, axes="TYX", planes="shared-kernel", anchors=[1], method="two-step")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from unblur.errors import ImageError
-from unblur.image import PLANE, Status
+from unblur.image import PLANE, Image, Status
 from unblur.io import Header
 
 KEY = "unblur"
@@ -29,6 +29,17 @@ LENGTHS = {"µm", "nm", "pm", "Å", "mm", "cm", "m"}
 TIMES = {"s", "ms", "µs", "ns", "min", "h", "d"}
 PIXEL = "pixel"
 SAME_SIZE = 0.01
+
+
+def facts(image: Image) -> dict[str, Any]:
+    """What is known about the axes and sizes, for the metadata of a layer."""
+    return {
+        "axes": image.axes,
+        "pixel_size": dict(image.pixel_size),
+        "units": dict(image.units),
+        "status": dict(image.status),
+        "bit_depth": image.bit_depth,
+    }
 
 
 @dataclass(frozen=True)

@@ -103,17 +103,6 @@ class LayerSource:
             raise ImageError(f"{self.name}: its pixels cannot be read ({type(error).__name__}: {error})") from error
         return replace(self.image, data=data, alpha=alpha)
 
-    def facts(self) -> dict[str, Any]:
-        """What is known about the axes and sizes, for the metadata of the layers that follow from this one."""
-        image = self.image
-        return {
-            "axes": image.axes,
-            "pixel_size": dict(image.pixel_size),
-            "units": dict(image.units),
-            "status": dict(image.status),
-            "bit_depth": image.bit_depth,
-        }
-
 
 def read(layer: ImageLayer, axes: str | None = None) -> LayerSource:
     """What is known about an image layer. Pixels are not looked at.

@@ -1,4 +1,4 @@
-"""The reader in the manifest: OME-TIFF with axes, pixel size and units, which napari's own reader drops."""
+"""The reader in the manifest: OME-TIFF with axes, pixel size and units, which napari's own reader drops; and videos."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from napari_deblur import looks
-from napari_deblur.facts import KEY
+from napari_deblur.facts import KEY, facts
 from napari_deblur.results import one_a_pixel
 from unblur import io
 from unblur.errors import UnblurError
 from unblur.image import Image
 from unblur.io.casting import cast
+from unblur.io.video import VIDEO
 
 Reader = Callable[[Any], list[tuple[Any, dict[str, Any], str]]]
 RESTORED, UNCERTAINTY = "restored", "uncertainty"
@@ -29,6 +30,8 @@ def get_reader(path: Any) -> Reader | None:
     """A reader for one file that unblur can read; None leaves it to others."""
     if not isinstance(path, str):
         return None
+    if path.lower().endswith(VIDEO):
+        return read_frames
     try:
         header = io.read_header(path)
     except UnblurError:
@@ -58,18 +61,24 @@ def read_layers(path: str) -> list[tuple[Any, dict[str, Any], str]]:
             data, _ = cast(data, DEPTHS[white])
         if image.alpha is not None:
             data = np.concatenate([data, image.alpha[..., np.newaxis].astype(data.dtype)], axis=-1)
-    known: dict[str, Any] = {
-        "axes": image.axes,
-        "pixel_size": dict(image.pixel_size),
-        "units": dict(image.units),
-        "status": dict(image.status),
-        "bit_depth": image.bit_depth,
+    known = {
+        **facts(image),
         **({"report": report} if report and role == RESTORED else {}),
         **({"role": role} if report else {}),
     }
     found = placed(image)
     found |= looks.attributes(report, role, image.axes, found)
     return [(data, {**found, "rgb": image.is_rgb, "metadata": {KEY: known}}, "image")]
+
+
+def read_frames(path: str) -> list[tuple[Any, dict[str, Any], str]]:
+    """The frames of a video, which lie in a temporary file.
+
+    Raises:
+        UnblurError: it cannot be read.
+    """
+    image = io.read_series(path)
+    return [(image.data, {**placed(image), "rgb": image.is_rgb, "metadata": {KEY: facts(image)}}, "image")]
 
 
 def placed(image: Image) -> dict[str, Any]:

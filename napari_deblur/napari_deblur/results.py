@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_deblur.facts import KEY
+from napari_deblur.facts import KEY, facts
 from napari_deblur.layers import LayerSource, inner_transform, outer_transform
 from unblur.io.casting import cast
 
@@ -128,7 +128,7 @@ def _restored(result: Result, source: LayerSource, name: str) -> LayerData:
             "metadata": {
                 **source.metadata,
                 KEY: {
-                    **source.facts(),
+                    **facts(source.image),
                     "role": "restored",
                     "of": source.name,
                     "region": dict(source.region),
@@ -152,8 +152,8 @@ def _uncertainty(spread: np.ndarray, source: LayerSource, name: str) -> LayerDat
     some = data.ravel()[:: max(1, data.size // SPREAD_PIXELS)]
     finite = some[np.isfinite(some)]
     high = float(np.percentile(finite, SPREAD_PERCENTILE)) if finite.size else 0.0
-    facts = source.facts()
-    facts["axes"] = facts["axes"].replace("S", "")
+    known = facts(source.image)
+    known["axes"] = known["axes"].replace("S", "")
     return (
         data,
         {
@@ -164,7 +164,7 @@ def _uncertainty(spread: np.ndarray, source: LayerSource, name: str) -> LayerDat
             "rgb": False,
             "multiscale": False,
             "name": f"{name} uncertainty",
-            "metadata": {KEY: {**facts, "bit_depth": None, "role": "uncertainty", "of": name}},
+            "metadata": {KEY: {**known, "bit_depth": None, "role": "uncertainty", "of": name}},
         },
         "image",
     )
@@ -174,8 +174,8 @@ def _kernel(result: Result, source: LayerSource, name: str) -> LayerData:
     kernel, axes, grid = _gathered(result, source)
     data, kept = _aligned(kernel, axes, source)
     peak = float(np.nanmax(kernel, initial=0.0))
-    facts = source.facts()
-    spatial = [axis for axis in kept if axis in facts["pixel_size"]]
+    known = facts(source.image)
+    spatial = [axis for axis in kept if axis in known["pixel_size"]]
     return (
         data,
         {
@@ -188,9 +188,9 @@ def _kernel(result: Result, source: LayerSource, name: str) -> LayerData:
             "metadata": {
                 KEY: {
                     "axes": kept,
-                    "pixel_size": {axis: facts["pixel_size"][axis] for axis in spatial},
-                    "units": {axis: facts["units"][axis] for axis in spatial},
-                    "status": {axis: facts["status"][axis] for axis in spatial},
+                    "pixel_size": {axis: known["pixel_size"][axis] for axis in spatial},
+                    "units": {axis: known["units"][axis] for axis in spatial},
+                    "status": {axis: known["status"][axis] for axis in spatial},
                     "role": "kernel",
                     "of": name,
                     **({} if grid is None else {"grid": grid}),

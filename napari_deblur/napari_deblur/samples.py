@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_deblur.facts import KEY
+from napari_deblur.facts import KEY, facts
 from napari_deblur.opening import placed
 from unblur.image import Image
 
@@ -57,11 +57,4 @@ def volume() -> list[LayerData]:
 
 
 def _layer(image: Image, name: str) -> LayerData:
-    facts = {
-        "axes": image.axes,
-        "pixel_size": dict(image.pixel_size),
-        "units": dict(image.units),
-        "status": dict(image.status),
-        "bit_depth": image.bit_depth,
-    }
-    return image.data, {**placed(image), "name": name, "rgb": image.is_rgb, "metadata": {KEY: facts}}, "image"
+    return image.data, {**placed(image), "name": name, "rgb": image.is_rgb, "metadata": {KEY: facts(image)}}, "image"

@@ -17,6 +17,7 @@ from napari_deblur import layers, opening, results, saving
 from tests.napari.restoring import PLACED, layer_of, restored
 from unblur import io
 from unblur.errors import FileError, ImageError, ParameterError, UnblurError
+from unblur.io.scratch import on_disk
 from unblur.kernel_grid import KernelGrid
 
 
@@ -240,3 +241,20 @@ def test_a_result_is_not_saved_half(tmp_path: Path) -> None:
     with pytest.raises((FileError, ImageError), match="complex64"):
         saving.save(result, folder / "a.ome.tif", dtype="complex64")
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["frames.mkv", "FRAMES.MP4"])
+def test_a_video_is_opened_with_its_frames_on_the_disk(plugin: None, tmp_path: Path, name: str) -> None:
+    pytest.importorskip("av")
+    frames = np.random.default_rng(0).integers(0, 255, (6, 32, 48), np.uint8)
+    made = tmp_path / name.lower()
+    io.write(made, unblur.Image.from_array(frames, "TYX", {"T": 0.1}), dtype="uint8")
+    made.rename(tmp_path / name)
+    [layer] = ViewerModel().open(tmp_path / name, plugin="napari-deblur")
+    source = layers.read(layer)
+    assert source.axes == ("TYX" if name.endswith("mkv") else "TYXS")
+    assert source.image.pixel_size["T"] == pytest.approx(0.1)
+    assert on_disk(layer.data)
+    assert on_disk(source.load().data)
+    if name.endswith("mkv"):
+        np.testing.assert_array_equal(layer.data, frames)

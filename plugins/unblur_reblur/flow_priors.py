@@ -32,8 +32,10 @@ class FlowNetPrior(KernelPrior[FlowNetParams]):
     network: nn.Module
 
     def init(self, spec: KernelSpec, context: Context) -> None:
-        network = FlowNetS(context.rng, self.params.width)
-        weights.fill(network, self.params.weights, f"flownet-{self.params.width}", context)
+        width = self.params.width
+        network = FlowNetS(context.rng, width)
+        wanted = weights.Wanted("kernel_prior", "flownet", width, {"flow_width": width})
+        weights.fill(network, self.params.weights, wanted, context)
         self.compute = context.compute
         self.network = context.compute.place(network)
 

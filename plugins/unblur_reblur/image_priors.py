@@ -31,16 +31,16 @@ class DeblurringPrior(ImagePrior[P]):
     network: nn.Module
 
     @abstractmethod
-    def build(self, rng: Generator) -> tuple[nn.Module, str]:
-        """The network, and the name of its weights in the package."""
+    def build(self, rng: Generator) -> tuple[nn.Module, weights.Wanted]:
+        """The network, and which weights it needs."""
 
     def init(self, shape: Shape, batch: Batch, context: Context) -> None:
         params: Any = self.params
         self.bounded, self.compute = context.bounded, context.compute
         more = [latent - seen for latent, seen in zip(shape[2:], batch.observed.shape[2:], strict=True)]
         self.borders = [border for size in reversed(more) for border in (size // 2, size - size // 2)]
-        network, name = self.build(context.rng)
-        weights.fill(network, params.weights, name, context)
+        network, wanted = self.build(context.rng)
+        weights.fill(network, params.weights, wanted, context)
         self.network = context.compute.place(network.eval())
 
     def start_from(self, earlier: ImagePrior[Any], latent: Tensor, transfer: Transfer) -> None:
@@ -74,14 +74,18 @@ class DeblurringPrior(ImagePrior[P]):
 class DvdPrior(DeblurringPrior[DvdParams]):
     """The encoder-decoder of DVD."""
 
-    def build(self, rng: Generator) -> tuple[nn.Module, str]:
+    def build(self, rng: Generator) -> tuple[nn.Module, weights.Wanted]:
         params = self.params
-        return Dvd(rng, params.width, params.norm), f"dvd-{params.width}"
+        settings = {"width": params.width, "norm": params.norm}
+        wanted = weights.Wanted("image_prior", "dvd", params.width, settings)
+        return Dvd(rng, params.width, params.norm), wanted
 
 
 class DeblurGanPrior(DeblurringPrior[DeblurGanParams]):
     """The generator of DeblurGAN."""
 
-    def build(self, rng: Generator) -> tuple[nn.Module, str]:
+    def build(self, rng: Generator) -> tuple[nn.Module, weights.Wanted]:
         params = self.params
-        return DeblurGan(rng, params.width, params.norm, params.blocks), f"deblurgan-{params.width}"
+        settings = {"width": params.width, "norm": params.norm, "blocks": params.blocks}
+        wanted = weights.Wanted("image_prior", "deblurgan", params.width, settings)
+        return DeblurGan(rng, params.width, params.norm, params.blocks), wanted

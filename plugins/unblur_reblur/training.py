@@ -136,7 +136,8 @@ class ReblurTrainer(Trainer[TrainingParams]):
         facts = {"width": str(params.width), "norm": params.norm}
         if name == "dvd":
             return Dvd(rng, params.width, params.norm), facts, self._deblurring_loss
-        return DeblurGan(rng, params.width, params.norm), facts | {"blocks": "9"}, self._deblurring_loss
+        facts["blocks"] = str(params.blocks)
+        return DeblurGan(rng, params.width, params.norm, params.blocks), facts, self._deblurring_loss
 
     def _deblurring_loss(self, network: nn.Module, pool: Pool, rng: torch.Generator) -> Tensor:
         blurred, sharp = pairs(pool, self.params.batch, self.params.patch, rng)

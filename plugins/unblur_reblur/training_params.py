@@ -21,6 +21,7 @@ class TrainingParams:
     width: Annotated[int, Ge(1), Doc("Width of the deblurring networks; 64 in their papers.")] = 16
     flow_width: Annotated[int, Ge(1), Doc("Width of the flow network; 64 in its paper.")] = 8
     norm: Annotated[Literal["batch", "instance", "none"], Doc("Normalisation in the deblurring networks.")] = "none"
+    blocks: Annotated[int, Ge(1), Doc("Residual blocks of deblurgan.")] = 9
     steps: Annotated[int, Ge(1), Doc("Steps for each deblurring network.")] = 14000
     flow_steps: Annotated[int, Ge(1), Doc("Steps for the flow network.")] = 8000
     rate: Annotated[float, Gt(0), Doc("Learning rate at the beginning.")] = 1e-3

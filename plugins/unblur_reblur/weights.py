@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -79,12 +82,41 @@ def load(path: Path, network: nn.Module) -> dict[str, str]:
     return facts
 
 
-def fill(network: nn.Module, weights: str, name: str, context: Context) -> None:
+@dataclass(frozen=True)
+class Wanted:
+    """Which weights a part needs.
+
+    Args:
+        slot: of the part.
+        network: its name in `TrainingParams.networks`.
+        width: of the network.
+        settings: parameters of the trainer that make this network.
+    """
+
+    slot: str
+    network: str
+    width: int
+    settings: Mapping[str, object]
+
+    @property
+    def name(self) -> str:
+        """Of their file, without its suffix."""
+        return f"{self.network}-{self.width}"
+
+    def command(self) -> str:
+        """What trains exactly these, for a shell."""
+        settings = {"networks": json.dumps([self.network]), **self.settings}
+        chosen = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+        return shlex.join(["unblur", "train", "reblur2deblur", *chosen, "-o", "weights"])
+
+
+def fill(network: nn.Module, weights: str, wanted: Wanted, context: Context) -> None:
     """Weights as a component's parameter `weights` asks for, with a note for the report.
 
     Raises:
         FileError: a file that cannot be read or does not fit, or a network that no weights come with.
     """
+    name = wanted.name
     if weights == NONE:
         context.note(f"{name}: no trained weights, the network begins with random ones")
         return
@@ -94,7 +126,8 @@ def fill(network: nn.Module, weights: str, name: str, context: Context) -> None:
         raise FileError(
             path.name,
             f"no weights come with the package for {name}; those that do: {others}",
-            "Train it (`unblur train reblur2deblur`) and set weights to the file, or to none for random ones",
+            f"Train them: `{wanted.command()}`, and give the file: "
+            f"`--set {wanted.slot}.weights=weights/{path.name}`; or set it to none for random ones",
         )
     facts = load(path, network)
     made = f", made by `{facts['command']}` at {facts.get('commit', 'an unknown commit')}" if "command" in facts else ""

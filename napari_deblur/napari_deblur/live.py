@@ -34,7 +34,7 @@ class Live:
         if preview is self._shown:
             return
         self._shown = preview
-        data, _ = as_shown(self._expanded(preview.image), self._part)
+        data = as_shown(self._expanded(preview.image), self._part)
         corner = self._corner(preview)
         if self._layer is None:
             selected = set(self._viewer.layers.selection)

@@ -34,7 +34,7 @@ class Painter(QObject):
         self,
         blur: BlurPart,
         registry: Registry,
-        situation: Callable[[], tuple[LayerSource | None, str]],
+        situation: Situation,
         parent: QObject,
     ) -> None:
         super().__init__(parent)

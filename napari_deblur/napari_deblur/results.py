@@ -88,14 +88,14 @@ def show(viewer: ViewerModel, result: Result, source: LayerSource, name: str | N
     return added
 
 
-def as_shown(pixels: np.ndarray, source: LayerSource) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Restored pixels as napari can show them, and notes on what was clipped.
+def as_shown(pixels: np.ndarray, source: LayerSource) -> np.ndarray:
+    """Restored pixels as napari can show them.
 
     Colours are rounded to the 8 or 16 bits that they came from: in floating point napari shows only those from 0 to 1.
     """
     if source.image.is_rgb and source.image.data.dtype.kind in "iu":
-        return cast(pixels, source.image.data.dtype)
-    return pixels, ()
+        pixels, _ = cast(pixels, source.image.data.dtype)
+    return pixels
 
 
 def switch(viewer: ViewerModel, before: Layer | None, after: Layer | None) -> str | None:
@@ -114,7 +114,7 @@ def switch(viewer: ViewerModel, before: Layer | None, after: Layer | None) -> st
 
 
 def _restored(result: Result, source: LayerSource, name: str) -> LayerData:
-    data, notes = as_shown(result.image, source)
+    data = as_shown(result.image, source)
     if source.image.is_rgb and result.source.alpha is not None:
         data = np.concatenate([data, result.source.alpha[..., np.newaxis].astype(data.dtype)], axis=-1)
     return (
@@ -133,7 +133,6 @@ def _restored(result: Result, source: LayerSource, name: str) -> LayerData:
                     "of": source.name,
                     "region": dict(source.region),
                     "report": result.report,
-                    "shown": list(notes),
                 },
             },
         },

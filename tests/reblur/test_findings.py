@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from tests.reblur.small import DVD, FLOWNET, moving, observation, outcome, pipeline
+from tests.reblur.small import moving, outcome, pipeline
 from unblur.components import Estimate
 from unblur.operators.flow_blur import flow_blur
+from unblur.problem import Observation
+from unblur_reblur import weights
+from unblur_reblur.dvd import Dvd
 from unblur_reblur.findings import findings
 
 TAU, REACH = 0.5, 16
@@ -68,11 +74,17 @@ def test_two_frames_have_findings_as_well() -> None:
     assert "collapse" in warning
 
 
-def test_a_report_has_them() -> None:
-    """A network whose weights are nought returns its input."""
-    pipe = pipeline("flow-blur", DVD, FLOWNET, 1, image_rate=0.0, kernel_rate=0.0)
-    given = observation()
-    still = given.pixels[:1].expand(3, -1, -1, -1).clone()
-    given.pixels = still
-    warnings = outcome(pipe, given).warnings
-    assert all(isinstance(one, str) for one in warnings)
+@pytest.mark.parametrize("collapsed", [True, False])
+def test_a_report_has_them(collapsed: bool, tmp_path: Path) -> None:
+    """A network whose weights are nought returns its input; the flow says that it moves."""
+    frames, flow = moving()
+    network = Dvd(torch.Generator().manual_seed(0), 4, "none")
+    for parameter in network.parameters():
+        parameter.data.mul_(0 if collapsed else 3)
+    weights.save(tmp_path / "dvd.safetensors", network, {})
+    np.save(tmp_path / "flow.npy", flow.numpy())
+    image = ("dvd", {"width": 4, "norm": "none", "weights": str(tmp_path / "dvd.safetensors")})
+    kernel = ("known-flow", {"file": str(tmp_path / "flow.npy")})
+    pipe = pipeline("flow-blur", image, kernel, 1, image_rate=0.0, kernel_rate=0.0)
+    warnings = outcome(pipe, Observation(blurred(frames, flow), white_level=1.0)).warnings
+    assert [one.startswith("collapse to the identity") for one in warnings] == [True] * collapsed

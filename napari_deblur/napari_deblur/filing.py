@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog
 
-from napari_deblur import copying, saving, summary
+from napari_deblur import copying, looks, saving, summary
+from napari_deblur.conductor import Conductor
 from napari_deblur.layers import LayerSource
 from napari_deblur.pages.report_page import ReportPage
 from napari_deblur.panel.runs_part import Run
@@ -24,15 +26,31 @@ class Filing:
 
     def __init__(self, dock: Deblur) -> None:
         self._dock = dock
+        self._conductor = Conductor(dock)  # another than the dock's: a result is saved while the next run goes on
+        self._conductor.failed.connect(lambda failure: dock.message.show_failure(failure))
+
+    @property
+    def busy(self) -> bool:
+        """Whether a result is being written or read again."""
+        return self._conductor.busy
 
     def save_run(self, run: Run, path: str | Path, dtype: str | None = None) -> None:
         """Write the restored image (float32 without `dtype`) with its report, its kernel and its uncertainty."""
+        viewed = looks.of_layers(run.layers)  # here, since layers belong to the window's thread
+        self._begin(partial(saving.save, run.result, path, dtype=dtype, viewed=viewed), "saving", self._say_saved)
 
-        def write() -> None:
-            written, notes = saving.save(run.result, path, dtype=dtype, shown=run.layers)
-            self._dock.message.show_note("\n".join([f"Saved {', '.join(one.name for one in written)}.", *notes]))
+    def _say_saved(self, saved: tuple[list[Path], tuple[str, ...]]) -> None:
+        written, notes = saved
+        self._dock.message.show_note("\n".join([f"Saved {', '.join(one.name for one in written)}.", *notes]))
 
-        self._dock.attempt(write)
+    def _begin(self, work: Callable[[], Any], what: str, then: Callable[[Any], None]) -> None:
+        """Do something with whole stacks in a thread, one after the other."""
+        message = self._dock.message
+        if self.busy:
+            message.show_note("Another result is still being saved or copied. Try again when that has ended.")
+            return
+        message.show_note(f"{what.capitalize()} …")
+        self._conductor.begin(lambda _: work(), what, then)
 
     def save_pipeline(self, path: str | Path, request: Request, part: LayerSource) -> None:
         """Write what a request runs as a file that the command line, Python and this dock read."""
@@ -54,13 +72,15 @@ class Filing:
 
     def copy_command(self, run: Run) -> None:
         """Put the command that repeats a run on the clipboard."""
-        self._dock.attempt(lambda: self._copy(copying.command_line(run.part, run.request, run.result), "command"))
+        work = partial(copying.command_line, run.part, run.request, run.result)
+        self._begin(work, "copying", partial(self._copy, "command"))
 
     def copy_python(self, run: Run) -> None:
         """Put the script that repeats a run on the clipboard."""
-        self._dock.attempt(lambda: self._copy(copying.python(run.part, run.request, run.result), "script"))
+        work = partial(copying.python, run.part, run.request, run.result)
+        self._begin(work, "copying", partial(self._copy, "script"))
 
-    def _copy(self, text: str, what: str) -> None:
+    def _copy(self, what: str, text: str) -> None:
         QGuiApplication.clipboard().setText(text)
         self._dock.message.show_note(f"The {what} that repeats this run is on the clipboard.")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,6 @@ from unblur.pipeline import Pipeline
 from unblur.registry import Registry
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
-
     from unblur.results import Result
 
 SUFFIX = ".ome.tif"
@@ -74,7 +72,7 @@ def save(
     kernel: bool = True,
     uncertainty: bool = True,
     dtype: str | None = None,
-    shown: Iterable[Layer] = (),
+    viewed: Mapping[str, Any] | None = None,
 ) -> tuple[list[Path], tuple[str, ...]]:
     """Write a result with its report, and beside it the kernel and, where there is one, the uncertainty.
 
@@ -83,7 +81,8 @@ def save(
     Args:
         path: ``.ome.tif`` and ``.tif`` keep pixel size and units; a name without a known ending gets ``.ome.tif``.
         dtype: float32 if left out.
-        shown: the layers that the result became, whose place and looks go into the report, and come back with them.
+        viewed: place and looks of the layers that the result became, as `looks.of_layers` gives them: they go into the
+            report, and come back with it.
 
     Returns the files that were written, the restored one first, and notes on what was clipped or could not be kept.
 
@@ -99,7 +98,7 @@ def save(
     stem = path.name
     for ending in ENDINGS:
         stem = stem.removesuffix(ending)
-    if viewed := looks.of_layers(shown):
+    if viewed:
         result = dataclasses.replace(result, report={**result.report, looks.REPORT_KEY: viewed})
     kernel_name = f"kernel{SUFFIX}" if result.kernel_grid is None else "kernels.npz"
     others = {

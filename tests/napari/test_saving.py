@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
 import unblur
-from napari_deblur import layers, opening, results, saving
+from napari_deblur import layers, looks, opening, results, saving
 from tests.napari.restoring import PLACED, layer_of, restored
 from unblur import io
 from unblur.errors import FileError, ImageError, ParameterError, UnblurError
@@ -29,6 +29,11 @@ def reopened(path: Path) -> Image:
     layer = Layer.create(*data)
     assert isinstance(layer, Image)
     return layer
+
+
+def shown_looks(result: unblur.Result, source: layers.LayerSource) -> dict[str, Any]:
+    """Those of the layers that a viewer is given."""
+    return looks.of_layers(results.show(ViewerModel(), result, source))
 
 
 @pytest.mark.parametrize("axes", PLACED)
@@ -62,7 +67,7 @@ def test_every_output_comes_back_where_it_lay_and_as_it_looked(tmp_path: Path, a
     spread = np.abs(result.image) + np.linspace(0, 1, result.image.shape[-2]).reshape(-1, 1)
     result = dataclasses.replace(result, uncertainty=spread.astype(np.float32))
     shown = results.show(ViewerModel(), result, source)
-    written, _ = saving.save(result, tmp_path / "out.ome.tif", shown=shown)
+    written, _ = saving.save(result, tmp_path / "out.ome.tif", viewed=looks.of_layers(shown))
     assert len(written) == 3
     for path, before in zip(written, (shown[0], shown[2], shown[1]), strict=True):
         again = reopened(path)
@@ -82,7 +87,7 @@ def test_a_turned_layer_comes_back_turned(tmp_path: Path) -> None:
     layer = layer_of("YX", rotate=30, affine=[[0, 2, 1], [-2, 0, 3], [0, 0, 1]])
     source = layers.read(layer)
     result = restored(source)
-    written, _ = saving.save(result, tmp_path / "out.ome.tif", shown=results.show(ViewerModel(), result, source))
+    written, _ = saving.save(result, tmp_path / "out.ome.tif", viewed=shown_looks(result, source))
     np.testing.assert_allclose(reopened(written[0]).data_to_world([3, 4]), layer.data_to_world([3, 4]))
 
 
@@ -99,7 +104,7 @@ def test_a_turned_layer_comes_back_turned(tmp_path: Path) -> None:
 def test_looks_that_do_not_fit_the_file_are_left_out(tmp_path: Path, changes: dict[str, Any], left: bool) -> None:
     source = layers.read(layer_of("YX"))
     result = restored(source)
-    written, _ = saving.save(result, tmp_path / "out.ome.tif", shown=results.show(ViewerModel(), result, source))
+    written, _ = saving.save(result, tmp_path / "out.ome.tif", viewed=shown_looks(result, source))
     path = io.report_path(written[0])
     report = json.loads(path.read_text())
     report["viewer"]["restored"] |= changes

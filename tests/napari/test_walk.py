@@ -75,6 +75,7 @@ def test_open_preview_run_save_reopen(shared_viewer: Any, plugin: None, series: 
     assert np.abs(np.diff(restored.data)).mean() > np.abs(np.diff(image.data[:3].astype(float))).mean(), "sharper"
 
     dock.filing.save_run(run, series.with_name("sharp.ome.tif"))
+    wait_for(lambda: not dock.filing.busy)
     assert dock.message.text.text() == "Saved sharp.ome.tif, sharp.kernel.ome.tif."
     shown = restored.data.copy()
     viewer.layers.clear()

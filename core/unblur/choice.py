@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from unblur.composition import resolve, wants_grid
 from unblur.errors import CompositionError, ParameterError
@@ -18,6 +18,7 @@ from unblur.registry import Registry
 
 PRESETS = ("fast", "balanced", "paper")
 KernelSize = int | Sequence[int] | str | None
+CameraValue = float | Literal["auto"] | None
 BUDGET_RULE = "max-seconds"
 
 
@@ -68,8 +69,8 @@ def compose(
     settings: Mapping[str, Any] | None,
     kernel_size: KernelSize,
     max_seconds: float | None,
-    offset: float | None,
-    gain: float | None,
+    offset: CameraValue,
+    gain: CameraValue,
     registry: Registry,
 ) -> Choice:
     """The pipeline that these wishes make, checked against the registered components.
@@ -110,7 +111,7 @@ def compose(
     if max_seconds is not None:
         built = _with_budget(built, max_seconds)
     built.check(registry)
-    return Choice(built, method, tuple(said))
+    return Choice(built, method, (*said, *_camera_assumed(built, registry)))
 
 
 def _of_method(name: str, preset: str, psf: bool, registry: Registry, said: list[str]) -> Pipeline:
@@ -203,8 +204,23 @@ def with_psf_grid(pipeline: Pipeline, grid: Sequence[int], registry: Registry) -
     return _chain(changed)
 
 
-def _with_camera(pipeline: Pipeline, offset: float | None, gain: float | None) -> Pipeline:
-    values = {name: value for name, value in (("offset", offset), ("gain", gain)) if value is not None}
+def _camera_assumed(pipeline: Pipeline, registry: Registry) -> list[str]:
+    """What is taken for the camera where a part models photons and the pipeline knows none."""
+    for segment in pipeline.segments():
+        parts = [part for _, part in resolve(segment, registry).parts()]
+        counting = [part.name for part in parts if "counts-photons" in part.registered.component.provides]
+        if counting and CAMERA not in {part.name for part in parts}:
+            return [
+                f"{counting[0]} models photons, and no camera is known: offset 0 and gain 1 are taken; "
+                "--offset and --gain say otherwise, auto estimates them from the image"
+            ]
+    return []
+
+
+def _with_camera(pipeline: Pipeline, offset: CameraValue, gain: CameraValue) -> Pipeline:
+    """The camera response in every segment, without what it is to estimate itself."""
+    wishes = {name: value for name, value in (("offset", offset), ("gain", gain)) if value is not None}
+    values = {name: value for name, value in wishes.items() if value != "auto"}
     changed = []
     for segment in pipeline.segments():
         parts = segment.slots["forward_model"]
@@ -212,7 +228,8 @@ def _with_camera(pipeline: Pipeline, offset: float | None, gain: float | None) -
         if earlier is None:
             parts = (parts[0], Part(CAMERA, values), *parts[1:])
         else:
-            merged = Part(CAMERA, {**earlier.params, **values})
+            kept = {name: value for name, value in earlier.params.items() if name not in wishes}
+            merged = Part(CAMERA, {**kept, **values})
             parts = tuple(merged if part is earlier else part for part in parts)
         changed.append(segment.replace(forward_model=parts))
     return _chain(changed)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from unblur import report as reports
-from unblur.choice import KernelSize, budget_of, compose, with_psf_grid, without_clock
+from unblur.choice import CameraValue, KernelSize, budget_of, compose, with_psf_grid, without_clock
 from unblur.clips import Series, clips, is_video, video_mode
 from unblur.crop import Crop, parted, with_windows
 from unblur.errors import CheckpointError, FileError, ParameterError, UnblurError
@@ -72,7 +72,8 @@ class Job:
         anchors: positions (in the order of T, then Z) of the planes that a shared kernel is estimated from.
         psf_axes: axes of the PSF, where its file does not say; `centre_psf` moves its centroid to the origin.
         white_level: the value that is white, for photographs in floating point; else the image says.
-        offset, gain: of the camera, for Poisson noise (a response in front of the forward model).
+        offset, gain: of the camera, for Poisson noise (a response in front of the forward model); ``auto`` estimates
+            one from the image, as it does with what is not given where the other is.
         nan: ``refuse`` or ``mask`` pixels that are NaN or infinite.
         clip_frames: frames of a video that are restored together.
         crop: width in pixels of the window that a kernel is estimated in, or ``auto``; see `unblur.crop`.
@@ -110,8 +111,8 @@ class Job:
         psf_axes: str | None = None,
         centre_psf: bool = False,
         white_level: float | None = None,
-        offset: float | None = None,
-        gain: float | None = None,
+        offset: CameraValue = None,
+        gain: CameraValue = None,
         nan: Literal["refuse", "mask"] = "refuse",
         clip_frames: int | None = None,
         crop: Crop | None = None,

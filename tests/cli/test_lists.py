@@ -118,6 +118,7 @@ def test_values_of_set_are_toml_or_words(text: str, value: object) -> None:
         (options.crop, "5:2,1:3"),
         (lambda text: options.positions(text, "--anchors"), "1,b"),
         (lambda text: options.names(text, "--methods"), " , "),
+        (lambda text: options.camera(text, "--gain"), "much"),
         (lambda text: options.settings([text]), "=3"),
     ],
 )
@@ -127,6 +128,7 @@ def test_options_in_another_form_are_refused(parse: object, text: str) -> None:
 
 
 def test_options_are_read_as_documented() -> None:
+    assert [options.camera(text, "--offset") for text in (None, "-2.5", "auto")] == [None, -2.5, "auto"]
     assert options.kernel_size("31") == 31
     assert options.kernel_size("9x31x31") == (9, 31, 31)
     assert options.kernel_size("auto") is None

@@ -71,6 +71,31 @@ def test_a_slot_is_filled_anew_by_names(unblur: Unblur, cells: Path, tmp_path: P
     assert pipeline["kernel_prior"]["name"] == "gaussian-psf"
 
 
+def test_what_is_taken_for_an_unknown_camera_is_said(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    ramp = np.tile(np.linspace(20, 2000, 128), (128, 1))
+    tifffile.imwrite(cells, (100 + 2 * np.random.default_rng(0).poisson(ramp)).astype(np.uint16))
+    psf = ("--psf", tmp_path / "psf.tif")
+    unknown = "no camera is known: offset 0 and gain 1 are taken"
+    assert unknown in unblur("run", cells, "-o", tmp_path / "out.tif", *psf, *RL)[1]
+    for number, given in enumerate((("--offset", "0"), ("--gain", "auto"), ("--offset", "90", "--gain", "auto"))):
+        out = tmp_path / f"{number}.tif"
+        code, said, _ = unblur("run", cells, "-o", out, *psf, *given, *RL)
+        assert code == 0
+        assert unknown not in said
+        report = json.loads(Path(f"{out}.json").read_text())
+        numbers = {"offset": float(given[1])} if given[0] == "--offset" else {}
+        assert report["pipeline"]["forward_model"]["modifiers"][0] == {"name": "camera", "params": numbers}
+        assert any("estimated from the image" in note for note in report["planes"][0]["notes"])
+
+
+def test_auto_takes_the_place_of_a_number_in_the_pipeline() -> None:
+    pipeline = api.default_registry().method("richardson-lucy").pipeline()
+    camera = pipeline.replace(forward_model=["convolution", ("camera", {"offset": 100.0, "gain": 2.0})])
+    job = api.Job(np.random.default_rng(0).random((20, 18)), pipeline=camera, psf=np.ones((3, 3)), gain="auto")
+    [changed] = [part for part in job.pipeline.slots["forward_model"] if part.name == "camera"]
+    assert changed.params == {"offset": 100.0}
+
+
 def test_camera_offset_and_gain_become_a_response(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
     given = ("--psf", tmp_path / "psf.tif", "--offset", "100", "--gain", "2.5")
     code, _, err = unblur("run", cells, "-o", tmp_path / "out.tif", *RL, *given)

@@ -115,6 +115,22 @@ def window(text: str | None) -> int | Literal["auto"] | None:
     return int(text)
 
 
+def camera(text: str | None, option: str) -> float | Literal["auto"] | None:
+    """A number, or ``auto``.
+
+    Raises:
+        ParameterError: neither.
+    """
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    try:
+        return float(text)
+    except ValueError:
+        raise ParameterError(f"{option} {text}: expected a number, or auto") from None
+
+
 def crop(text: str | None) -> tuple[slice, slice] | None:
     """``100:228,40:168``: rows, then columns.
 

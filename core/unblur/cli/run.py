@@ -42,8 +42,8 @@ def run(
     clip_frames: Annotated[int | None, typer.Option(help="Frames of a video that are restored together.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Budget for each file.")] = None,
     plan: Annotated[Path | None, typer.Option(help="Repeat the steps of this report, whatever time it takes.")] = None,
-    offset: Annotated[float | None, typer.Option(help="Camera offset, in the image's units.")] = None,
-    gain: Annotated[float | None, typer.Option(help="Camera gain, units per photon.")] = None,
+    offset: Annotated[str | None, typer.Option(help="Camera offset, in the image's units, or auto.")] = None,
+    gain: Annotated[str | None, typer.Option(help="Camera gain, units per photon, or auto.")] = None,
     white_level: Annotated[
         float | None, typer.Option(help="The value that is white, where the file does not say.")
     ] = None,
@@ -89,8 +89,8 @@ def run(
             "crop": options.window(crop),
             "clip_frames": clip_frames,
             "max_seconds": max_seconds,
-            "offset": offset,
-            "gain": gain,
+            "offset": options.camera(offset, "--offset"),
+            "gain": options.camera(gain, "--gain"),
             "white_level": white_level,
             "nan": nan,
             "seed": seed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from unblur.errors import ImageError
@@ -174,6 +174,16 @@ def _size_told(evidence: Evidence, axis: str) -> tuple[float, str, Status] | Non
     if header is None or axis not in header.pixel_size:
         return None
     return header.pixel_size[axis], header.units.get(axis, "µm"), "read"
+
+
+def from_file(evidence: Evidence, axes: str) -> frozenset[str]:
+    """What only the file says: ``axes``, and the letters of axes whose size it gives."""
+    without = replace(evidence, header=None)
+    before, now = sizes_of(without, axes).status, sizes_of(evidence, axes).status
+    found = {axis for axis, status in now.items() if status == "read" != before.get(axis)}
+    if axes_of(evidence) == (axes, "read") != axes_of(without):
+        found.add("axes")
+    return frozenset(found)
 
 
 def symbol(unit: Any) -> str:

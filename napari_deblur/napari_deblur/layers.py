@@ -13,7 +13,7 @@ import numpy as np
 from napari.utils.transforms import Affine, CompositeAffine
 
 from napari_deblur import pixels
-from napari_deblur.facts import KEY, Evidence, axes_of, sizes_of
+from napari_deblur.facts import KEY, Evidence, axes_of, from_file, sizes_of
 from unblur.errors import ImageError, UnblurError
 from unblur.image import Image, PixelSize, Status, sizes_by_axis
 from unblur.io import Header, read_header
@@ -50,6 +50,7 @@ class LayerSource:
         display: colormap, contrast limits and the like.
         region: which part of the layer this is, whose sizes are `whole` (the image's own where that is empty).
         metadata: of the layer.
+        from_file: what of the image's facts the layer's file says, and not the layer: ``axes``, or letters of axes.
         origin: gives the layer, or None once it is gone.
     """
 
@@ -60,6 +61,7 @@ class LayerSource:
     region: Region = field(default_factory=dict)
     whole: Mapping[str, int] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    from_file: frozenset[str] = frozenset()
     origin: weakref.ref[ImageLayer] | None = None
 
     @property
@@ -150,6 +152,7 @@ def read(layer: ImageLayer, axes: str | None = None) -> LayerSource:
         geometry={key: _copied(getattr(layer, key)) for key in GEOMETRY},
         display={key: _copied(getattr(layer, key)) for key in DISPLAY},
         metadata=dict(layer.metadata),
+        from_file=from_file(evidence, named),
         origin=weakref.ref(layer),
     )
 

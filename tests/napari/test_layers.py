@@ -15,7 +15,8 @@ from napari.layers import Image
 from napari.layers._source import layer_source
 from napari_builtins.io import napari_get_reader
 
-from napari_deblur import layers
+from napari_deblur import layers, pixels
+from napari_deblur.panel.image_part import known
 from unblur import io
 from unblur.errors import ImageError, ResourceError
 from unblur.io.scratch import on_disk
@@ -122,6 +123,12 @@ def test_what_napari_drops_of_an_ome_tiff_is_read_from_the_file(tmp_path: Path) 
     assert image.axes == own.axes == "TYX"
     assert (image.pixel_size, image.units, image.status) == (own.pixel_size, own.units, own.status)
     assert image.bit_depth == own.bit_depth == 12
+    assert layers.read(layer).from_file == set("TYX") | {"axes"}
+    assert layers.read(layer, axes="ZYX").from_file == set("YX")
+    layer.axis_labels, layer.units, layer.scale = "tyx", ("s", "um", "pixel"), (5, 0.2, 1)
+    source = layers.read(layer)
+    assert source.from_file == {"X"}
+    assert [known(source, fact) for fact in ("axes", "Y", "X")] == ["from the layer", "from the layer", "from the file"]
     assert image.source == str(tmp_path / "a.ome.tif")
 
 
@@ -245,7 +252,7 @@ def test_a_zarr_like_layer_is_not_read_as_a_whole() -> None:
             Stored.pixels += found.size
             return found
 
-    source = layers.LayerSource("stored", layers.Image(layers._lazy(Stored()), "TYX"), *look())
+    source = layers.LayerSource("stored", layers.Image(pixels.lazy(Stored()), "TYX"), *look())
     assert Stored.pixels == 0
     part = source.cut({"T": (2, 3)})
     assert Stored.pixels == 0

@@ -204,14 +204,14 @@ class ImagePart(QWidget):
             return
         image = self.source.image
         self._axes.setText(image.axes)
-        self._axes_said.setText(f"{sizes_of(image)} ({_status(image.status.get('axes', 'assumed'))})")
+        self._axes_said.setText(f"{sizes_of(image)} ({known(self.source, 'axes')})")
         spatial = [axis for axis in image.axes if axis in "ZYX" and axis in image.pixel_size]
         values = [f"{image.pixel_size[axis]:.6g}" for axis in spatial]
         same = len(set(values[-2:])) == 1 and len(values) == 2
         self._size.setText(values[-1] if same else ", ".join(values))
         if spatial:
             units = {image.units.get(axis, "") for axis in spatial}
-            states = {_status(image.status.get(axis, "missing")) for axis in spatial}
+            states = {known(self.source, axis) for axis in spatial}
             self._size_said.setText(f"{', '.join(sorted(units))} ({', '.join(sorted(states))})")
         else:
             self._size_said.setText("µm; needed only by models of a microscope")
@@ -233,5 +233,8 @@ def sizes(text: str, axes: str) -> dict[str, float]:
     return sizes_by_axis(numbers[0] if len(numbers) == 1 else numbers, axes)
 
 
-def _status(status: str) -> str:
-    return {"read": "from the layer", "given": "given by you", "assumed": "guessed", "missing": "not known"}[status]
+def known(source: layers.LayerSource, fact: str) -> str:
+    """How the axes, or the size along an axis, are known."""
+    status = source.image.status[fact]
+    read = "from the file" if fact in source.from_file else "from the layer"
+    return {"read": read, "given": "given by you", "assumed": "guessed", "missing": "not known"}[status]

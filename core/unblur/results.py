@@ -55,7 +55,7 @@ class Result:
         return restored
 
     def kernel_image(self) -> Image:
-        """The kernel with its axes and the input's pixel size, as `unblur.io.read_psf` reads it back."""
+        """The kernel with its axes and the input's pixel size, as `unblur.deblur(psf=…)` takes it."""
         axes = [axis for axis in self.kernel_axes if axis in self.source.pixel_size]
         sizes = {axis: self.source.pixel_size[axis] for axis in axes}
         units = {axis: self.source.units[axis] for axis in axes if axis in self.source.units}

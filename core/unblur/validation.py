@@ -19,13 +19,12 @@ SATURATION_WORTH_A_NOTE = 1e-4
 class Findings:
     """What :func:`check` found in an image that can be used.
 
-    ``valid`` is a boolean array of the image's shape, False at NaN and Inf, or None if all pixels count. ``offset`` is
-    the smallest value if it is negative, else 0. ``constant`` lists the planes without any contrast, which a run must
-    return unchanged. ``saturated`` is the fraction of saturated pixels.
+    ``valid`` is a boolean array of the image's shape, False at NaN and Inf, or None if all pixels count. ``constant``
+    lists the planes without any contrast, which a run must return unchanged. ``saturated`` is the fraction of saturated
+    pixels.
     """
 
     valid: np.ndarray | None
-    offset: float
     constant: tuple[Mapping[str, int], ...]
     saturated: float
     notes: tuple[str, ...]
@@ -66,7 +65,7 @@ def check(
     saturated = _saturated(values, image.white_level) if high > low else 0.0
     if saturated >= SATURATION_WORTH_A_NOTE:
         notes.append(f"{saturated:.2%} of the pixels are saturated at {high:g}; a camera response may help")
-    return Findings(valid, min(float(low), 0.0), tuple(constant), saturated, tuple(notes))
+    return Findings(valid, tuple(constant), saturated, tuple(notes))
 
 
 def _check_dtype(dtype: np.dtype) -> None:

@@ -17,7 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from unblur.errors import FileError, ResourceError, UnblurError
-from unblur.io import read, read_psf
+from unblur.image import Image
+from unblur.io import read
+from unblur.psfs import take_psf
 
 OME = (
     '<?xml version="1.0" encoding="UTF-8"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"{root}>'
@@ -309,4 +311,4 @@ def test_damaged_bytes_give_an_image_or_one_error(
 def test_a_psf_that_is_no_image(tmp_path: Path) -> None:
     (tmp_path / "psf.tif").write_bytes(b"")
     with pytest.raises(FileError, match=r"psf\.tif: is empty"):
-        read_psf(tmp_path / "psf.tif")
+        take_psf(tmp_path / "psf.tif", Image.from_array(np.zeros((8, 8))), None, False)

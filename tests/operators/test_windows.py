@@ -10,7 +10,7 @@ from skimage.metrics import structural_similarity
 
 from unblur.errors import ImageError
 from unblur.operators.convolution import convolve
-from unblur.operators.windows import box_mean, edge_taper, gaussian_taps, hann, local_ssim, ssim, window_mean
+from unblur.operators.windows import box_mean, gaussian_taps, local_ssim, ssim, window_mean
 
 
 def noisy_pair(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor]:
@@ -88,22 +88,6 @@ def test_box_mean(height: int, width: int) -> None:
 def test_box_mean_can_be_differentiated() -> None:
     a, _ = noisy_pair((1, 1, 4, 5, 6), torch.float64)
     assert torch.autograd.gradcheck(lambda x: box_mean(x, (2, 3, 4)), (a.requires_grad_(),))
-
-
-def test_hann() -> None:
-    window = hann((8, 5))
-    torch.testing.assert_close(window, window.flip(0, 1))
-    assert float(window.min()) > 0
-    assert float(hann((100,), 0.2)[10:90].min()) == 1
-    torch.testing.assert_close(hann((8,)) + hann((8,)).roll(4), torch.ones(8))
-
-
-def test_edge_taper_keeps_the_middle_and_closes_the_seam() -> None:
-    ramp = torch.linspace(0, 1, 64)[None, None, None].expand(1, 1, 64, 64)
-    kernel = torch.ones(1, 9, 9) / 81
-    tapered = edge_taper(ramp, kernel)
-    torch.testing.assert_close(tapered[..., 12:-12, 12:-12], ramp[..., 12:-12, 12:-12])
-    assert float((tapered[..., 0] - tapered[..., -1]).abs().max()) < 0.2
 
 
 def test_the_clean_image_is_the_most_similar_one_behind_noise() -> None:

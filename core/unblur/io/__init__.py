@@ -3,7 +3,7 @@
 from unblur.io.atomic import atomic_path, write_json
 from unblur.io.header import Header
 from unblur.io.lock import output_lock
-from unblur.io.psf import Psf, prepare_psf, read_psf
+from unblur.io.psf import Psf, prepare_psf
 from unblur.io.reading import expand, read, read_header
 from unblur.io.series import read_series
 from unblur.io.writing import check_writable, report_path, write
@@ -18,7 +18,6 @@ __all__ = [
     "prepare_psf",
     "read",
     "read_header",
-    "read_psf",
     "read_series",
     "report_path",
     "write",

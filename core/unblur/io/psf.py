@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from unblur.errors import FileError, ImageError
+from unblur.errors import ImageError
 from unblur.image import check_axes
-from unblur.io.reading import read
 from unblur.kernel_grid import KernelGrid
 
 NORMALISED = 1e-6  # the sum of a kernel that was normalised in float32 is this close to one
@@ -56,27 +54,6 @@ class GridPsf(Psf):
 
     def noted(self, notes: Iterable[str]) -> Psf:
         return GridPsf.of(super().noted(notes), self.layout)
-
-
-def read_psf(
-    path: str | Path, *, axes: str | None = None, image_shape: Sequence[int] | None = None, centre: bool = False
-) -> Psf:
-    """Read a PSF from any image file that :func:`unblur.io.read` reads, and prepare it as :func:`prepare_psf` does.
-
-    A kernel that was written by :func:`unblur.io.write` comes back bit by bit. RGB is accepted if its samples agree.
-    Raises FileError if the file cannot be read or holds no usable PSF.
-    """
-    image = read(path, axes=axes)
-    data, named = image.data, image.axes
-    if image.is_rgb:
-        samples = np.moveaxis(data, named.index("S"), 0)
-        if not (samples == samples[0]).all():
-            raise FileError(path, "is a PSF in colour", "Save it in grey, or one PSF per channel with axes CYX")
-        data, named = samples[0], named.replace("S", "")
-    try:
-        return prepare_psf(data, named, image_shape=image_shape, centre=centre)
-    except ImageError as error:
-        raise FileError(path, str(error)) from None
 
 
 def prepare_psf(

@@ -1,4 +1,4 @@
-"""Means over sliding windows, tapers, and the structural similarity built on them, in 2-D and 3-D.
+"""Means over sliding windows, and the structural similarity built on them, in 2-D and 3-D.
 
 Windows slide by shift-and-add along one axis after another. For one-channel images that is five to ten times faster
 on a CPU than a convolution layer, and faster than banded matrix products or FFTs at 255 to 1024 pixels.
@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unblur.errors import ImageError
-from unblur.operators.convolution import convolve
 from unblur.operators.fourier import as_float
 
 SSIM_SIGMA = 1.5
@@ -63,45 +62,6 @@ def box_mean(image: Tensor, shape: Sequence[int]) -> Tensor:
         total = sums.narrow(axis, size - 1, count) / size
         total.narrow(axis, 1, count - 1).sub_(sums.narrow(axis, 0, count - 1) / size)
     return total.to(image.dtype)
-
-
-def hann(shape: Sequence[int], fraction: float = 1.0, like: Tensor | None = None) -> Tensor:
-    """Separable window that rises and falls as a raised cosine over ``fraction`` of each axis and is one between.
-
-    No sample is zero. ``fraction`` 1 is the Hann window; ``like`` gives dtype and device (default float32 on the CPU).
-    """
-    if not 0 <= fraction <= 1:
-        raise ImageError(f"the tapered fraction of a window is {fraction}: expected 0 to 1")
-    like = torch.empty(0) if like is None else like
-    window = torch.ones((), dtype=like.dtype, device=like.device)
-    for n in shape:
-        position = (torch.arange(n, dtype=like.dtype, device=like.device) + 0.5) / n
-        edge = torch.minimum(position, 1 - position)
-        rise = (edge * 2 / fraction).clamp(max=1) if fraction > 0 else torch.ones_like(edge)
-        window = window[..., None] * torch.sin(rise * (math.pi / 2)) ** 2
-    return window
-
-
-def edge_taper(image: Tensor, kernel: Tensor) -> Tensor:
-    """Blend the edges of (frames, channels, *spatial) into a periodically blurred copy, so that it can be tiled.
-
-    The weights come from the autocorrelation of the kernel's projections (the rule of MATLAB's ``edgetaper``).
-
-    Args:
-        kernel: (1, *k), no larger than the image.
-    """
-    image, kernel = as_float(image, kernel)
-    blurred = convolve(image, kernel, "periodic")
-    dims = image.ndim - 2
-    inner = torch.ones((), dtype=image.dtype, device=image.device)
-    for axis in range(dims):
-        projection = kernel[0].sum([a for a in range(dims) if a != axis])
-        n = max(image.shape[2 + axis] - 1, 1)
-        power = torch.fft.rfft(projection, n=max(n, projection.numel())).abs() ** 2
-        correlation = torch.fft.irfft(power, n=max(n, projection.numel()))[:n]
-        correlation = torch.cat([correlation, correlation[:1]])[: image.shape[2 + axis]]
-        inner = inner[..., None] * (1 - correlation / correlation.max())
-    return inner * image + (1 - inner) * blurred
 
 
 def local_ssim(a: Tensor, b: Tensor, data_range: float = 1.0, noise: float = 0.0) -> Tensor:

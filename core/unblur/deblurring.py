@@ -61,7 +61,7 @@ def deblur(
         psf: known kernel, origin at floor(n / 2): an array, an `Image`, a `Psf` of `unblur.io.prepare_psf`, or a path.
         kernel_size: upper bound of the kernel's size in pixels, one number or one per spatial axis.
         pixel_size: of Y and X, or one per spatial axis, in micrometres.
-        planes: ``independent``, ``shared-kernel`` or ``volume``.
+        planes: ``auto``, ``independent``, ``shared-kernel``, ``volume`` or ``video``.
         crop: estimate the kernel in a window of so many pixels, or ``auto``, and restore the whole image with it.
         max_seconds: budget for the whole image; it is turned into a plan of steps once, from the measured pace.
         plan: of a former report (``report["plan"]``), or steps per stage: repeats that run whatever the time it takes.

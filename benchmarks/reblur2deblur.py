@@ -290,7 +290,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("reblur2deblur.json"))
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--set", action="append", default=[], help="slot.parameter=value for every fine-tuning")
-    parser.add_argument("--clips", type=int, help="only so many, one of each scene after the other")
+    parser.add_argument("--clips", type=int, help="only so many, one of each scene after the other; 0 for none")
     parser.add_argument("--few", type=int, default=1, help="clips of each scene for frames, group and flows")
     parser.add_argument("--more", action="store_true", help="warp model, flow network and the paper's settings as well")
     parser.add_argument("--losses", action="store_true", help=f"train the first {FIRST} steps again as well")

@@ -41,7 +41,7 @@ from unblur.registry import Registry, default_registry
 if TYPE_CHECKING:
     import napari.viewer
 
-WIDTH = 330
+WIDTH = 350
 """Pixels that the dock needs at least."""
 
 RUN, PREVIEW = "run", "preview"

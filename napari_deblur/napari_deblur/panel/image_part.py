@@ -95,6 +95,7 @@ class ImagePart(QWidget):
         self._axes_said = words(faint=True)
         self._size = QLineEdit()
         self._size.setPlaceholderText("not known")
+        self._size.setToolTip("One number for Y and X, or one for each of Z, Y, X; models of a microscope need it.")
         self._size_said = words(faint=True)
         self._keep = QPushButton("Set on the layer")
         self._keep.setToolTip("Give the layer these axes and this pixel size, for the viewer and every other plugin")
@@ -214,7 +215,7 @@ class ImagePart(QWidget):
             states = {known(self.source, axis) for axis in spatial}
             self._size_said.setText(f"{', '.join(sorted(units))} ({', '.join(sorted(states))})")
         else:
-            self._size_said.setText("µm; needed only by models of a microscope")
+            self._size_said.setText("µm, where it is known")
 
 
 def sizes_of(image: Image) -> str:

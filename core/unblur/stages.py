@@ -22,8 +22,14 @@ _FAINT = 0.05
 _ABOVE_NOISE = 4.0
 """Standard deviations of the noise at the rim of a kernel above which a weight counts."""
 
-_SPECK = 0.05
-"""Connected weights that sum to less than this part of the heaviest do not hold the support open."""
+_GAP = 0.08
+"""Weights as near to each other as twice this part of the support belong together."""
+
+_GHOST = 0.6
+"""What belongs together and sums to less than this part of the heaviest does not hold the support open.
+
+In a support far larger than the kernel, the kernel found at a coarse resolution has faint copies far from it.
+"""
 
 _MARGIN = 0.25
 """Room left on each side of the support found, as a part of its size."""
@@ -50,7 +56,7 @@ def next_shape(earlier: Problem, estimate: Estimate, stage: Stage) -> tuple[Shap
 def support(kernel: Tensor) -> tuple[Shape, tuple[float, ...]]:
     """Shape (odd) and centre (pixels from the origin) of what carries weight in kernels (count, *spatial).
 
-    There is a margin on each side. What is faint, below the noise at the rim, or a speck does not count.
+    There is a margin on each side. What is faint, below the noise at the rim, or a ghost does not count.
     """
     weights = kernel.detach().double().cpu().amax(dim=0).numpy()
     inner = np.zeros(weights.shape, dtype=bool)
@@ -60,9 +66,11 @@ def support(kernel: Tensor) -> tuple[Shape, tuple[float, ...]]:
     threshold = max(_FAINT * weights.max(), min(noise, 0.5 * weights.max()))
     if not weights.max() > 0:
         return weights.shape, (0.0,) * weights.ndim
-    labels, count = ndimage.label(weights > threshold, np.ones((3,) * weights.ndim))
-    sums = ndimage.sum_labels(weights, labels, np.arange(1, count + 1))
-    strong = np.isin(labels, 1 + np.flatnonzero(sums >= _SPECK * sums.max()))
+    above = weights > threshold
+    near = ndimage.distance_transform_edt(~above) <= _GAP * min(above.shape)
+    labels, count = ndimage.label(near, np.ones((3,) * weights.ndim))
+    sums = ndimage.sum_labels(np.where(above, weights, 0), labels, np.arange(1, count + 1))
+    strong = above & np.isin(labels, 1 + np.flatnonzero(sums >= _GHOST * sums.max()))
     sizes, centres = [], []
     for places, full in zip(np.nonzero(strong), strong.shape, strict=True):
         first, last = int(places.min()), int(places.max())

@@ -138,14 +138,26 @@ def test_support_finds_an_off_centre_blob_in_noise(noise: float, dims: int) -> N
         assert n >= 5
 
 
-def test_support_keeps_separate_strokes_and_drops_specks() -> None:
+def test_support_keeps_separate_strokes_and_drops_ghosts() -> None:
     weights = torch.zeros(1, 31, 31)
     weights[0, 4, 4:12] = 1.0
-    weights[0, 20, 8:14] = 0.6
+    weights[0, 20, 8:14] = 0.9
     shape, _ = support(weights)
     assert shape[0] >= 17
     weights[0, 29, 29] = 0.3
     assert support(weights)[0] == shape
+    weights[0, 20] *= 0.4
+    assert support(weights) == ((3, 13), (-11.0, -8.0))
+
+
+def test_support_keeps_a_broken_stroke() -> None:
+    """A gap within a kernel is none between two."""
+    weights = torch.zeros(1, 31, 31)
+    weights[0, 15, 8:18] = 1.0
+    weights[0, 15, 21:24] = 1.0
+    shape, (_, across) = support(weights)
+    assert shape[1] == 25
+    assert across == 0.0
 
 
 def test_support_of_a_full_kernel_is_the_kernel() -> None:

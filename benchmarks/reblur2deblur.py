@@ -27,9 +27,9 @@ import unblur
 from unblur.cli.options import settings as assignments
 from unblur.io.atomic import write_json
 from unblur.metrics import psnr, ssim
-from unblur_reblur import weights
 from unblur_reblur.models import FlowBlur
 from unblur_reblur.params import HALVED, FlowBlurParams
+from unblur_reblur.shipped import shipped
 from unblur_reblur.training import FIRST, repeated
 
 BORDER = 8
@@ -279,7 +279,7 @@ def truths(rows: Mapping[str, Any], clips: Sequence[Clip]) -> Iterator[str]:
 
 def again(name: str) -> dict[str, Any]:
     """The first losses that a file of weights names, and those of the same command now."""
-    named, now = repeated(weights.shipped(name))
+    named, now = repeated(shipped(name))
     difference = float(np.max(np.abs(np.subtract(named, now)) / np.abs(named)))
     return {"losses": len(named), "difference": difference, "equal": named == now}
 
@@ -307,7 +307,7 @@ def main() -> None:
     book = Book(options.json, {"steps": options.steps, "set": options.set})
     measure(book, clips, few, flows, steps, options.more)
     if options.losses:
-        for path in sorted(weights.shipped("any").parent.glob("*.safetensors")):
+        for path in sorted(shipped("any").parent.glob("*.safetensors")):
             book.take(f"first losses of {path.stem}", lambda path=path: again(path.stem))
     print("\n".join(table(book.rows, clips)))
 

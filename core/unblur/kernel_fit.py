@@ -17,22 +17,27 @@ from unblur.registry import Registry
 
 
 def refuse_too_wide(pipeline: Pipeline, observation: Observation, registry: Registry, compute: Compute) -> None:
-    """The kernel must not be wider than what is observed; what follows in `then` takes the one that it is handed.
+    """A kernel that is estimated must not be wider than what is observed.
+
+    One that is known may: a microscope's reaches farther in depth than a thin stack. What follows in `then` takes the
+    kernel that it is handed.
 
     Raises:
         ImageError: it is, at full resolution; the message names the widest kernel and the smallest image that work.
     """
     for stage in pipeline.stages:
         region = _region(observation, stage)
-        spec = _spec(resolve(pipeline.in_stage(stage), registry), region, observation, compute)
+        resolved = resolve(pipeline.in_stage(stage), registry)
+        if "fixed" in resolved.base("kernel_prior").registered.component.provides:
+            continue
+        spec = _spec(resolved, region, observation, compute)
         if spec.kind == "flow" or all(size <= most for size, most in zip(spec.shape, region[2:], strict=True)):
             continue
         widest = tuple(map(min, spec.shape, region[2:]))
         smallest = tuple(map(max, spec.shape, region[2:]))
-        narrower = "use a PSF" if observation.psf is not None else "give a --kernel-size"
         raise ImageError(
             f"the kernel of {_words(spec.shape)} pixels is wider than the image of {_words(region[2:])}; "
-            f"{narrower} of at most {_words(widest)}, or an image of at least {_words(smallest)}"
+            f"give a --kernel-size of at most {_words(widest)}, or an image of at least {_words(smallest)}"
         )
 
 

@@ -109,9 +109,9 @@ def measure(pipeline: Pipeline, observation: Observation, registry: Registry, co
             shape: Shape | None = None
             for stage in segment.stages:
                 resolved = resolve(segment.in_stage(stage), registry)
-                shape = _expected_support(observation, stage, shape)
-                need = _memory(resolved, stage, observation, compute, shape)
-                _refuse(need, compute, observation)
+                shape = expected_support(observation, stage, shape)
+                need = memory_of(resolved, stage, observation, compute, shape)
+                refuse(need, compute, observation)
                 memory = max(memory, need)
                 start = time.perf_counter()
                 problem = build(resolved, stage, observation, compute, 0, [], shape)
@@ -137,7 +137,7 @@ def _region(observation: Observation, stage: Stage) -> Shape:
     return tuple(observation.pixels.shape[2:])
 
 
-def _expected_support(observation: Observation, stage: Stage, before: Shape | None) -> Shape | None:
+def expected_support(observation: Observation, stage: Stage, before: Shape | None) -> Shape | None:
     """The largest support to reckon with, from the stage on where it shrinks; `before` is that of the stage before."""
     if before is None and stage.support != "shrink":
         return None
@@ -169,7 +169,8 @@ def _learns(problem: Problem) -> bool:
     return bool(problem.image.parameters() or problem.kernels.parameters())
 
 
-def _memory(resolved: Resolved, stage: Stage, observation: Observation, compute: Compute, shape: Shape | None) -> int:
+def memory_of(resolved: Resolved, stage: Stage, observation: Observation, compute: Compute, shape: Shape | None) -> int:
+    """Bytes that a stage takes at the most, counted on a small region; `shape` is the `expected_support`."""
     full = _region(observation, stage)
     notes: list[str] = []
     whole = Stage(steps=1, frames=stage.frames, crop=None)
@@ -195,7 +196,8 @@ def _bytes(tensor: Tensor) -> int:
     return tensor.element_size() * tensor.nelement()
 
 
-def _refuse(need: int, compute: Compute, observation: Observation) -> None:
+def refuse(need: int, compute: Compute, observation: Observation) -> None:
+    """Raise a ResourceError, which says what would fit, where there is less memory than a run needs."""
     free = compute.free_memory()
     if need <= free:
         return

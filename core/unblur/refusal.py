@@ -12,7 +12,7 @@ from unblur.composition import Resolved, resolve
 from unblur.compute import Compute
 from unblur.errors import ResourceError
 from unblur.pipeline import Pipeline, Stage
-from unblur.planning import _expected_support, _memory, _refuse
+from unblur.planning import expected_support, memory_of, refuse
 from unblur.problem import Observation
 from unblur.registry import Registry
 
@@ -40,12 +40,12 @@ def refuse_too_large(pipeline: Pipeline, observation: Observation, registry: Reg
                 observation = dataclasses.replace(observation, psf=torch.full((1, *(5,) * dims), 5.0**-dims))
             for resolved, stage, shape in _largest(segment, observation, registry):
                 try:
-                    need = _memory(resolved, stage, observation, compute, shape)
+                    need = memory_of(resolved, stage, observation, compute, shape)
                 except ResourceError:
                     raise
                 except Exception:  # of a component, or of torch
                     return
-                _refuse(need, compute, observation)
+                refuse(need, compute, observation)
 
 
 def _largest(
@@ -56,7 +56,7 @@ def _largest(
     shape: tuple[int, ...] | None = None
     for stage in segment.stages:
         resolved = resolve(segment.in_stage(stage), registry)
-        shape = _expected_support(observation, stage, shape)
+        shape = expected_support(observation, stage, shape)
         key = json.dumps([resolved.full(), stage.frames, stage.crop])
         if key not in found or stage.scale >= found[key][1].scale:
             found[key] = resolved, stage, shape

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 from typing_extensions import Doc
 
 from unblur.params import Schedule, Unit
+from unblur_reblur.shipped import files
 
 _WEIGHTS = (
     "`auto` takes the weights that come with the package for this network; `none` takes random ones; anything else is "
@@ -82,6 +84,9 @@ class DvdParams:
     norm: Annotated[Literal["batch", "instance", "none"], Doc(_NORM + " The paper has batch.")] = "none"
     weights: Annotated[str, Doc(_WEIGHTS)] = "auto"
 
+    def files(self) -> list[Path]:
+        return files(self.weights, "dvd", self.width)
+
 
 @dataclass(frozen=True)
 class DeblurGanParams:
@@ -91,6 +96,9 @@ class DeblurGanParams:
     norm: Annotated[Literal["batch", "instance", "none"], Doc(_NORM + " The paper has instance.")] = "none"
     blocks: Annotated[int, Ge(1), Doc("Residual blocks.")] = 9
     weights: Annotated[str, Doc(_WEIGHTS)] = "auto"
+
+    def files(self) -> list[Path]:
+        return files(self.weights, "deblurgan", self.width)
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,9 @@ class FlowNetParams:
             "explain what was observed by a flow that they mislead."
         ),
     ] = False
+
+    def files(self) -> list[Path]:
+        return files(self.weights, "flownet", self.width)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 import torch
@@ -17,13 +16,7 @@ from torch import nn
 from unblur.components import Context
 from unblur.errors import FileError
 from unblur.io import atomic_path
-
-AUTO, NONE = "auto", "none"
-
-
-def shipped(name: str) -> Path:
-    """Where the weights that come with the package lie; there need not be any of this name."""
-    return Path(str(resources.files("unblur_reblur"))) / "weights" / f"{name}.safetensors"
+from unblur_reblur.shipped import AUTO, NONE, shipped
 
 
 def header(path: Path) -> dict[str, str]:

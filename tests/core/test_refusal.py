@@ -56,7 +56,7 @@ def test_nothing_is_counted_where_there_is_ample_memory(monkeypatch: pytest.Monk
     def never(*arguments: Any) -> int:
         raise AssertionError("counted")
 
-    monkeypatch.setattr(refusal, "_memory", never)
+    monkeypatch.setattr(refusal, "memory_of", never)
     free(monkeypatch, 64_000_000_000)
     next(job().events())
 
@@ -65,8 +65,8 @@ def test_counting_changes_no_bit_of_a_run(monkeypatch: pytest.MonkeyPatch) -> No
     plain = job()
     list(plain.events())
     counted = []
-    count = refusal._memory
-    monkeypatch.setattr(refusal, "_memory", lambda *arguments: counted.append(count(*arguments)) or counted[-1])
+    count = refusal.memory_of
+    monkeypatch.setattr(refusal, "memory_of", lambda *arguments: counted.append(count(*arguments)) or counted[-1])
     free(monkeypatch, 500_000_000)
     again = job()
     list(again.events())
@@ -78,7 +78,7 @@ def test_what_fails_otherwise_is_left_to_the_run(monkeypatch: pytest.MonkeyPatch
     def broken(*arguments: Any) -> int:
         raise KeyError("lost")
 
-    monkeypatch.setattr(refusal, "_memory", broken)
+    monkeypatch.setattr(refusal, "memory_of", broken)
     free(monkeypatch, 500_000_000)
     next(job().events())
 
@@ -86,7 +86,7 @@ def test_what_fails_otherwise_is_left_to_the_run(monkeypatch: pytest.MonkeyPatch
 def test_of_equal_parts_the_stage_with_the_highest_resolution_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     stages = [unblur.Stage(2, scale=0.5), unblur.Stage(2), unblur.Stage(2, set={"estimator.rate": 0.1})]
     counted: list[float] = []
-    monkeypatch.setattr(refusal, "_memory", lambda resolved, stage, *more: counted.append(stage.scale) or 0)
+    monkeypatch.setattr(refusal, "memory_of", lambda resolved, stage, *more: counted.append(stage.scale) or 0)
     free(monkeypatch, 500_000_000)
     next(job(method=None, pipeline=BLIND.replace(stages=stages)).events())
     assert counted == [1, 1]

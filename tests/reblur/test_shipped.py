@@ -12,13 +12,15 @@ import torch
 from tests.reblur.small import CPU
 from unblur.components import Batch, Clock, Context, KernelSpec
 from unblur.metrics import psnr
+from unblur.part_files import file_hashes
 from unblur.registry import default_registry
 from unblur_reblur import weights
 from unblur_reblur.clips import Clip, make_clip
 from unblur_reblur.photographs import hashes
+from unblur_reblur.shipped import shipped
 from unblur_reblur.training import FIRST, repeated
 
-SHIPPED = sorted(weights.shipped("any").parent.glob("*.safetensors"))
+SHIPPED = sorted(shipped("any").parent.glob("*.safetensors"))
 UNSEEN = range(10**9, 10**9 + 8)
 SIZE = 128
 CLOCK = Clock(0, 1)
@@ -85,3 +87,14 @@ def test_the_flow_network_is_nearer_to_the_truth_than_no_motion(clips: list[Clip
         errors.append(float((found - clip.flow).norm(dim=1).mean()))
         lengths.append(float(clip.flow.norm(dim=1).mean()))
     assert np.mean(errors) < 0.6 * np.mean(lengths)
+
+
+def test_shipped_weights_belong_to_what_a_run_follows_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Weights that are trained anew make another run."""
+    pipeline = default_registry().method("reblur2deblur").pipeline("fast")
+    before = file_hashes(pipeline, default_registry())
+    assert len(before) == 2
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(b"retrained")
+    monkeypatch.setattr("unblur_reblur.shipped.shipped", lambda name: other)
+    assert file_hashes(pipeline, default_registry()) != before

@@ -20,7 +20,7 @@ from unblur.footprint import peak_bytes
 from unblur.pipeline import Pipeline, Stage
 from unblur.problem import Observation, Problem, build
 from unblur.registry import Registry
-from unblur.stages import current, hand_over
+from unblur.stages import WIDE, current, hand_over
 
 _TIMED_STEPS = (2, 12)
 """At least, and at most as many as a second allows: the fastest counts, since whatever else runs only slows them."""
@@ -33,9 +33,6 @@ _FINISH = 0.4
 
 _PROBE = 96
 """Side of the region on which memory is measured; it grows linearly with the latent image from there."""
-
-_SHRUNK = 0.25
-"""Of the image along each axis: what a support that shrinks is taken to end at, at most."""
 
 _COPIES = 10
 """Numbers of memory for each parameter: itself, its gradient, two moments of Adam, and two snapshots of it and them."""
@@ -141,7 +138,7 @@ def expected_support(observation: Observation, stage: Stage, before: Shape | Non
     """The largest support to reckon with, from the stage on where it shrinks; `before` is that of the stage before."""
     if before is None and stage.support != "shrink":
         return None
-    return tuple(math.ceil(_SHRUNK * stage.scale * size) | 1 for size in _region(observation, stage))
+    return tuple(math.ceil(WIDE * stage.scale * size) | 1 for size in _region(observation, stage))
 
 
 def _begun(problem: Problem) -> tuple[Any, int]:

@@ -25,11 +25,17 @@ _ABOVE_NOISE = 4.0
 _GAP = 0.08
 """Weights as near to each other as twice this part of the support belong together."""
 
-_GHOST = 0.6
-"""What belongs together and sums to less than this part of the heaviest does not hold the support open.
+_SPECK = 0.05
+"""What belongs together and sums to less than this part of the heaviest does not hold the support open."""
 
-In a support far larger than the kernel, the kernel found at a coarse resolution has faint copies far from it.
-"""
+_GHOST = 0.6
+"""The same in a wide support, where the kernel found at a coarse resolution has faint copies far from it."""
+
+WIDE = 0.25
+"""Of the image along each axis: a support beyond it is expected to be far larger than the kernel."""
+
+_WORTH = 0.6
+"""A support is cut along an axis if at most this part of it is left; less saves no time, and could cost weight."""
 
 _MARGIN = 0.25
 """Room left on each side of the support found, as a part of its size."""
@@ -46,17 +52,20 @@ def next_shape(earlier: Problem, estimate: Estimate, stage: Stage) -> tuple[Shap
     if earlier.spec.kind == "flow":
         return None, centre
     if earlier.kernels.parameters():  # what is learned may drift: it is brought back before it is cut by the border
-        smaller, centre = support(estimate.kernel)
-        shape = smaller if stage.support == "shrink" else shape
+        wide = any(k > WIDE * n for k, n in zip(shape, earlier.batch.observed.shape[2:], strict=True))
+        smaller, centre = support(estimate.kernel, _GHOST if wide else _SPECK)
+        if stage.support == "shrink":
+            shape = tuple(new if new <= _WORTH * size else size for new, size in zip(smaller, shape, strict=True))
     if ratio == 1:
         return shape, centre
     return tuple(math.ceil(size * ratio) | 1 for size in shape), centre
 
 
-def support(kernel: Tensor) -> tuple[Shape, tuple[float, ...]]:
+def support(kernel: Tensor, least: float = _SPECK) -> tuple[Shape, tuple[float, ...]]:
     """Shape (odd) and centre (pixels from the origin) of what carries weight in kernels (count, *spatial).
 
-    There is a margin on each side. What is faint, below the noise at the rim, or a ghost does not count.
+    There is a margin on each side. What is faint, below the noise at the rim, or sums to less than `least` of the
+    heaviest that belongs together does not count.
     """
     weights = kernel.detach().double().cpu().amax(dim=0).numpy()
     inner = np.zeros(weights.shape, dtype=bool)
@@ -70,7 +79,7 @@ def support(kernel: Tensor) -> tuple[Shape, tuple[float, ...]]:
     near = ndimage.distance_transform_edt(~above) <= _GAP * min(above.shape)
     labels, count = ndimage.label(near, np.ones((3,) * weights.ndim))
     sums = ndimage.sum_labels(np.where(above, weights, 0), labels, np.arange(1, count + 1))
-    strong = above & np.isin(labels, 1 + np.flatnonzero(sums >= _GHOST * sums.max()))
+    strong = above & np.isin(labels, 1 + np.flatnonzero(sums >= least * sums.max()))
     sizes, centres = [], []
     for places, full in zip(np.nonzero(strong), strong.shape, strict=True):
         first, last = int(places.min()), int(places.max())

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unblur.components import Batch, Context, Misfit
-from unblur.errors import ImageError
 from unblur.operators.noise import SMALLEST, noise_std, without_outliers
 from unblur.operators.windows import SSIM_SIGMA, SSIM_STEADY, SSIM_TAPS, gaussian_taps, local_ssim, window_mean
 from unblur_classical.noise import OUTLYING
@@ -80,6 +79,7 @@ class Poisson(Misfit[PoissonParams]):
 class Ssim(Misfit[SsimParams]):
     """One minus the mean local SSIM (11-pixel Gaussian windows, data range 1), robust to noise on request.
 
+    At a resolution at which the image is narrower, the windows are as wide as it holds.
     A window counts by the weight that lies in it; within it, pixels of weight zero are taken as predicted perfectly.
     Where noise prevails, the misfit is the squared distance from the window's mean over a constant, so that penalties
     weigh more against it the stronger the noise is.
@@ -87,14 +87,14 @@ class Ssim(Misfit[SsimParams]):
 
     noise = 0.0
     scale = 1.0
+    window = SSIM_TAPS
     kept: Tensor | None = None
 
     def init(self, batch: Batch, context: Context) -> None:
-        if min(batch.observed.shape[2:]) < SSIM_TAPS:
-            raise ImageError(
-                f"misfit 'ssim' compares windows of {SSIM_TAPS} pixels; "
-                f"the image has {tuple(batch.observed.shape[2:])} pixels at this resolution"
-            )
+        narrowest = min(batch.observed.shape[2:])
+        self.window = min(SSIM_TAPS, narrowest - 1 + narrowest % 2)
+        if self.window < SSIM_TAPS and context.scale == 1:
+            context.note(f"ssim: windows of {self.window} pixels instead of {SSIM_TAPS}, since the image holds no more")
         if self.params.robust:
             cleaned, self.kept = without_outliers(batch.observed, floor=OUTLYING)
             smallest = SMALLEST[cleaned.ndim - 2]
@@ -113,7 +113,9 @@ class Ssim(Misfit[SsimParams]):
         if self.kept is not None:
             weight = self.kept if weight is None else weight * self.kept
         if weight is None:
-            return self.scale * (1 - local_ssim(predicted, observed, noise=self.noise).mean())
+            return self.scale * (1 - local_ssim(predicted, observed, noise=self.noise, window=self.window).mean())
         counted = torch.lerp(observed, predicted, weight)
-        windows = window_mean(weight.expand_as(observed), gaussian_taps(SSIM_TAPS, SSIM_SIGMA))
-        return self.scale * weighted_mean(1 - local_ssim(counted, observed, noise=self.noise), windows)
+        windows = window_mean(weight.expand_as(observed), gaussian_taps(self.window, SSIM_SIGMA))
+        return self.scale * weighted_mean(
+            1 - local_ssim(counted, observed, noise=self.noise, window=self.window), windows
+        )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tests.classical.parts import batch, context, number, part, problem, rand
 from unblur.components import Clock, Draw
-from unblur.errors import ImageError
+from unblur.operators.windows import gaussian_taps
 
 MISFITS = ["squared", "huber", "poisson", "ssim"]
 
@@ -101,9 +101,22 @@ def test_poisson_says_what_it_takes_for_photons() -> None:
     assert silent.notes == []
 
 
-def test_ssim_refuses_images_smaller_than_its_window() -> None:
-    with pytest.raises(ImageError, match="windows of 11 pixels"):
-        misfit("ssim", rand(1, 1, 10, 30))
+def test_ssim_of_a_narrow_image_has_windows_that_it_holds() -> None:
+    """With 7x7 pixels there is one window: the definition, with the Gaussian's weights of 7 pixels."""
+    observed, predicted = rand(1, 1, 7, 7), rand(1, 1, 7, 7, seed=1)
+    term = misfit("ssim", observed)
+    assert term.window == 7
+    assert misfit("ssim", rand(1, 1, 10, 30)).window == 9
+    taps = torch.tensor(gaussian_taps(7, 1.5))
+    weights = taps[:, None] * taps
+    means = [(weights * image).sum() for image in (predicted, observed)]
+    apart = [image - mean for image, mean in zip((predicted, observed), means, strict=True)]
+    variances = [(weights * part * part).sum() for part in apart]
+    covariance = (weights * apart[0] * apart[1]).sum()
+    luminance = (2 * means[0] * means[1] + 1e-4) / (means[0] ** 2 + means[1] ** 2 + 1e-4)
+    structure = (2 * covariance + 9e-4) / (sum(variances) + 9e-4)
+    assert number(term(predicted, observed, None)) == pytest.approx(1 - number(luminance * structure), abs=1e-5)
+    assert number(term(observed, observed, torch.ones_like(observed))) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_schedule_switches_from_one_misfit_to_another() -> None:

@@ -64,20 +64,21 @@ def box_mean(image: Tensor, shape: Sequence[int]) -> Tensor:
     return total.to(image.dtype)
 
 
-def local_ssim(a: Tensor, b: Tensor, data_range: float = 1.0, noise: float = 0.0) -> Tensor:
-    """Structural similarity in every full 11-pixel Gaussian window (Wang et al. 2004), differentiable in both images.
+def local_ssim(a: Tensor, b: Tensor, data_range: float = 1.0, noise: float = 0.0, window: int = SSIM_TAPS) -> Tensor:
+    """Structural similarity in every full Gaussian window, of 11 pixels (Wang et al. 2004), differentiable in both.
 
     With noise of variance s² in b, the variance of b is taken as s² less, and the constant that steadies the quotient
     as 50 s² more: the clean image behind b is the most similar one, and where noise prevails, dissimilarity is the
     squared distance from the window's mean over 50 s², which fits noise as slowly as squares do.
 
     Args:
-        a, b: (frames, channels, *spatial) of one shape, 2-D (plane by plane) or 3-D, at least 11 pixels wide.
+        a, b: (frames, channels, *spatial) of one shape, 2-D (plane by plane) or 3-D, at least as wide as the window.
         data_range: the distance from black to white.
         noise: standard deviation s of the noise in b.
+        window: its pixels along each axis; the Gaussian stays the same.
 
     Returns:
-        (frames, channels, *(n - 10)), the inner part of scikit-image's map with its Gaussian weights.
+        (frames, channels, *(n - window + 1)), the inner part of scikit-image's map with its Gaussian weights.
 
     Raises:
         ImageError: shapes differ or are smaller than the window.
@@ -85,8 +86,8 @@ def local_ssim(a: Tensor, b: Tensor, data_range: float = 1.0, noise: float = 0.0
     if a.shape != b.shape:
         raise ImageError(f"SSIM of images of shapes {tuple(a.shape)} and {tuple(b.shape)}: expected one shape")
     a, b = as_float(a, b)
-    _require_window(a, SSIM_TAPS)
-    return _LocalSsim.apply(a, b, data_range, noise)  # type: ignore[no-untyped-call,no-any-return]
+    _require_window(a, window)
+    return _LocalSsim.apply(a, b, data_range, noise, gaussian_taps(window, SSIM_SIGMA))  # type: ignore[no-untyped-call,no-any-return]
 
 
 def ssim(a: Tensor, b: Tensor, data_range: float = 1.0, noise: float = 0.0) -> Tensor:
@@ -110,8 +111,8 @@ class _LocalSsim(torch.autograd.Function):
     """The four window means in one pass; backward spreads the three derivatives of each image in one pass."""
 
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, data_range: float, noise: float) -> Tensor:
-        taps = gaussian_taps(SSIM_TAPS, SSIM_SIGMA)
+    def forward(ctx: Any, a: Tensor, b: Tensor, data_range: float, noise: float, taps: tuple[float, ...]) -> Tensor:
+        ctx.taps = taps
         c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2 + SSIM_STEADY * noise**2
         mean_a, mean_b, energy, product = _slide(torch.stack([a, b, a * a + b * b, a * b]), taps, a.ndim - 2).unbind()
         means = mean_a * mean_b
@@ -125,9 +126,8 @@ class _LocalSsim(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
         a, b, mean_a, mean_b, luminance, structure, below_1, below_2, scale, similarity = ctx.saved_tensors
-        taps = gaussian_taps(SSIM_TAPS, SSIM_SIGMA)
         weighted = gradient * similarity
         to_energy = -weighted / below_2
         own = -2 * (weighted / below_1 + to_energy)
@@ -140,10 +140,10 @@ class _LocalSsim(torch.autograd.Function):
             maps.append(other * mean_b + own * mean_a)
         if wants_b:
             maps.append(other * mean_a + own * mean_b)
-        energy, product, *means = _spread(torch.stack(maps), taps, a.ndim - 2).unbind()
+        energy, product, *means = _spread(torch.stack(maps), ctx.taps, a.ndim - 2).unbind()
         grad_a = means[0] + 2 * a * energy + b * product if wants_a else None
         grad_b = means[-1] + 2 * b * energy + a * product if wants_b else None
-        return grad_a, grad_b, None, None
+        return grad_a, grad_b, None, None, None
 
 
 def _slide(image: Tensor, taps: tuple[float, ...], dims: int) -> Tensor:

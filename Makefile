@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 test: lint docs ## linters, types, import contracts, documentation, tests
-	$(BIN)/pytest --ignore=tests/napari $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest --ignore=tests/napari -n auto --maxprocesses 8 --dist worksteal $(PYTEST_ARGS)
 	$(BIN)/pytest tests/napari # in a process of its own: a crash in Qt ends no other test
 
 lint: $(STAMP) ## ruff, mypy and the import contracts

@@ -67,7 +67,7 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.05, help="standard deviation, for white 1")
     parser.add_argument("--method", default="practical-bid")
     parser.add_argument("--preset", default="balanced")
-    parser.add_argument("--kernel-size", type=int, default=31)
+    parser.add_argument("--kernel-size", type=int, default=SHAKE)
     parser.add_argument("--max-seconds", type=float, help="for each run")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0, help="of noise and runs")

@@ -111,7 +111,7 @@ def compose(
     if max_seconds is not None:
         built = _with_budget(built, max_seconds)
     built.check(registry)
-    return Choice(built, method, (*said, *_camera_assumed(built)))
+    return Choice(built, method, (*said, *_camera_assumed(built, registry)))
 
 
 def _of_method(name: str, preset: str, psf: bool, registry: Registry, said: list[str]) -> Pipeline:
@@ -204,13 +204,14 @@ def with_psf_grid(pipeline: Pipeline, grid: Sequence[int], registry: Registry) -
     return _chain(changed)
 
 
-def _camera_assumed(pipeline: Pipeline) -> list[str]:
+def _camera_assumed(pipeline: Pipeline, registry: Registry) -> list[str]:
     """What is taken for the camera where an estimator models photons and the pipeline knows none."""
     for segment in pipeline.segments():
-        estimator = segment.slots["estimator"][0].name
-        if estimator in FOR_PHOTONS and CAMERA not in {part.name for part in segment.slots["forward_model"]}:
+        estimator = registry.component("estimator", segment.slots["estimator"][0].name).component
+        camera = any(part.name == CAMERA for part in segment.slots["forward_model"])
+        if "counts-photons" in estimator.provides and not camera:
             return [
-                f"{estimator} models photons, and no camera is known: offset 0 and gain 1 are taken; "
+                f"{estimator.name} models photons, and no camera is known: offset 0 and gain 1 are taken; "
                 "--offset and --gain say otherwise, auto estimates them from the image"
             ]
     return []
@@ -236,9 +237,6 @@ def _with_camera(pipeline: Pipeline, offset: CameraValue, gain: CameraValue) -> 
 
 CAMERA = "camera"
 """The camera response with offset and gain."""
-
-FOR_PHOTONS = ("richardson-lucy", "blind-richardson-lucy")
-"""Estimators for Poisson noise, which is that of photons alone; the misfit `poisson` says itself what it takes."""
 
 
 def _with_budget(pipeline: Pipeline, seconds: float) -> Pipeline:

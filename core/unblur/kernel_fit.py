@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,8 +10,8 @@ from unblur.components import Context, ForwardModel, KernelSpec, Shape
 from unblur.composition import Resolved, resolve
 from unblur.compute import Compute
 from unblur.errors import ImageError
-from unblur.pipeline import Pipeline, Stage
-from unblur.problem import Observation
+from unblur.pipeline import Pipeline
+from unblur.problem import Observation, full_shape, size_text
 from unblur.registry import Registry
 
 
@@ -26,7 +25,7 @@ def refuse_too_wide(pipeline: Pipeline, observation: Observation, registry: Regi
         ImageError: it is, at full resolution; the message names the widest kernel and the smallest image that work.
     """
     for stage in pipeline.stages:
-        region = _region(observation, stage)
+        region = full_shape(observation, stage)
         resolved = resolve(pipeline.in_stage(stage), registry)
         if "fixed" in resolved.base("kernel_prior").registered.component.provides:
             continue
@@ -36,17 +35,9 @@ def refuse_too_wide(pipeline: Pipeline, observation: Observation, registry: Regi
         widest = tuple(map(min, spec.shape, region[2:]))
         smallest = tuple(map(max, spec.shape, region[2:]))
         raise ImageError(
-            f"the kernel of {_words(spec.shape)} pixels is wider than the image of {_words(region[2:])}; "
-            f"give a --kernel-size of at most {_words(widest)}, or an image of at least {_words(smallest)}"
+            f"the kernel of {size_text(spec.shape)} pixels is wider than the image of {size_text(region[2:])}; "
+            f"give a --kernel-size of at most {size_text(widest)}, or an image of at least {size_text(smallest)}"
         )
-
-
-def _region(observation: Observation, stage: Stage) -> Shape:
-    """(frames, channels, *spatial) of what a stage looks at."""
-    frames, channels, *spatial = observation.pixels.shape
-    if stage.crop is not None:
-        spatial = [stop - start for start, stop in stage.crop]
-    return (frames if stage.frames is None else len(stage.frames), channels, *spatial)
 
 
 def _spec(resolved: Resolved, region: Shape, observation: Observation, compute: Compute) -> KernelSpec:
@@ -54,7 +45,3 @@ def _spec(resolved: Resolved, region: Shape, observation: Observation, compute: 
     context = Context(compute, torch.Generator().manual_seed(0), pixel_size=observation.pixel_size)
     context.psf = compute.tensor(observation.psf) if observation.psf is not None else None
     return forward.spec(region, context)
-
-
-def _words(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape))

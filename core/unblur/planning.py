@@ -18,7 +18,7 @@ from unblur.compute import Compute, human_bytes
 from unblur.errors import ImageError, ResourceError
 from unblur.footprint import peak_bytes
 from unblur.pipeline import Pipeline, Stage
-from unblur.problem import Observation, Problem, build
+from unblur.problem import Observation, Problem, build, full_shape, size_text
 from unblur.registry import Registry
 from unblur.stages import WIDE, current, hand_over
 
@@ -127,18 +127,11 @@ def measure(pipeline: Pipeline, observation: Observation, registry: Registry, co
     return Cost(steps, tuple(paces), memory + begins, spent, len(steps) - len(stages[0]), tuple(setup))
 
 
-def _region(observation: Observation, stage: Stage) -> Shape:
-    """Spatial shape of what a stage looks at, at full resolution."""
-    if stage.crop is not None:
-        return tuple(stop - start for start, stop in stage.crop)
-    return tuple(observation.pixels.shape[2:])
-
-
 def expected_support(observation: Observation, stage: Stage, before: Shape | None) -> Shape | None:
     """The largest support to reckon with, from the stage on where it shrinks; `before` is that of the stage before."""
     if before is None and stage.support != "shrink":
         return None
-    return tuple(math.ceil(WIDE * stage.scale * size) | 1 for size in _region(observation, stage))
+    return tuple(math.ceil(WIDE * stage.scale * size) | 1 for size in full_shape(observation, stage)[2:])
 
 
 def _begun(problem: Problem) -> tuple[Any, int]:
@@ -168,7 +161,7 @@ def _learns(problem: Problem) -> bool:
 
 def memory_of(resolved: Resolved, stage: Stage, observation: Observation, compute: Compute, shape: Shape | None) -> int:
     """Bytes that a stage takes at the most, counted on a small region; `shape` is the `expected_support`."""
-    full = _region(observation, stage)
+    full = full_shape(observation, stage)[2:]
     notes: list[str] = []
     whole = Stage(steps=1, frames=stage.frames, crop=None)
     region = tuple(slice(0, min(size, _PROBE)) for size in full)
@@ -201,7 +194,7 @@ def refuse(need: int, compute: Compute, observation: Observation) -> None:
     spatial: Sequence[int] = observation.pixels.shape[2:]
     fits = tuple(math.floor(size * (free / need) ** (1 / len(spatial))) for size in spatial)
     raise ResourceError(
-        f"{'x'.join(map(str, spatial))} pixels would need {human_bytes(need)} of memory, {human_bytes(free)} are free "
-        f"on {compute.device}; about {'x'.join(map(str, fits))} would fit, or fewer channels in the network "
+        f"{size_text(spatial)} pixels would need {human_bytes(need)} of memory, {human_bytes(free)} are free "
+        f"on {compute.device}; about {size_text(fits)} would fit, or fewer channels in the network "
         "(--preset fast)"
     )

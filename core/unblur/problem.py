@@ -221,7 +221,7 @@ def build(
     forward: ForwardModel[Any] = resolved.base("forward_model").build()
     context.psf = compute.tensor(observation.psf) if observation.psf is not None else None
     context.estimate = _estimate(observation, stage, intensity, batch, context)
-    spec = forward.spec(_full_shape(observation, stage), context)
+    spec = forward.spec(full_shape(observation, stage), context)
     if spec.kind == "flow":
         spec = replace(forward.spec(tuple(batch.observed.shape), context), scale=stage.scale)
     elif stage.scale != 1:
@@ -232,7 +232,7 @@ def build(
     if shape is not None and spec.kind != "flow":
         spec = KernelSpec(tuple(map(min, shape, spec.shape)), spec.count, spec.kind, stage.scale)
     latent_shape = forward.latent_shape(tuple(batch.observed.shape), spec)
-    _check_size(_full_shape(observation, stage)[2:], tuple(batch.observed.shape[2:]), latent_shape[2:], spec)
+    _check_size(full_shape(observation, stage)[2:], tuple(batch.observed.shape[2:]), latent_shape[2:], spec)
     image: ImagePrior[Any] = resolved.base("image_prior").build()
     kernels: KernelPrior[Any] = resolved.base("kernel_prior").build()
     for response in responses:  # before the image: a saturated camera lets it be brighter than what was observed
@@ -266,11 +266,13 @@ def _built(parts: Sequence[ResolvedPart]) -> list[Any]:
     return [part.build() for part in parts]
 
 
-def _words(shape: Sequence[int]) -> str:
+def size_text(shape: Sequence[int]) -> str:
+    """A shape as messages give it: 255x255."""
     return "x".join(map(str, shape))
 
 
-def _full_shape(observation: Observation, stage: Stage) -> Shape:
+def full_shape(observation: Observation, stage: Stage) -> Shape:
+    """(frames, channels, *spatial) of what a stage looks at, at full resolution."""
     frames, channels, *spatial = observation.pixels.shape
     if stage.crop is not None:
         spatial = [stop - start for start, stop in stage.crop]
@@ -279,19 +281,19 @@ def _full_shape(observation: Observation, stage: Stage) -> Shape:
 
 def _check_size(full: Shape, observed: Shape, latent: Shape, spec: KernelSpec) -> None:
     """There must be some pixels, and the latent image must hold the kernel, at the resolution of the stage."""
-    here = f"the image is {_words(full)} pixels"
+    here = f"the image is {size_text(full)} pixels"
     if spec.scale != 1:
-        here += f", and {_words(observed)} at {spec.scale:g} of its resolution"
+        here += f", and {size_text(observed)} at {spec.scale:g} of its resolution"
     if min(observed) < _LEAST:
         raise ImageError(
-            f"{here}; the smallest that works here is {_words(_enlarged((_LEAST,) * len(full), spec.scale))}"
+            f"{here}; the smallest that works here is {size_text(_enlarged((_LEAST,) * len(full), spec.scale))}"
         )
     if any(size < kernel for size, kernel in zip(latent, spec.shape, strict=True)):
         odd = (size - 1 + size % 2 for size in latent)  # as kernels are made at a lower resolution
         widest = latent if spec.scale == 1 else tuple(math.floor(size / spec.scale) for size in odd)
         raise ImageError(
-            f"{here}, smaller than the kernel of {_words(spec.shape)}; give a --kernel-size of at most "
-            f"{_words(widest)}, or an image of at least {_words(_enlarged(spec.shape, spec.scale))}"
+            f"{here}, smaller than the kernel of {size_text(spec.shape)}; give a --kernel-size of at most "
+            f"{size_text(widest)}, or an image of at least {size_text(_enlarged(spec.shape, spec.scale))}"
         )
 
 
@@ -334,7 +336,7 @@ def _check_region(observation: Observation, stage: Stage) -> None:
         len(stage.crop) != len(spatial) or any(stop > size for (_, stop), size in zip(stage.crop, spatial, strict=True))
     ):
         spans = ",".join(f"{start}:{stop}" for start, stop in stage.crop)
-        raise ImageError(f"a stage uses the region {spans}; the image has {_words(spatial)} pixels")
+        raise ImageError(f"a stage uses the region {spans}; the image has {size_text(spatial)} pixels")
 
 
 def _chosen(tensor: Tensor, stage: Stage) -> Tensor:

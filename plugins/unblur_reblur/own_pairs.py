@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 from torch import Tensor
@@ -14,13 +13,14 @@ from unblur.errors import FileError, ImageError
 from unblur.image import Image
 from unblur.io import expand, read_series
 from unblur.problem import Problem
+from unblur_reblur.pairs import Pairs
 
 BLURRED, SHARP = "blurred", "sharp"
 SMALLEST = 16
 """Side of a pair at least, in pixels."""
 
 
-class OwnPairs(Sequence[Batch]):
+class OwnPairs(Pairs):
     """Pairs of a folder that holds `blurred` and `sharp`: sub-folders of images, or a TIFF or video file of each name.
 
     The frames lie on the disk, and each is brought into the problem's units when it is asked for: that of a photograph
@@ -48,13 +48,7 @@ class OwnPairs(Sequence[Batch]):
     def __len__(self) -> int:
         return len(self._frames)
 
-    @overload
-    def __getitem__(self, number: int) -> Batch: ...
-    @overload
-    def __getitem__(self, number: slice) -> Sequence[Batch]: ...
-    def __getitem__(self, number: int | slice) -> Batch | Sequence[Batch]:
-        if isinstance(number, slice):
-            return [self[one] for one in range(*number.indices(len(self)))]
+    def pair(self, number: int) -> Batch:
         return Batch(self._frame(self._blurred, number), truth=self._frame(self._sharp, number))
 
     def _frame(self, image: Image, number: int) -> Tensor:

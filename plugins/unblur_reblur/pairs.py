@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Sequence
 from typing import overload
 
@@ -13,7 +14,24 @@ from unblur_reblur.clips import make_clip
 from unblur_reblur.windows import draw
 
 
-class GeneratedPairs(Sequence[Batch]):
+class Pairs(Sequence[Batch]):
+    """Batches with their truth, each made when it is asked for."""
+
+    @abc.abstractmethod
+    def pair(self, number: int) -> Batch:
+        """The pair of a number from 0."""
+
+    @overload
+    def __getitem__(self, number: int) -> Batch: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Batch]: ...
+    def __getitem__(self, number: int | slice) -> Batch | Sequence[Batch]:
+        if isinstance(number, slice):
+            return [self.pair(one) for one in range(*number.indices(len(self)))]
+        return self.pair(number)
+
+
+class GeneratedPairs(Pairs):
     """The frames of generated clips, each clip made when it is first asked for.
 
     Args:
@@ -32,13 +50,7 @@ class GeneratedPairs(Sequence[Batch]):
     def __len__(self) -> int:
         return len(self._seeds)
 
-    @overload
-    def __getitem__(self, number: int) -> Batch: ...
-    @overload
-    def __getitem__(self, number: slice) -> Sequence[Batch]: ...
-    def __getitem__(self, number: int | slice) -> Batch | Sequence[Batch]:
-        if isinstance(number, slice):
-            return [self[one] for one in range(*number.indices(len(self)))]
+    def pair(self, number: int) -> Batch:
         if number not in self._made:
             clip = make_clip(self._seeds[number], self._size)
             blurred, sharp = (self._place(self._in_channels(frames)) for frames in (clip.blurred, clip.sharp))

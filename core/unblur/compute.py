@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unblur.allocation import kept_memory
 from unblur.errors import ParameterError
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -50,19 +51,23 @@ class Compute:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Threads and determinism for the duration of a run; what was set before comes back."""
+        """Threads, determinism and memory for the duration of a run; what was set before comes back."""
         threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
         deterministic = torch.are_deterministic_algorithms_enabled()
         warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+        fills = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # a pass for each tensor
         torch.backends.cudnn.benchmark = False
         try:
-            yield
+            with kept_memory():
+                yield
         finally:
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            torch.utils.deterministic.fill_uninitialized_memory = fills  # type: ignore[attr-defined]
             torch.backends.cudnn.benchmark = benchmark
 
     def autocast(self) -> Any:

@@ -117,6 +117,21 @@ def test_head_stays_float32_under_autocast(rng: Generator) -> None:
     assert out.shape == (1, 2, 5, 5)
 
 
+@pytest.mark.parametrize("spatial", [(70, 71), (5, 6, 7)])
+def test_head_of_narrow_features_has_the_gradients_of_wide_ones(rng: Generator, spatial: tuple[int, ...]) -> None:
+    features = torch.randn(2, 8, *spatial, generator=rng).bfloat16().requires_grad_()
+    wide = features.detach().float().requires_grad_()
+    head, slope = Head(8, 3, rng), torch.randn(2, 3, *spatial, generator=rng)
+    narrow_image, wide_image = head(features), head(wide)
+    torch.testing.assert_close(narrow_image, wide_image)
+    parts = [head.weight, head.bias]
+    narrow = torch.autograd.grad(narrow_image, [features, *parts], slope)
+    expected = torch.autograd.grad(wide_image, [wide, *parts], slope)
+    for one, other in zip(narrow, expected, strict=True):
+        assert one.dtype == (torch.bfloat16 if one.shape == features.shape else torch.float32)
+        assert (one.float() - other).norm() < 0.01 * other.norm()
+
+
 def test_unknown_names_are_refused(rng: Generator) -> None:
     with pytest.raises(ParameterError, match="head 'tanh': choose one of sigmoid"):
         Head(4, 1, rng, "tanh")

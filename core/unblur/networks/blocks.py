@@ -20,6 +20,9 @@ from unblur.networks.initialise import fan_in_uniform
 Upsampling = Literal["bilinear", "nearest"]
 HEADS: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "softplus": F.softplus, "linear": lambda x: x}
 
+_IN_CACHE = 4096
+"""Pixels whose features are widened at a time, so that they stay in a processor's cache."""
+
 # What a filter of 3 taps sees of a signal upsampled by 2: for both phases, the weights with which its taps (rows)
 # meet the low-resolution samples (columns). Linear: pixels 2i and 2i + 1 see i - 1, i, i + 1. Repetition: pixels 2i - 1
 # and 2i, on both sides of a corner, see i - 1 and i alone, which saves more than half of the products.
@@ -254,6 +257,32 @@ class Head(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         with torch.autocast(x.device.type, enabled=False):
-            values = F.linear(x.movedim(1, -1).float(), self.weight, self.bias)
+            features = x.movedim(1, -1)
+            if x.dtype == torch.float32:
+                values = F.linear(features, self.weight, self.bias)
+            else:
+                values = _WideLinear.apply(features, self.weight, self.bias)  # type: ignore[no-untyped-call]
             image = HEADS[self.kind](values.movedim(-1, 1))
         return image
+
+
+class _WideLinear(torch.autograd.Function):
+    """A linear layer from low-precision features to float32 values, whose gradients are in the features' precision.
+
+    Left to autograd, the largest map of a network would be kept and differentiated in float32 as well.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(features, weight)
+        rows = features.flatten(0, -2)
+        blocks = torch.split(rows, _IN_CACHE) if rows.device.type == "cpu" else (rows,)
+        return torch.cat([F.linear(block.float(), weight, bias) for block in blocks]).view(*features.shape[:-1], -1)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        features, weight = ctx.saved_tensors
+        low = gradient.to(features.dtype)
+        for_weight = low.flatten(0, -2).T @ features.flatten(0, -2)
+        return low @ weight.to(features.dtype), for_weight.float(), gradient.flatten(0, -2).sum(0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import math
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from unblur import report as reports
+from unblur import tiles
 from unblur.choice import CameraValue, KernelSize, budget_of, compose, with_psf_grid, without_clock
 from unblur.clips import Series, clips, is_video, video_mode
 from unblur.crop import Crop, parted, with_windows
@@ -30,6 +30,7 @@ from unblur.psfs import for_prior, take_psf
 from unblur.registry import Registry, default_registry
 from unblur.results import Result
 from unblur.savepoint import Savepoint
+from unblur.tiles import Tile
 from unblur.validation import check
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Job:
         nan: ``refuse`` or ``mask`` pixels that are NaN or infinite.
         clip_frames: frames of a video that are restored together.
         crop: width in pixels of the window that a kernel is estimated in, or ``auto``; see `unblur.crop`.
+        tile: width in pixels of the tiles that a large image is restored in, or ``auto``; see `unblur.tiles`.
         checkpoint_seconds: between checkpoints.
 
     Raises:
@@ -116,6 +118,7 @@ class Job:
         nan: Literal["refuse", "mask"] = "refuse",
         clip_frames: int | None = None,
         crop: Crop | None = None,
+        tile: Tile | None = None,
     ) -> None:
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise ParameterError(f"seed = {seed!r}: expected a whole number, at least 0")
@@ -156,6 +159,10 @@ class Job:
             self.psf = for_prior(self.psf, self.pipeline, self.registry)
             for task in self.tasks:
                 psf_for(self.psf, task, self.image)
+        if tile is not None:
+            tiles.refuse(self.tasks, self.pipeline, self.registry, self.psf is not None)
+            if self.psf is None and reports.learns_kernel(self.pipeline, self.registry):
+                crop = crop or "auto"
         if crop is not None:
             self.tasks, more = with_windows(
                 self.tasks,
@@ -168,6 +175,11 @@ class Job:
                 level=self._saturation(),
                 valid=self.findings.valid,
             )
+            said = [*said, *more]
+        if tile is not None:
+            width = None if self.psf is None else max(self.psf.kernel.shape[-2:])
+            plane = {axis: self.image.sizes[axis] for axis in self.spatial}
+            self.tasks, more = tiles.with_tiles(self.tasks, tile, plane, self.pipeline, self.registry, width)
             said = [*said, *more]
         self.assumptions = (*choice.assumptions, *said, *self._facts_assumed(), *(self.psf.notes if self.psf else ()))
         self.seed, self.budget, self._given_plan = seed, budget_of(self.pipeline, self.registry), plan
@@ -337,14 +349,15 @@ class Job:
             ImageError: it is smaller than the kernel.
         """
         from unblur.kernel_fit import refuse_too_wide
+        from unblur.observing import flat_kernel, observation_of
 
         seen = set()
         for task in self.tasks:
             if task.kind not in seen and not self._constant(task):
                 seen.add(task.kind)
-                observation = self._observation(task, None)
-                if task.kernel_from is not None:
-                    observation.psf = _flat_kernel(self.spatial)
+                observation = observation_of(
+                    self, task, None if task.kernel_from is None else flat_kernel(self.spatial)
+                )
                 with _typed_errors():
                     refuse_too_wide(self.pipelines[task.kind], observation, self.registry, self.compute)
                 yield task.kind, observation
@@ -382,26 +395,6 @@ class Job:
         frames = task.frames if task.kept is not None else task.frames[:1]
         return all(frame in self.findings.constant for frame in frames)
 
-    def _observation(self, task: Task, kernel: np.ndarray | None) -> Observation:
-        import torch
-
-        from unblur.problem import Observation
-
-        planes = task.look(self.image, self.spatial)
-        valid = None
-        if self.findings.valid is not None:
-            valid = task.look(self.image.with_data(self.findings.valid), self.spatial)
-            planes = np.where(valid > 0, planes, planes[valid > 0].mean(dtype=np.float64)).astype(np.float32)
-        if self.psf is not None:
-            kernel = psf_for(self.psf, task, self.image)
-        return Observation(
-            pixels=torch.from_numpy(planes),
-            valid=None if valid is None else torch.from_numpy(valid),
-            psf=None if kernel is None else torch.from_numpy(np.ascontiguousarray(kernel)),
-            white_level=self.white_level,
-            pixel_size=micrometres(self.image, self.spatial),
-        )
-
     def _run(
         self,
         number: int,
@@ -418,6 +411,7 @@ class Job:
             FileError: a checkpoint cannot be written; those that are there can be gone on from.
         """
         from unblur.driver import CancelToken, Run
+        from unblur.observing import observation_of
 
         kernel = self._pieces[task.kernel_from].kernel if task.kernel_from is not None else None
         if task.kernel_from is not None and kernel is None:
@@ -427,7 +421,7 @@ class Job:
         try:
             run = Run(
                 self.pipelines[task.kind].with_steps(plan["steps"]),
-                self._observation(task, kernel),
+                observation_of(self, task, kernel),
                 self.registry,
                 self.compute,
                 seed=self.seed_of(task),
@@ -514,10 +508,3 @@ def _typed_errors() -> Iterator[None]:
         raise
     except Exception as error:
         raise typed(error) from error
-
-
-def _flat_kernel(spatial: str) -> Any:
-    import torch
-
-    shape = (1, *(5 for _ in spatial))
-    return torch.full(shape, 1 / math.prod(shape))

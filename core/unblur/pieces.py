@@ -14,6 +14,7 @@ from unblur.image import PLANE
 from unblur.kernel_grid import KernelGrid
 from unblur.planes import Task, psf_for
 from unblur.results import Result, stack_kernels
+from unblur.tiles import merged
 
 if TYPE_CHECKING:
     from unblur.clips import Series
@@ -55,7 +56,7 @@ def unchanged(job: Job, task: Task) -> Piece:
     if task.kept is not None:
         planes = [job.image.plane(frame, job.spatial) for frame in task.frames[slice(*task.kept)]]
         return Piece(record, np.stack(planes))
-    return Piece(record, job.image.plane(task.frames[0], job.spatial), kernel)
+    return Piece(record, task.look(job.image, job.spatial)[0], kernel)
 
 
 def finished(job: Job, task: Task, outcome: Outcome) -> Piece:
@@ -105,9 +106,10 @@ def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piec
         found = job.series
         return Result(found.image, found.flow, found.spread, report, job.image, found.flow_axes)
     done = [(task, piece) for task, piece in zip(job.tasks, pieces, strict=True) if task.kind == "plane"]
-    image = job.image.assemble(((t.index, p.image) for t, p in done if p.image is not None), job.spatial)
-    spreads = [(task.index, piece.spread) for task, piece in done if piece.spread is not None]
-    uncertainty = job.image.assemble(spreads, job.spatial) if spreads else None
+    images = [(task, piece.image) for task, piece in done if piece.image is not None]
+    image = job.image.assemble(merged(images, job.image.sizes), job.spatial)
+    spreads = [(task, piece.spread) for task, piece in done if piece.spread is not None]
+    uncertainty = job.image.assemble(merged(spreads, job.image.sizes), job.spatial) if spreads else None
     outer = _kernel_axes(job)
     sizes = [job.image.sizes[axis] for axis in outer]
     # Where planes share a kernel, the constant ones, which have none, come first and are replaced.

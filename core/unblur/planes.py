@@ -64,7 +64,7 @@ class Task:
         frames: the planes it looks at: its own, or the anchors.
         kernel_from: number of the task that gives the kernel, for planes that share one.
         kept: of a clip of a video, which of its frames are kept: the first, and the one after the last.
-        window: the part of its frames that it looks at, where it only estimates the kernel; all of them if None.
+        window: the part of its frames that it looks at, to estimate the kernel or as a tile; all of them if None.
     """
 
     kind: Kind

@@ -195,6 +195,6 @@ def refuse(need: int, compute: Compute, observation: Observation) -> None:
     fits = tuple(math.floor(size * (free / need) ** (1 / len(spatial))) for size in spatial)
     raise ResourceError(
         f"{size_text(spatial)} pixels would need {human_bytes(need)} of memory, {human_bytes(free)} are free "
-        f"on {compute.device}; about {size_text(fits)} would fit, or fewer channels in the network "
-        "(--preset fast)"
+        f"on {compute.device}; about {size_text(fits)} would fit: a region, or tiles (--tile auto), or fewer channels "
+        "in the network (--preset fast)"
     )

@@ -49,6 +49,8 @@ class Observation:
         estimate: image of the stages before `then`, in the shape and units of `pixels`.
         spread: its standard deviation, if they gave one.
         white_level: the largest value that the format can hold, for photographs; None for science data.
+        levels: the smallest and the largest value that set the intensity map, where the pixels are a part of what has
+            them; None where they set it themselves.
         pixel_size: micrometres along each spatial axis, if known.
         pairs: blurred and sharp frames, each (frames, channels, *spatial), that a fine-tuning estimator may mix in.
     """
@@ -59,6 +61,7 @@ class Observation:
     estimate: Tensor | None = None
     spread: Tensor | None = None
     white_level: float | None = None
+    levels: tuple[float, float] | None = None
     pixel_size: tuple[float, ...] | None = None
     pairs: Sequence[tuple[Tensor, Tensor]] = ()
 
@@ -355,6 +358,10 @@ def _prepare(
     for response in responses:
         pixels = response.calibrate(pixels, context)
     counted = pixels if observation.valid is None else pixels[observation.valid.to(pixels.device) > 0]
+    if observation.levels is not None:
+        counted = pixels.new_tensor(observation.levels)
+        for response in responses:
+            counted = response.calibrate(counted, context)
     lowest = min(0.0, float(counted.min()))
     context.bounded = observation.white_level is not None
     offset = 0.0 if context.bounded else lowest

@@ -137,7 +137,7 @@ def _run(source: LayerSource, request: Request, result: Result) -> _Run:
         wishes["centre_psf"] = True
     wishes |= {
         name: value
-        for name in ("kernel_size", "anchors", "crop", "clip_frames", "offset", "gain")
+        for name in ("kernel_size", "anchors", "crop", "tile", "clip_frames", "offset", "gain")
         if (value := getattr(request, name)) is not None
     }
     if request.nan != "refuse":

@@ -27,6 +27,7 @@ class Request:
         max_seconds: budget for the whole job.
         offset, gain: of the camera, in the image's units, and in these per photon.
         white_level: the value that is white; None leaves it to the image.
+        tile: width in pixels of the tiles that the image is restored in; None for the whole at once.
         nan: ``refuse`` or ``mask`` pixels that are NaN or infinite.
     """
 
@@ -47,6 +48,7 @@ class Request:
     offset: float | None = None
     gain: float | None = None
     white_level: float | None = None
+    tile: int | None = None
     nan: str = "refuse"
     seed: int = 0
     device: str = "auto"
@@ -72,6 +74,7 @@ class Request:
             "offset": self.offset,
             "gain": self.gain,
             "white_level": self.white_level,
+            "tile": self.tile,
             "nan": self.nan,
             "seed": self.seed,
             "device": self.device,

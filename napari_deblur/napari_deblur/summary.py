@@ -71,6 +71,8 @@ def words_of(request: Request, part: LayerSource, registry: Registry, reason: st
     if reason:
         sentences.append(f"Chosen because {reason}.")
     sentences.append(f"{_steps(choice.pipeline)}; {_kernel(request, choice.pipeline, part, registry)}.")
+    if request.tile is not None:
+        sentences.append(f"In tiles of {request.tile} pixels, with one kernel for all of them.")
     if request.max_seconds is not None:
         sentences.append(f"At most {duration(request.max_seconds)}: fewer steps where these take longer.")
     return " ".join(sentences)

@@ -192,7 +192,8 @@ class Deblur(QWidget):
         if self._is_volume():
             planes = "volume"
             plane.pop("Z", None)
-        return dataclasses.replace(request, planes=planes, anchors=None, crop=None), source.cut({**plane, **rectangle})
+        request = dataclasses.replace(request, planes=planes, anchors=None, crop=None, tile=None)
+        return request, source.cut({**plane, **rectangle})
 
     def offered_region(self) -> bool:
         """Draw a rectangle where there is none; whether that was so.

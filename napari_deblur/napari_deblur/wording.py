@@ -9,6 +9,8 @@ SAID = {
     "--psf FILE": "Blur: known",
     "--psf": "Blur: known",
     "--kernel-size": "Kernel",
+    "--tile auto": "tiles",
+    "--tile": "tiles",
     "--preset fast": "Effort: Fast",
     "--axes": "Axes",
     "--planes volume": "run the volume",

@@ -151,6 +151,11 @@ def test_summary_says_what_will_run() -> None:
     assert "the kernel is estimated in a window of 64 pixels, at most 15 pixels large" in said
 
 
+def test_summary_says_that_there_are_tiles() -> None:
+    said = summary.words_of(Request(method="selfdeblur", kernel_size=15, tile=512), source(), default_registry())
+    assert "In tiles of 512 pixels" in said
+
+
 def test_summary_counts_volumes_and_says_what_was_changed() -> None:
     request = Request(method="richardson-lucy", settings={"kernel_prior": ["gaussian-psf"]}, planes="volume")
     said = summary.words_of(request, source("TZYX"), default_registry())

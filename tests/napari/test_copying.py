@@ -204,6 +204,15 @@ def test_what_was_said_of_the_camera_and_of_the_pixels_is_repeated(opened: Sourc
     check(source, request, result, tmp_path)
 
 
+def test_tiles_are_repeated(opened: Source) -> None:
+    source = opened("YX", "YX")
+    settings = {"stages.0.steps": 2}
+    request = Request(method="blind-richardson-lucy", kernel_size=3, tile=999, settings=settings, threads=1)
+    result = ran(source, request)
+    assert "--tile 999" in copying.command_line(source, request, result)
+    assert "tile=999" in copying.python(source, request, result)
+
+
 def test_the_window_of_a_kernel_is_repeated(opened: Source) -> None:
     source = opened("YX", "YX")
     request = Request(method="blind-richardson-lucy", kernel_size=3, crop=16, settings=FEW, threads=1)

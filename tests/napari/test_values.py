@@ -33,7 +33,7 @@ def test_what_is_written_reaches_the_request_and_the_heading(part: ValuesPart) -
     part.form["NaN_pixels"].value = "mask"
     part.form["seed"].native.setText("3")
     assert part.arguments() == {"gain": 2.5, "nan": "mask", "seed": 3}
-    assert part.section._head.text() == "Camera, NaN pixels, seed: gain 2.5, nan mask, seed 3"
+    assert part.section._head.text() == "Camera, NaN pixels, tiles, seed: gain 2.5, nan mask, seed 3"
     assert len(told) == 3
     part.form["seed"].native.setText("-3")
     with pytest.raises(ParameterError, match="seed = -3"):

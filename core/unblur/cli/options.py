@@ -100,8 +100,8 @@ def positions(text: str | None, option: str) -> list[int] | None:
     return [int(part) for part in parts]
 
 
-def window(text: str | None) -> int | Literal["auto"] | None:
-    """The width of the window that a kernel is estimated in: ``256`` or ``auto``.
+def width(text: str | None, option: str) -> int | Literal["auto"] | None:
+    """The width of a window or a tile in pixels: ``256`` or ``auto``.
 
     Raises:
         ParameterError: neither.
@@ -111,7 +111,7 @@ def window(text: str | None) -> int | Literal["auto"] | None:
     if text == "auto":
         return "auto"
     if not (text.strip().isdecimal() and int(text) > 0):
-        raise ParameterError(f"--crop {text}: expected a number of pixels, or auto")
+        raise ParameterError(f"{option} {text}: expected a number of pixels, or auto")
     return int(text)
 
 

@@ -39,6 +39,7 @@ def run(
     crop: Annotated[
         str | None, typer.Option(help="Estimate the kernel in a window of so many pixels, or auto.")
     ] = None,
+    tile: Annotated[str | None, typer.Option(help="Restore a large image in tiles of so many pixels, or auto.")] = None,
     clip_frames: Annotated[int | None, typer.Option(help="Frames of a video that are restored together.")] = None,
     max_seconds: Annotated[float | None, typer.Option(help="Budget for each file.")] = None,
     plan: Annotated[Path | None, typer.Option(help="Repeat the steps of this report, whatever time it takes.")] = None,
@@ -86,7 +87,8 @@ def run(
             "kernel_size": options.kernel_size(kernel_size),
             "planes": planes,
             "anchors": options.positions(anchors, "--anchors"),
-            "crop": options.window(crop),
+            "crop": options.width(crop, "--crop"),
+            "tile": options.width(tile, "--tile"),
             "clip_frames": clip_frames,
             "max_seconds": max_seconds,
             "offset": options.camera(offset, "--offset"),

@@ -16,7 +16,7 @@ from napari_deblur.form.texts import plain_text
 from unblur.errors import ParameterError
 from unblur.params import fields_of
 
-TITLE = "Camera, NaN pixels, seed"
+TITLE = "Camera, NaN pixels, tiles, seed"
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,14 @@ class _Values:
         Literal["refuse", "mask"],
         Doc("refuse says where pixels are NaN or infinite; mask leaves them out, and they are estimated."),
     ] = "refuse"
+    tiles: Annotated[
+        int | None,
+        Ge(1),
+        Doc(
+            "Width in pixels of the tiles that an image is restored in, with one kernel, where its memory would not "
+            "suffice for the whole."
+        ),
+    ] = None
     seed: Annotated[int, Ge(0), Doc("Of random numbers: another seed is a second opinion on a network's result.")] = 0
 
 
@@ -40,6 +48,7 @@ NAMES = {
     "camera_gain": "gain",
     "white_level": "white_level",
     "NaN_pixels": "nan",
+    "tiles": "tile",
     "seed": "seed",
 }
 """What a request calls them."""
@@ -64,7 +73,7 @@ class ValuesPart(QWidget):
         self.form.changed.connect(lambda _: self._on_form())
 
     def arguments(self) -> dict[str, Any]:
-        """`offset`, `gain`, `white_level`, `nan` and `seed`, where they are not the defaults.
+        """`offset`, `gain`, `white_level`, `nan`, `tile` and `seed`, where they are not the defaults.
 
         Raises:
             ParameterError: something in the form cannot be used.

@@ -1,0 +1,54 @@
+"""What a task of a job looks at, as the driver takes it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from unblur.planes import Task, micrometres, psf_for
+from unblur.problem import Observation
+
+if TYPE_CHECKING:
+    from unblur.jobs import Job
+
+
+def observation_of(job: Job, task: Task, kernel: np.ndarray | None) -> Observation:
+    """The pixels of a task with their facts, and the kernel (1, *spatial) that it is handed, or the job's PSF."""
+    planes = task.look(job.image, job.spatial)
+    valid = _valid(job, task)
+    if valid is not None:
+        planes = np.where(valid > 0, planes, planes[valid > 0].mean(dtype=np.float64)).astype(np.float32)
+    if job.psf is not None:
+        kernel = psf_for(job.psf, task, job.image)
+    return Observation(
+        pixels=torch.from_numpy(planes),
+        valid=None if valid is None else torch.from_numpy(valid),
+        psf=None if kernel is None else torch.from_numpy(np.ascontiguousarray(kernel)),
+        white_level=job.white_level,
+        levels=None if task.kind == "kernel" or task.window is None else _levels(job, task),
+        pixel_size=micrometres(job.image, job.spatial),
+    )
+
+
+def flat_kernel(spatial: str) -> np.ndarray:
+    """Stands for a kernel that is yet to be found."""
+    shape = (1, *(5 for _ in spatial))
+    return np.full(shape, 1 / np.prod(shape), np.float32)
+
+
+def _valid(job: Job, task: Task) -> np.ndarray | None:
+    if job.findings.valid is None:
+        return None
+    return task.look(job.image.with_data(job.findings.valid), job.spatial)
+
+
+def _levels(job: Job, tile: Task) -> tuple[float, float]:
+    """Those of the whole plane, so that all of its tiles have one intensity map."""
+    whole = dataclasses.replace(tile, window=None)
+    pixels, valid = whole.look(job.image, job.spatial), _valid(job, whole)
+    if valid is not None:
+        pixels = pixels[valid > 0]
+    return float(pixels.min()), float(pixels.max())

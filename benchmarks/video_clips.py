@@ -99,7 +99,11 @@ def _recorded(scene: str, number: int, layers: Sequence[Layer], rng: np.random.G
 
 @dataclass(frozen=True)
 class Cells:
-    """Bright discs with dark nuclei, each with a velocity of its own beside the common drift."""
+    """Bright discs with dark nuclei, each with a velocity of its own beside the common drift.
+
+    The ground between them is plain and has no motion of its own. What is seen there during an exposure is the nearest
+    cell, so that its velocity is the flow there.
+    """
 
     places: NDArray[np.float64]
     velocities: NDArray[np.float64]
@@ -117,12 +121,15 @@ class Cells:
         """Image (height, width) and velocity (2, height, width) in pixels per frame time."""
         y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32)
         image, flow = np.full((SIZE, SIZE), 0.05, np.float32), np.zeros((2, SIZE, SIZE), np.float32)
+        nearest = np.full((SIZE, SIZE), np.inf, np.float32)
         for place, velocity, radius, level in zip(self.places, self.velocities, self.radii, self.levels, strict=True):
             u, v = place + time * velocity
             distance = np.hypot(x - u, y - v)
             image += level / (1 + np.exp(3 * (distance - radius)))
             image -= 0.7 * level / (1 + np.exp(3 * (distance - 0.4 * radius)))
-            flow[:, distance < radius + 1] = velocity[:, None]
+            nearer = distance - radius < nearest
+            flow[:, nearer] = velocity[:, None]
+            nearest[nearer] = (distance - radius)[nearer]
         return image.clip(0, 1), flow
 
 

@@ -101,9 +101,10 @@ def finished(job: Job, task: Task, outcome: Outcome) -> Piece:
 
 def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piece], seconds: float) -> Result:
     """The result of a job from the pieces of its tasks."""
-    report = reports.job_report(job, plans, [piece.record for piece in pieces], seconds)
-    if job.series is not None:
-        found = job.series
+    found = job.series
+    uncertain = any(piece.spread is not None for piece in pieces) or (found is not None and found.spread is not None)
+    report = reports.job_report(job, plans, [piece.record for piece in pieces], seconds, uncertain)
+    if found is not None:
         return Result(found.image, found.flow, found.spread, report, job.image, found.flow_axes)
     done = [(task, piece) for task, piece in zip(job.tasks, pieces, strict=True) if task.kind == "plane"]
     images = [(task, piece.image) for task, piece in done if piece.image is not None]

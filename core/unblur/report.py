@@ -37,6 +37,12 @@ POOR = 0.1
 BLACK = 0.1
 """An image whose mean is below this part of the observed one is black: a known failure of untrained networks."""
 
+UNCALIBRATED = (
+    "uncalibrated: the standard deviation of the method's samples, by which places of one image compare; how large the "
+    "error is, it does not say"
+)
+"""What is said of a map of uncertainty whose coverage of true errors was not measured."""
+
 
 def array_hash(array: np.ndarray) -> str:
     """SHA-256 of shape, dtype and values."""
@@ -184,9 +190,13 @@ def image_facts(
 
 
 def job_report(
-    job: Job, plans: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]], seconds: float
+    job: Job,
+    plans: Sequence[Mapping[str, Any]],
+    records: Sequence[Mapping[str, Any]],
+    seconds: float,
+    uncertain: bool = False,
 ) -> dict[str, Any]:
-    """The whole report of a job from the rows of its tasks."""
+    """The whole report of a job from the rows of its tasks; `uncertain` says that there is a map of uncertainty."""
     statuses = {record["status"] for record in records}
     stopped = statuses & {"cancelled", "not run"}
     rows = [
@@ -223,6 +233,7 @@ def job_report(
         "seconds": round(seconds, 3),
         "plan": rows,
         "planes": list(records),
+        "uncertainty": UNCALIBRATED if uncertain else None,
         "assumptions": list(job.assumptions),
         "warnings": warnings,
     }

@@ -162,7 +162,7 @@ def _uncertainty(spread: np.ndarray, source: LayerSource, name: str) -> LayerDat
             "visible": False,
             "rgb": False,
             "multiscale": False,
-            "name": f"{name} uncertainty",
+            "name": f"{name} uncertainty, uncalibrated",
             "metadata": {KEY: {**known, "bit_depth": None, "role": "uncertainty", "of": name}},
         },
         "image",

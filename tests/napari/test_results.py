@@ -128,7 +128,7 @@ def test_the_uncertainty_lies_on_the_image_and_is_hidden_at_first() -> None:
     source = layers.read(layer)
     result = restored(source, method="unsupervised-wiener")
     image, spread, _ = made(result, source)
-    assert spread.name == "cells [unsupervised-wiener] uncertainty"
+    assert spread.name == "cells [unsupervised-wiener] uncertainty, uncalibrated"
     assert not spread.visible
     np.testing.assert_array_equal(spread.data, result.uncertainty)
     np.testing.assert_array_equal(spread.scale, image.scale)

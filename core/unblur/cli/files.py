@@ -249,4 +249,6 @@ def _conclude(result: Result, files: Places, notes: Sequence[str]) -> None:
         typer.echo(f"… and {len(rows) - 4} more, all in the report")
     for text in (*report["warnings"], *notes):
         typer.echo(f"  warning: {text}", err=True)
+    if files.uncertainty is not None and report["uncertainty"]:
+        typer.echo(f"{files.uncertainty}: {report['uncertainty']}")
     typer.echo(f"{files.output}: written{'' if report['status'] == 'done' else ' (' + report['status'] + ')'}")

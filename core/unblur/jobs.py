@@ -338,7 +338,7 @@ class Job:
             costs: dict[str, Cost] = {}
             for kind, observation in self._first_of_each():
                 with _typed_errors():
-                    costs[kind] = measure(self.pipelines[kind], observation, self.registry, self.compute)
+                    costs[kind] = measure(self.pipelines[kind], observation, self.registry, self.compute, self.budget)
             self._measured = costs, time.perf_counter() - began
         return self._measured
 

@@ -23,7 +23,10 @@ from unblur.registry import Registry
 from unblur.stages import WIDE, current, hand_over
 
 _TIMED_STEPS = (2, 12)
-"""At least, and at most as many as a second allows: the fastest counts, since whatever else runs only slows them."""
+"""At least, and at most as many as the time allows: the fastest counts, since whatever else runs only slows them."""
+
+_TIMED = (1.0, 1 / 60)
+"""Seconds of timed steps in a stage at the most, and the part of a budget that they may take."""
 
 _RESERVE = 0.93
 """Part of a budget that is planned; the rest is for what lies between the steps."""
@@ -89,13 +92,18 @@ class Cost:
         return sum(steps * pace for steps, pace in pairs) + sum(self.setup[stage:])
 
 
-def measure(pipeline: Pipeline, observation: Observation, registry: Registry, compute: Compute) -> Cost:
+def measure(
+    pipeline: Pipeline, observation: Observation, registry: Registry, compute: Compute, budget: float | None = None
+) -> Cost:
     """Time a few steps of every stage, on parts that are thrown away, and count the memory of the largest.
+
+    A small budget in seconds, which pays for this as well, leaves less time for it.
 
     Raises:
         ResourceError: the run would need more memory than there is; the message says what would fit.
     """
     began = time.perf_counter()
+    limit = _TIMED[0] if budget is None else min(_TIMED[0], _TIMED[1] * budget)
     paces, setup, memory, begins = [], [], 0, 0
     psf = observation.psf
     with compute.running():
@@ -118,7 +126,7 @@ def measure(pipeline: Pipeline, observation: Observation, registry: Registry, co
                 state, begin = _begun(problem)
                 setup.append(time.perf_counter() - start)
                 begins = max(begins, begin)
-                paces.append(_pace(problem, state))
+                paces.append(_pace(problem, state, limit))
                 earlier = problem, state
                 psf = torch.full((problem.spec.count, *problem.spec.shape), 1 / math.prod(problem.spec.shape))
     stages = [segment.stages for segment in pipeline.segments()]
@@ -141,7 +149,7 @@ def _begun(problem: Problem) -> tuple[Any, int]:
     return made[0], size
 
 
-def _pace(problem: Problem, state: Any) -> float:
+def _pace(problem: Problem, state: Any, limit: float) -> float:
     least, most = _TIMED_STEPS
     best, began = math.inf, time.perf_counter()
     for step in range(1 + most):
@@ -150,7 +158,7 @@ def _pace(problem: Problem, state: Any) -> float:
         float(info.misfit)
         if step or not _learns(problem):
             best = min(best, time.perf_counter() - start)
-        if step >= least and time.perf_counter() - began > 1:
+        if step >= least and time.perf_counter() - began > limit:
             break
     return best
 

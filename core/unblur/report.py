@@ -31,7 +31,7 @@ SCHEMA = 1
 DELTA_WEIGHT = 0.8
 """A kernel with this part of its weight within one pixel around its peak is delta-like: no blur was found."""
 
-POOR = 0.1
+POOR = 0.2
 """A budget that pays for less than this part of the steps is worth a warning."""
 
 BLACK = 0.1

@@ -40,6 +40,9 @@ _PROBE = 96
 _COPIES = 10
 """Numbers of memory for each parameter: itself, its gradient, two moments of Adam, and two snapshots of it and them."""
 
+_UNSEEN = 1.3
+"""What a step takes over what is counted: what operations need within themselves, and gaps between blocks."""
+
 _WORK = 12
 """Numbers of memory for each pixel of the latent image beside a step: input, output, and copies between stages."""
 
@@ -187,7 +190,7 @@ def memory_of(resolved: Resolved, stage: Stage, observation: Observation, comput
     latent = probe.forward.latent_shape((frames, channels, *(math.ceil(n * stage.scale) for n in full)), probe.spec)
     growth = math.prod(latent) / math.prod(probe.latent_shape) if not probe.estimator.patches else 1.0
     work = _WORK * 4 * math.prod(latent)
-    return int(_COPIES * learned + 1.2 * kept * growth + work)
+    return int(_COPIES * learned + _UNSEEN * kept * growth + work)
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -43,6 +43,9 @@ _COPIES = 10
 _UNSEEN = 1.3
 """What a step takes over what is counted: what operations need within themselves, and gaps between blocks."""
 
+_LIBRARY = 40_000_000
+"""Bytes that the library behind a network's layers takes for itself, whatever the size of the image."""
+
 _WORK = 12
 """Numbers of memory for each pixel of the latent image beside a step: input, output, and copies between stages."""
 
@@ -190,7 +193,8 @@ def memory_of(resolved: Resolved, stage: Stage, observation: Observation, comput
     latent = probe.forward.latent_shape((frames, channels, *(math.ceil(n * stage.scale) for n in full)), probe.spec)
     growth = math.prod(latent) / math.prod(probe.latent_shape) if not probe.estimator.patches else 1.0
     work = _WORK * 4 * math.prod(latent)
-    return int(_COPIES * learned + _UNSEEN * kept * growth + work)
+    library = _LIBRARY if learned else 0
+    return int(library + _COPIES * learned + _UNSEEN * kept * growth + work)
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -37,7 +37,7 @@ class _Values:
         Ge(1),
         Doc(
             "Width in pixels of the tiles that an image is restored in, with one kernel, where its memory would not "
-            "suffice for the whole."
+            "suffice for the whole. Nothing restores the whole at once."
         ),
     ] = None
     seed: Annotated[int, Ge(0), Doc("Of random numbers: another seed is a second opinion on a network's result.")] = 0

@@ -159,9 +159,11 @@ class Job:
             self.psf = for_prior(self.psf, self.pipeline, self.registry)
             for task in self.tasks:
                 psf_for(self.psf, task, self.image)
+        plane = {axis: self.image.sizes[axis] for axis in self.spatial}
         if tile is not None:
             tiles.refuse(self.tasks, self.pipeline, self.registry, self.psf is not None)
-            if self.psf is None and reports.learns_kernel(self.pipeline, self.registry):
+            blind = self.psf is None and reports.learns_kernel(self.pipeline, self.registry)
+            if blind and tiles.needed(tile, plane):
                 crop = crop or "auto"
         if crop is not None:
             self.tasks, more = with_windows(
@@ -178,7 +180,6 @@ class Job:
             said = [*said, *more]
         if tile is not None:
             width = None if self.psf is None else max(self.psf.kernel.shape[-2:])
-            plane = {axis: self.image.sizes[axis] for axis in self.spatial}
             self.tasks, more = tiles.with_tiles(self.tasks, tile, plane, self.pipeline, self.registry, width)
             said = [*said, *more]
         self.assumptions = (*choice.assumptions, *said, *self._facts_assumed(), *(self.psf.notes if self.psf else ()))

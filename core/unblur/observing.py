@@ -20,7 +20,8 @@ def observation_of(job: Job, task: Task, kernel: np.ndarray | None) -> Observati
     planes = task.look(job.image, job.spatial)
     valid = _valid(job, task)
     if valid is not None:
-        planes = np.where(valid > 0, planes, planes[valid > 0].mean(dtype=np.float64)).astype(np.float32)
+        known = planes[valid > 0] if (valid > 0).any() else _known(job, task)  # of a tile without any: those around it
+        planes = np.where(valid > 0, planes, known.mean(dtype=np.float64)).astype(np.float32)
     if job.psf is not None:
         kernel = psf_for(job.psf, task, job.image)
     return Observation(
@@ -47,8 +48,12 @@ def _valid(job: Job, task: Task) -> np.ndarray | None:
 
 def _levels(job: Job, tile: Task) -> tuple[float, float]:
     """Those of the whole plane, so that all of its tiles have one intensity map."""
+    known = _known(job, tile)
+    return float(known.min()), float(known.max())
+
+
+def _known(job: Job, tile: Task) -> np.ndarray:
+    """The pixels of a tile's whole plane that are known."""
     whole = dataclasses.replace(tile, window=None)
     pixels, valid = whole.look(job.image, job.spatial), _valid(job, whole)
-    if valid is not None:
-        pixels = pixels[valid > 0]
-    return float(pixels.min()), float(pixels.max())
+    return pixels if valid is None else pixels[valid > 0]

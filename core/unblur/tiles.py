@@ -48,6 +48,15 @@ def refuse(tasks: Sequence[Task], pipeline: Pipeline, registry: Registry, known_
         raise CompositionError("tiles: this pipeline changes the PSF, in every tile in another way; choose another")
 
 
+def needed(tile: Tile, shape: Mapping[str, int]) -> bool:
+    """Whether a plane of a size by axis letter is larger than a tile.
+
+    Raises:
+        ParameterError: no size of a tile.
+    """
+    return max(shape["Y"], shape["X"]) > _side(tile)
+
+
 def with_tiles(
     tasks: Sequence[Task],
     tile: Tile,
@@ -79,7 +88,7 @@ def with_tiles(
         )
     size = shape["Y"], shape["X"]
     sides = min(side, size[0]), min(side, size[1])
-    if sides == size:
+    if not needed(tile, shape):
         return list(tasks), [f"no tiles: the image is no larger than one of {side} pixels"]
     blind = psf_width is None and learns_kernel(pipeline, registry)
     spans = [_spans(size[axis], sides[axis], overlap) for axis in (0, 1)]

@@ -153,6 +153,9 @@ def test_an_image_no_larger_than_a_tile_is_restored_whole() -> None:
     plain = Job(BLURRED, method="wiener", psf=PSF, tile="auto")
     assert [task.window for task in plain.tasks] == [None]
     assert any("no larger" in text for text in plain.assumptions)
+    large = np.tile(PICTURE, (3, 3))  # in which a window would be worth it
+    assert [task.window for task in blind(large, tile=700).tasks] == [None]
+    assert len(blind(large, tile=400).tasks) > 2
 
 
 def test_an_interrupted_run_in_tiles_resumes_with_the_same_bits(tmp_path: Path) -> None:
@@ -176,6 +179,18 @@ def test_masked_pixels_in_tiles() -> None:
     holed[20:24, 100:104] = np.nan
     result = run(holed, method="richardson-lucy", psf=PSF, nan="mask", tile=110)
     assert np.isfinite(result.image).all()
+
+
+@pytest.mark.parametrize("method", ["richardson-lucy", "hyper-laplacian", "wiener", "unsupervised-wiener"])
+def test_a_tile_without_detail_or_without_a_known_pixel(method: str) -> None:
+    flat = BLURRED.copy()
+    flat[:, :112] = 0.0
+    assert np.isfinite(run(flat, method=method, psf=PSF, white_level=1.0, tile=110).image).all()
+    if method != "richardson-lucy":
+        return
+    flat[:, :112] = np.nan
+    holed = run(flat, method=method, psf=PSF, white_level=1.0, nan="mask", tile=110)
+    assert np.isfinite(holed.image[:, 112:]).all()
 
 
 @pytest.mark.parametrize(

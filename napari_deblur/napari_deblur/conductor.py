@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -10,12 +10,18 @@ from psygnal import Signal
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
 from napari_deblur.live import Live
-from napari_deblur.worker import Failure, Progress, Worker
+from napari_deblur.worker import Failure, Preview, Progress, Worker
 
 LOOK_EVERY = 100
 """Milliseconds between two looks at a worker."""
 
+TURN_AFTER = 30
+"""Milliseconds between two turns of bringing a result into the window, which draws and takes clicks in between."""
+
 Work = Callable[[Worker], Any]
+
+Then = Callable[[Any], Iterable[None] | None]
+"""Does something with a result; it may yield where the window may have a turn."""
 
 
 class Conductor(QObject):
@@ -33,11 +39,12 @@ class Conductor(QObject):
         super().__init__(parent)
         self.worker: Worker | None = None
         self._all: list[Worker] = []
-        self._then: Callable[[Any], None] = lambda result: None
+        self._then: Then = lambda result: None
+        self._turns: Iterator[None] | None = None
         self._live: Live | None = None
+        self._looked_at: Preview | None = None
         self._notes: tuple[str, ...] = ()
         self._timer = QTimer(self)
-        self._timer.setInterval(LOOK_EVERY)
         self._timer.timeout.connect(self._look)
         let_go = partial(_let_go, self._all)
         self.destroyed.connect(let_go)
@@ -50,16 +57,16 @@ class Conductor(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether a piece of work is being done."""
+        """Whether a piece of work is being done, or its result brought into the window."""
         return self.worker is not None
 
-    def begin(self, work: Work, what: str, then: Callable[[Any], None], live: Live | None = None) -> None:
+    def begin(self, work: Work, what: str, then: Then, live: Live | None = None) -> None:
         """Start a piece of work; `then` is called with its result, and its previews are shown by `live`."""
         assert self.worker is None, "one piece of work at a time"
         self._then, self._live = then, live
         self.worker = Worker(work, what).start()
         self._all[:] = [self.worker]
-        self._timer.start()
+        self._timer.start(LOOK_EVERY)
 
     def stop(self) -> None:
         """End after the step in progress and keep the best so far."""
@@ -75,27 +82,45 @@ class Conductor(QObject):
         worker = self.worker
         if worker is None:
             return
+        if self._turns is not None:
+            self._turn(self._turns)
+            return
         running = worker.running  # before anything is read: what is read later is then complete
         self.progressed.emit(worker.progress)
-        if self._live is not None and worker.progress.preview is not None and worker.wish != "cancel":
-            self._live.show(worker.progress.preview)
+        preview = worker.progress.preview
+        if preview is not None:
+            if self._live is not None and worker.wish != "cancel":
+                self._live.show(preview)
+            if preview is self._looked_at:  # since the last look, the window has drawn it
+                preview.seen.set()
+            self._looked_at = preview
         if not running:
-            self._end(worker)
+            self._turns = self._ending(worker)
+            self._timer.start(TURN_AFTER)
 
-    def _end(self, worker: Worker) -> None:
+    def _turn(self, turns: Iterator[None]) -> None:
+        try:
+            next(turns)
+            self._timer.start()  # from now, and not from when this turn began
+            return
+        except StopIteration:
+            pass
+        except Exception as error:  # said in the dock, and not raised into Qt's loop
+            self.failed.emit(Failure.of(error))
         self._timer.stop()
-        self.worker, self._notes = None, worker.progress.notes
         if self._live is not None:
             self._live.remove()
             self._live = None
+        self.worker = self._turns = self._looked_at = None
+        self.ended.emit()
+
+    def _ending(self, worker: Worker) -> Iterator[None]:
+        """What is done when a worker has ended, one turn after the other."""
+        self._notes = worker.progress.notes
         if worker.failure is not None:
             self.failed.emit(worker.failure)
         elif not worker.dropped:
-            try:
-                self._then(worker.result)
-            except Exception as error:  # said in the dock, and not raised into Qt's loop
-                self.failed.emit(Failure.of(error))
-        self.ended.emit()
+            yield from self._then(worker.result) or ()
 
 
 def _let_go(workers: list[Worker], *_: Any) -> None:

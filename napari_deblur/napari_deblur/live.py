@@ -1,4 +1,4 @@
-"""The live preview: a layer that shows the estimate while a run goes on, and leaves with it."""
+"""The live preview: a layer that shows the estimate while a run goes on, and then leaves, or becomes the result's."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from napari_deblur.worker import Preview
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image as ImageLayer
+    from napari.layers import Layer
 
 SHOWN = ("colormap", "contrast_limits", "gamma", "interpolation2d")
 
@@ -21,26 +22,35 @@ SHOWN = ("colormap", "contrast_limits", "gamma", "interpolation2d")
 class Live:
     """One layer for the previews of a run on a part of a layer, at the plane that is worked on.
 
-    A preview layer that the user deletes stays away.
+    A preview layer that the user deletes stays away. napari takes a tenth of a second to add a layer, and longer to
+    remove one, so that a result may take the layer over (`results.show`).
     """
 
     def __init__(self, viewer: ViewerModel, part: LayerSource) -> None:
         self._viewer, self._part = viewer, part
         self._layer: ImageLayer | None = None
         self._shown: Preview | None = None
+        self._selected: set[Layer] | None = None
+
+    @property
+    def layer(self) -> ImageLayer | None:
+        """The preview layer, where there is one."""
+        return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
 
     def show(self, preview: Preview) -> None:
-        """Show a preview, once."""
+        """Show a preview, once; looked at again, see to it that what was selected still is."""
+        if self._selected is not None:
+            self._viewer.layers.selection = self._selected & set(self._viewer.layers)
+            self._selected = None
         if preview is self._shown:
             return
         self._shown = preview
         data = as_shown(self._expanded(preview.image), self._part)
         corner = self._corner(preview)
         if self._layer is None:
-            selected = set(self._viewer.layers.selection)
+            self._selected = set(self._viewer.layers.selection)
             self._layer = self._viewer.add_image(data, **self._looks(), translate=corner)
-            self._viewer.layers.selection = selected
-        elif self._layer in self._viewer.layers:
+        elif self.layer is not None:
             self._layer.data = data
             self._layer.translate = corner
 
@@ -69,6 +79,7 @@ class Live:
         return inner_transform(self._part.geometry)(place)
 
     def remove(self) -> None:
-        if self._layer is not None and self._layer in self._viewer.layers:
-            self._viewer.layers.remove(self._layer)
+        """Take the layer away, unless a result has taken it over."""
+        if self.layer is not None and OWN in self.layer.metadata:
+            self._viewer.layers.remove(self.layer)
         self._layer = None

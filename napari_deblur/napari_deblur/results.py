@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from unblur.io.casting import cast
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Image as ImageLayer
     from napari.layers import Layer
 
     from unblur.results import Result
@@ -69,23 +70,72 @@ def is_empty(result: Result) -> bool:
     return all(row["status"] == "not run" for row in result.report["planes"] if row["kind"] == "plane")
 
 
-def show(viewer: ViewerModel, result: Result, source: LayerSource, name: str | None = None) -> list[Layer]:
-    """Add the layers of a result to a viewer, the restored one selected and the layer it came from hidden."""
+def show(
+    viewer: ViewerModel,
+    result: Result,
+    source: LayerSource,
+    name: str | None = None,
+    stand_in: ImageLayer | None = None,
+) -> Generator[None, None, list[Layer]]:
+    """Add the layers of a result to a viewer, the restored one selected and the layer it came from hidden.
+
+    Yields between what takes napari a tenth of a second, so that the window may have a turn.
+
+    Args:
+        stand_in: a layer that showed the estimate, which becomes the restored one if it can.
+
+    Returns:
+        The layers, of which the user may have removed some meanwhile.
+    """
     from napari.layers import Layer
 
-    added = [Layer.create(*layer) for layer in layers(result, source, name)]
-    restored = added[0]
-    if not restored.rgb:
-        low, high = _extremes(result.image)
-        limits = restored.contrast_limits
-        restored.contrast_limits_range = (min(low, limits[0]), max(high, limits[1]))
-    for layer in added:
-        viewer.add_layer(layer)
     before = source.origin() if source.origin is not None else None
+    restored, *others = layers(result, source, name)
+    if stand_in is not None and _can_become(stand_in, restored):
+        _become(stand_in, restored)
+        added: list[Layer] = [stand_in]
+    else:
+        added = [Layer.create(*restored)]
+        yield
+        viewer.add_layer(added[0])
+    if not added[0].rgb:
+        _widen(added[0], result.image)
+    yield
     if before is not None and before in viewer.layers and not source.region:
         before.visible = False
-    viewer.layers.selection = {restored}
+    for data in others:
+        added.append(Layer.create(*data))
+        yield
+        viewer.add_layer(added[-1])
+    yield
+    if added[0] in viewer.layers:
+        viewer.layers.selection = {added[0]}
     return added
+
+
+def _can_become(layer: ImageLayer, wanted: LayerData) -> bool:
+    data, attributes, _ = wanted
+    depth = data.shape[-1] if attributes["rgb"] else None
+    return (
+        bool(layer.rgb) == attributes["rgb"] and layer.data.ndim == data.ndim and depth in (None, layer.data.shape[-1])
+    )
+
+
+def _become(layer: ImageLayer, wanted: LayerData) -> None:
+    """Give a layer the data and everything else of another; its name comes last, which is when it is noticed."""
+    data, attributes, _ = wanted
+    layer.data = data
+    fixed = ("rgb", "multiscale", "name")
+    for key in [*(key for key in attributes if key not in fixed), "name"]:
+        setattr(layer, key, attributes[key])
+    layer.visible = True
+
+
+def _widen(layer: ImageLayer, image: np.ndarray) -> None:
+    """Let the slider of the contrast reach all values."""
+    low, high = _extremes(image)
+    limits = layer.contrast_limits
+    layer.contrast_limits_range = (min(low, limits[0]), max(high, limits[1]))
 
 
 def as_shown(pixels: np.ndarray, source: LayerSource) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +77,7 @@ class Several:
 
     def _show_compared(
         self, source: layers.LayerSource, part: layers.LayerSource, found: list[tuple[str, Any]]
-    ) -> None:
+    ) -> Iterator[None]:
         """The region as it was and as each method restored it, in a row to the right of the image."""
         viewer = self._dock.viewer
         observed = {**part.geometry, **part.display, "name": f"{part.name} [observed]", "rgb": part.image.is_rgb}
@@ -87,6 +87,7 @@ class Several:
             row.append((data, attributes))
         for place, (data, attributes) in enumerate(row):
             viewer.add_image(data, **{**attributes, "translate": regions.beside(source, part, place)})
+            yield
         viewer.reset_view()
         if notes := self._dock.notes:
             self._dock.message.show_note("\n".join(notes))
@@ -125,12 +126,12 @@ class Several:
         of = {id(item): source for item, source in zip(items, sources, strict=False)}
         dock.begin(work.batch(items, request, dock.registry), "batch", partial(self._show_batch, request, of))
 
-    def _show_batch(self, request: Request, of: dict[int, layers.LayerSource], done: list[work.Done]) -> None:
+    def _show_batch(self, request: Request, of: dict[int, layers.LayerSource], done: list[work.Done]) -> Iterator[None]:
         dock = self._dock
         for one in done:
             source = of.get(id(one.item))
             if one.result is not None and source is not None:
-                added = results.show(dock.viewer, one.result, source)
+                added = yield from results.show(dock.viewer, one.result, source)
                 dock.remember(Run(f"{one.item.name}, batch", request, source, one.result, added))
         said = "\n".join(f"{one.item.name}: {one.said}" for one in done)
         failed = sum(not one.complete for one in done)

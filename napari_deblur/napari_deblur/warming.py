@@ -1,19 +1,49 @@
-"""PyTorch's large library loaded in a way that does not stop the window.
+"""PyTorch loaded before the first run, and in a way that does not stop the window.
 
 `import torch` maps hundreds of megabytes while it holds Python's lock, and nothing is drawn meanwhile. A foreign call
 gives the lock away: the system's loader is called through ctypes first, and the import then finds the library in place.
+What is left of the import still keeps the window waiting for a third of a second. That is done while nobody waits for
+anything: in a thread, some time after there is an image to restore. The first run then begins at once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import importlib
 import importlib.util
 import sys
+import threading
 from pathlib import Path
 
 LIBRARIES = {"linux": "libtorch_cpu.so", "darwin": "libtorch_cpu.dylib"}
 LAZY = 1
 """RTLD_LAZY, which is 1 on both."""
+
+WARM_AFTER = 1500
+"""Milliseconds from the first image in the dock."""
+
+
+def warm_up() -> None:
+    """Import, in a thread, what a run needs."""
+    if "torch" not in sys.modules:
+        threading.Thread(target=_import, name="napari-deblur: PyTorch").start()
+
+
+def _import() -> None:
+    load_torch()
+    with contextlib.suppress(Exception):  # which the first run meets again, and says
+        importlib.import_module("unblur.driver")
+        _optimise()
+
+
+def _optimise() -> None:
+    """The first step of an optimiser imports about as much again."""
+    import torch
+
+    weight = torch.nn.Parameter(torch.zeros(1))
+    weight.grad = torch.zeros(1)
+    torch.optim.Adam([weight]).step()
 
 
 def load_torch() -> bool:

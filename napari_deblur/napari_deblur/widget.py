@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_deblur import checkpoints, layers, regions, results, summary, work
-from napari_deblur.conductor import Conductor, Work
+from napari_deblur.conductor import Conductor, Then, Work
 from napari_deblur.filing import Filing
 from napari_deblur.form.sections import Section
 from napari_deblur.live import Live
@@ -29,6 +30,7 @@ from napari_deblur.panel.values_part import ValuesPart
 from napari_deblur.preferences import preferences
 from napari_deblur.request import Request
 from napari_deblur.several import Several
+from napari_deblur.warming import WARM_AFTER, warm_up
 from napari_deblur.wording import in_the_dock
 from napari_deblur.worker import Failure
 from unblur.choice import is_photograph
@@ -56,7 +58,11 @@ class Deblur(QWidget):
         self.registry = registry or default_registry()
         self._stopped: tuple[Request, Any] | None = None
         self._following = True
+        self._warm = False
         self._conductor = Conductor(self)
+        self._warming = QTimer(self)
+        self._warming.setSingleShot(True)
+        self._warming.timeout.connect(warm_up)
         self.filing, self.several = Filing(self), Several(self)
 
         self.image_part = ImagePart(napari_viewer)
@@ -244,7 +250,7 @@ class Deblur(QWidget):
         except UnblurError as error:
             self.message.show_failure(Failure.of(error))
 
-    def begin(self, job: Work, what: str, then: Callable[[Any], None], live: Live | None = None) -> None:
+    def begin(self, job: Work, what: str, then: Then, live: Live | None = None) -> None:
         """Start a piece of work, and show how far it is."""
         self.run_part.set_busy(True, stoppable=what != "estimate")
         self._conductor.begin(job, what, then, live)
@@ -277,20 +283,23 @@ class Deblur(QWidget):
 
     def _restore(self, request: Request, part: layers.LayerSource, what: str, root: Any) -> None:
         said = summary.words_of(request, part, self.registry)
-        then = partial(self._show_result, request, part, what, time.monotonic())
-        self.begin(work.restore(part.load, request, self.registry, root), what, then, Live(self.viewer, part))
+        live = Live(self.viewer, part)
+        then = partial(self._show_result, request, part, what, time.monotonic(), live)
+        self.begin(work.restore(part.load, request, self.registry, root), what, then, live)
         self.run_part.hint(said)
 
     def _show_estimate(self, planes: int, found: tuple[Any, str]) -> None:
         self.run_part.tell_estimate(summary.words_of_forecast(found[0], planes, found[1]))
 
-    def _show_result(self, request: Request, part: layers.LayerSource, what: str, began: float, result: Any) -> None:
+    def _show_result(
+        self, request: Request, part: layers.LayerSource, what: str, began: float, live: Live, result: Any
+    ) -> Iterator[None]:
         if what == RUN:
             self._stopped = None if result.complete else (request, part.region)
         if results.is_empty(result):
             self.message.show_note("Stopped before there was an image. Continue goes on from there.")
             return
-        added = results.show(self.viewer, result, part)
+        added = yield from results.show(self.viewer, result, part, stand_in=live.layer)
         name = result.report.get("method") or "own pipeline"
         self.remember(Run(f"{name}, {what}, {duration(time.monotonic() - began)}", request, part, result, added))
 
@@ -326,6 +335,9 @@ class Deblur(QWidget):
             self.run_part.set_targets([], None)
             self.run_part.say(self.image_part.problem, ready=False)
             return
+        if not self._warm:
+            self._warm = True
+            self._warming.start(WARM_AFTER)
         image, known = source.image, self.blur_part.known
         self.run_part.set_targets(targets(image, known, self._is_video()), image)
         _, spatial = self._situation()

@@ -44,6 +44,9 @@ LOOK_SECONDS = 0.5
 LOOK_SHARE = 0.1
 """At most this part of the time goes into looks."""
 
+SEEN_SECONDS = 1.0
+"""The first look waits for the window at most so long, so that its layer is not made beside busy threads."""
+
 
 def estimate(load: Load, request: Request, registry: Registry) -> Callable[[Worker], tuple[Forecast, str]]:
     """Work that measures time and memory; it gives the name of the device too."""
@@ -221,7 +224,7 @@ def _run(worker: Worker, job: Job, resume: bool, prefix: str = "") -> Result:
     events = job.events(resume=resume)
     looker = _Looker()
     misfits: list[float] = []
-    plane = -1
+    plane, looked = -1, False
     try:
         for event in events:
             if event.plane != plane:
@@ -237,6 +240,9 @@ def _run(worker: Worker, job: Job, resume: bool, prefix: str = "") -> Result:
             if preview is not None:
                 news["preview"] = preview
             worker.report(**news)
+            if preview is not None and not looked:
+                looked = True
+                preview.seen.wait(SEEN_SECONDS)
             if worker.wish == "cancel":
                 raise Dropped
             if worker.wish == "stop":

@@ -29,12 +29,13 @@ class Preview:
     """A look at the current estimate: (channels, *spatial), in the input's units.
 
     `index` is its place along T, C, Z, in planes of what is run. `start` is the corner of the window that the image is
-    of, in pixels along the spatial axes; nothing for all of it.
+    of, in pixels along the spatial axes; nothing for all of it. `seen` is set when it has been shown.
     """
 
     image: np.ndarray
     index: Mapping[str, int]
     start: tuple[int, ...] = ()
+    seen: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

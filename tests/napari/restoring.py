@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from napari.layers import Image
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
 
 import unblur
-from napari_deblur import layers
+from napari_deblur import layers, results
 
 STEPS = {"stages.0.steps": 2}
 PSF = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
@@ -39,3 +40,13 @@ def restored(source: layers.LayerSource, **more: Any) -> unblur.Result:
     psf = VOLUME_PSF if "Z" in source.axes else PSF
     wishes = {"method": "richardson-lucy", "psf": psf, "psf_axes": "ZYX"[-psf.ndim :], "settings": STEPS, **more}
     return unblur.deblur(source.load(), threads=1, **wishes)
+
+
+def added(viewer: ViewerModel, result: unblur.Result, source: layers.LayerSource) -> list[Layer]:
+    """The layers of a result, added one after the other."""
+    turns = results.show(viewer, result, source)
+    while True:
+        try:
+            next(turns)
+        except StopIteration as end:
+            return list(end.value)

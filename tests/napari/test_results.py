@@ -14,7 +14,7 @@ import unblur
 from napari_deblur import layers, results
 from napari_deblur.live import Live
 from napari_deblur.worker import Preview
-from tests.napari.restoring import PLACED, PSF, STEPS, layer_of, restored
+from tests.napari.restoring import PLACED, PSF, STEPS, added, layer_of, restored
 from unblur.kernel_grid import KernelGrid
 
 LOOKS = ("colormap", "contrast_limits", "gamma", "blending")
@@ -230,7 +230,7 @@ def test_results_shown_in_a_viewer() -> None:
     source = layers.read(layer)
     result = restored(source)
     result.image[0, 0] = 5000
-    image, _ = results.show(viewer, result, source)
+    image, _ = added(viewer, result, source)
     assert [one.name for one in viewer.layers] == ["cells", "cells [richardson-lucy]", "cells [richardson-lucy] kernel"]
     assert not layer.visible
     assert viewer.layers.selection == {image}
@@ -243,7 +243,7 @@ def test_a_region_shown_in_a_viewer_leaves_the_image_around_it_visible() -> None
     layer = layer_of("YX")
     viewer.add_layer(layer)
     source = layers.read(layer).cut({"Y": (0, 16)})
-    results.show(viewer, restored(source), source)
+    added(viewer, restored(source), source)
     assert layer.visible
 
 
@@ -255,7 +255,47 @@ def test_results_of_a_layer_that_is_gone_are_shown() -> None:
     result = restored(source)
     viewer.layers.remove(layer)
     del layer
-    assert len(results.show(viewer, result, source)) == 2
+    assert len(added(viewer, result, source)) == 2
+
+
+def test_a_layer_that_is_removed_while_the_others_are_added_does_no_harm() -> None:
+    viewer = ViewerModel()
+    layer = layer_of("YX")
+    viewer.add_layer(layer)
+    source = layers.read(layer)
+    turns = results.show(viewer, restored(source), source)
+    while len(viewer.layers) == 1:
+        next(turns)
+    viewer.layers.remove(viewer.layers[1])
+    for _ in turns:
+        pass
+    assert [one.name for one in viewer.layers] == ["cells", "cells [richardson-lucy] kernel"]
+
+
+@pytest.mark.parametrize("axes", ["YX", "YXS", "TYX"])
+def test_a_live_preview_becomes_the_restored_layer(axes: str) -> None:
+    viewer = ViewerModel()
+    layer = layer_of(axes)
+    viewer.add_layer(layer)
+    source = layers.read(layer)
+    live = Live(viewer, source)
+    channels = 3 if axes == "YXS" else 1
+    live.show(Preview(np.zeros((channels, 20, 24), np.float32), {"T": 1} if axes == "TYX" else {}))
+    stand_in = live.layer
+    assert stand_in is not None
+    result = restored(source)
+    for _ in results.show(viewer, result, source, stand_in=stand_in):
+        pass
+    live.remove()
+    assert [one.name for one in viewer.layers] == ["cells", "cells [richardson-lucy]", "cells [richardson-lucy] kernel"]
+    assert viewer.layers[1] is stand_in
+    afresh = added(ViewerModel(), result, source)[0]
+    assert isinstance(afresh, Image)
+    np.testing.assert_array_equal(stand_in.data, afresh.data)
+    assert stand_in.metadata == afresh.metadata
+    for name in (*layers.GEOMETRY, *layers.DISPLAY, "contrast_limits_range", "visible"):
+        ours, theirs = (layers._copied(getattr(one, name)) for one in (stand_in, afresh))
+        np.testing.assert_array_equal(ours, theirs, err_msg=name)
 
 
 def test_before_and_after_are_shown_in_turn() -> None:

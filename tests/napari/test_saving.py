@@ -14,7 +14,7 @@ from napari.layers import Image, Layer
 
 import unblur
 from napari_deblur import layers, looks, opening, results, saving
-from tests.napari.restoring import PLACED, layer_of, restored
+from tests.napari.restoring import PLACED, added, layer_of, restored
 from unblur import io
 from unblur.errors import FileError, ImageError, ParameterError, UnblurError
 from unblur.io.scratch import on_disk
@@ -33,7 +33,7 @@ def reopened(path: Path) -> Image:
 
 def shown_looks(result: unblur.Result, source: layers.LayerSource) -> dict[str, Any]:
     """Those of the layers that a viewer is given."""
-    return looks.of_layers(results.show(ViewerModel(), result, source))
+    return looks.of_layers(added(ViewerModel(), result, source))
 
 
 @pytest.mark.parametrize("axes", PLACED)
@@ -66,7 +66,7 @@ def test_every_output_comes_back_where_it_lay_and_as_it_looked(tmp_path: Path, a
     result = restored(source)
     spread = np.abs(result.image) + np.linspace(0, 1, result.image.shape[-2]).reshape(-1, 1)
     result = dataclasses.replace(result, uncertainty=spread.astype(np.float32))
-    shown = results.show(ViewerModel(), result, source)
+    shown = added(ViewerModel(), result, source)
     written, _ = saving.save(result, tmp_path / "out.ome.tif", viewed=looks.of_layers(shown))
     assert len(written) == 3
     for path, before in zip(written, (shown[0], shown[2], shown[1]), strict=True):

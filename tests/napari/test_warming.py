@@ -20,3 +20,19 @@ print(first)
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(sys.platform in ("linux", "darwin"))
+
+
+def test_torch_is_imported_before_the_first_run() -> None:
+    code = """
+import sys
+import threading
+from napari_deblur.warming import warm_up
+warm_up()
+for thread in threading.enumerate():
+    if thread.name.startswith("napari-deblur"):
+        thread.join()
+print("torch" in sys.modules, "unblur.driver" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "True True"

@@ -39,8 +39,9 @@ class Checkpoint:
 def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint; the one before stays until the new one is complete."""
     content = {field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)}
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    # Not to the path: torch would keep Python's lock, and with it a window's thread, while it waits for the disk.
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
 
 
 def load(path: Path, fingerprint: str, device: torch.device | str = "cpu") -> Checkpoint | None:

@@ -10,7 +10,7 @@ from psygnal import Signal
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
 from napari_deblur.live import Live
-from napari_deblur.worker import Failure, Preview, Progress, Worker
+from napari_deblur.worker import Failure, Progress, Worker
 
 LOOK_EVERY = 100
 """Milliseconds between two looks at a worker."""
@@ -42,7 +42,6 @@ class Conductor(QObject):
         self._then: Then = lambda result: None
         self._turns: Iterator[None] | None = None
         self._live: Live | None = None
-        self._looked_at: Preview | None = None
         self._notes: tuple[str, ...] = ()
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._look)
@@ -88,12 +87,8 @@ class Conductor(QObject):
         running = worker.running  # before anything is read: what is read later is then complete
         self.progressed.emit(worker.progress)
         preview = worker.progress.preview
-        if preview is not None:
-            if self._live is not None and worker.wish != "cancel":
-                self._live.show(preview)
-            if preview is self._looked_at:  # since the last look, the window has drawn it
-                preview.seen.set()
-            self._looked_at = preview
+        if preview is not None and (self._live is None or worker.wish == "cancel" or self._live.show(preview)):
+            preview.seen.set()
         if not running:
             self._turns = self._ending(worker)
             self._timer.start(TURN_AFTER)
@@ -111,7 +106,7 @@ class Conductor(QObject):
         if self._live is not None:
             self._live.remove()
             self._live = None
-        self.worker = self._turns = self._looked_at = None
+        self.worker = self._turns = None
         self.ended.emit()
 
     def _ending(self, worker: Worker) -> Iterator[None]:

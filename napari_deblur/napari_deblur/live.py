@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.layers import Image
 
 from napari_deblur.layers import LayerSource, inner_transform
 from napari_deblur.panel.image_part import OWN
@@ -13,7 +14,6 @@ from napari_deblur.worker import Preview
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image as ImageLayer
     from napari.layers import Layer
 
 SHOWN = ("colormap", "contrast_limits", "gamma", "interpolation2d")
@@ -28,31 +28,43 @@ class Live:
 
     def __init__(self, viewer: ViewerModel, part: LayerSource) -> None:
         self._viewer, self._part = viewer, part
-        self._layer: ImageLayer | None = None
+        self._layer: Image | None = None
+        self._added = False
         self._shown: Preview | None = None
         self._selected: set[Layer] | None = None
 
     @property
-    def layer(self) -> ImageLayer | None:
+    def layer(self) -> Image | None:
         """The preview layer, where there is one."""
         return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
 
-    def show(self, preview: Preview) -> None:
-        """Show a preview, once; looked at again, see to it that what was selected still is."""
-        if self._selected is not None:
+    def show(self, preview: Preview) -> bool:
+        """Show a preview, once; whether that was done at an earlier look, so that the window has drawn it meanwhile.
+
+        The layer is made at one look, added at the next, and drawn after the third.
+        """
+        if self._selected is not None and self._layer is not None:
+            self._layer.visible = True
             self._viewer.layers.selection = self._selected & set(self._viewer.layers)
             self._selected = None
-        if preview is self._shown:
-            return
-        self._shown = preview
-        data = as_shown(self._expanded(preview.image), self._part)
-        corner = self._corner(preview)
-        if self._layer is None:
+        elif preview is self._shown:
+            return True
+        elif self._layer is None:
+            data, corner = self._placed(preview)
+            self._layer = Image(data, **self._looks(), translate=corner, visible=False)
+        elif not self._added:
             self._selected = set(self._viewer.layers.selection)
-            self._layer = self._viewer.add_image(data, **self._looks(), translate=corner)
-        elif self.layer is not None:
-            self._layer.data = data
-            self._layer.translate = corner
+            self._viewer.add_layer(self._layer)
+            self._added = True
+            self._shown = preview
+        else:
+            self._layer.data, self._layer.translate = self._placed(preview)
+            self._shown = preview
+        return False
+
+    def _placed(self, preview: Preview) -> tuple[np.ndarray, Any]:
+        """The pixels as they are shown, and their corner."""
+        return as_shown(self._expanded(preview.image), self._part), self._corner(preview)
 
     def _expanded(self, image: np.ndarray) -> np.ndarray:
         """Pixels (channels, *spatial) with all axes of the part, of size one where there is one plane."""

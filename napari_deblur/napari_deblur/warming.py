@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import importlib.util
 import sys
@@ -34,7 +35,9 @@ def _import() -> None:
     load_torch()
     with contextlib.suppress(Exception):  # which the first run meets again, and says
         importlib.import_module("unblur.driver")
+        importlib.import_module("unblur.jobs")
         _optimise()
+    gc.collect()  # of so many new objects; otherwise Python does it in the middle of the first run
 
 
 def _optimise() -> None:

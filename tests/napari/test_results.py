@@ -24,6 +24,12 @@ def made(result: unblur.Result, source: layers.LayerSource) -> list[Image]:
     return [Layer.create(*data) for data in results.layers(result, source)]
 
 
+def looked_at(live: Live, preview: Preview) -> None:
+    """As often as it takes until it is shown."""
+    while not live.show(preview):
+        pass
+
+
 def corner(layer: Image, *more: float) -> np.ndarray:
     """Where the upper left pixel lies, or the one at these last coordinates."""
     point = [0.0] * (layer.ndim - len(more)) + list(more)
@@ -280,7 +286,7 @@ def test_a_live_preview_becomes_the_restored_layer(axes: str) -> None:
     source = layers.read(layer)
     live = Live(viewer, source)
     channels = 3 if axes == "YXS" else 1
-    live.show(Preview(np.zeros((channels, 20, 24), np.float32), {"T": 1} if axes == "TYX" else {}))
+    looked_at(live, Preview(np.zeros((channels, 20, 24), np.float32), {"T": 1} if axes == "TYX" else {}))
     stand_in = live.layer
     assert stand_in is not None
     result = restored(source)
@@ -316,7 +322,7 @@ def test_live_previews_in_colour_are_shown_as_colours() -> None:
     source = layers.read(layer_of("YXS"))
     estimate = np.moveaxis(source.load().data, -1, 0).astype(np.float32) + 0.3
     live = Live(viewer, source)
-    live.show(Preview(estimate, {}))
+    looked_at(live, Preview(estimate, {}))
     [shown] = viewer.layers
     np.testing.assert_array_equal(shown.data, source.load().data)
     assert shown.data.dtype == np.uint8
@@ -329,7 +335,7 @@ def test_live_previews_of_a_window_lie_in_it() -> None:
     layer = layer_of("TYX")
     part = layers.read(layer).cut({"Y": (2, 18)})
     live = Live(viewer, part)
-    live.show(Preview(np.zeros((1, 6, 7), np.float32), {"T": 2}, start=(3, 4)))
+    looked_at(live, Preview(np.zeros((1, 6, 7), np.float32), {"T": 2}, start=(3, 4)))
     [shown] = viewer.layers
     assert shown.data.shape == (1, 6, 7)
     np.testing.assert_allclose(shown.data_to_world([0, 0, 0]), layer.data_to_world([2, 5, 4]))
@@ -341,7 +347,7 @@ def test_live_previews_lie_at_the_plane_that_is_worked_on() -> None:
     viewer = ViewerModel()
     layer = layer_of("TCYX", rotate=np.eye(4)[[0, 1, 3, 2]])
     live = Live(viewer, layers.read(layer).cut({"T": (1, 3)}))
-    live.show(Preview(np.zeros((1, 20, 24), np.float32), {"T": 1, "C": 1}))
+    looked_at(live, Preview(np.zeros((1, 20, 24), np.float32), {"T": 1, "C": 1}))
     [shown] = viewer.layers
     assert shown.data.shape == (1, 1, 20, 24)
     for corner in ([0, 0], [19, 23]):

@@ -24,20 +24,27 @@ LAZY = 1
 WARM_AFTER = 1500
 """Milliseconds from the first image in the dock."""
 
+_importing = threading.Lock()
+"""PyTorch cannot be imported by two threads at once: its modules import each other in circles."""
+
 
 def warm_up() -> None:
     """Import, in a thread, what a run needs."""
     if "torch" not in sys.modules:
-        threading.Thread(target=_import, name="napari-deblur: PyTorch").start()
+        threading.Thread(target=import_all, name="napari-deblur: PyTorch").start()
 
 
-def _import() -> None:
-    load_torch()
-    with contextlib.suppress(Exception):  # which the first run meets again, and says
-        importlib.import_module("unblur.driver")
-        importlib.import_module("unblur.jobs")
-        _optimise()
-    gc.collect()  # of so many new objects; otherwise Python does it in the middle of the first run
+def import_all() -> None:
+    """Import what a run needs, or wait until another thread has done so. What fails is met again by the run."""
+    with _importing:
+        if "torch" in sys.modules:
+            return
+        load_torch()
+        with contextlib.suppress(Exception):
+            importlib.import_module("unblur.driver")
+            importlib.import_module("unblur.jobs")
+            _optimise()
+        gc.collect()  # of so many new objects; otherwise Python does it in the middle of the first run
 
 
 def _optimise() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from napari_deblur import saving
 from napari_deblur.request import Request
 from napari_deblur.results import is_empty
-from napari_deblur.warming import load_torch
+from napari_deblur.warming import import_all
 from napari_deblur.worker import Dropped, Failure, Preview, Worker
 from unblur.errors import CheckpointError
 from unblur.pipeline import Part
@@ -202,7 +202,7 @@ def _loaded(worker: Worker, load: Load) -> Image:
 
 
 def _job(worker: Worker, load: Load, request: Request, registry: Registry, checkpoint: Path | None = None) -> Job:
-    load_torch()
+    import_all()
     from unblur.driver import CancelToken
     from unblur.jobs import Job
 
@@ -304,7 +304,7 @@ def picture(
     """
 
     def work(worker: Worker) -> tuple[np.ndarray, str]:
-        load_torch()
+        import_all()
         from unblur.planes import micrometres
         from unblur.psfs import model_psf, take_psf
 

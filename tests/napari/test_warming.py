@@ -22,17 +22,16 @@ print(first)
     assert done.stdout.strip() == str(sys.platform in ("linux", "darwin"))
 
 
-def test_torch_is_imported_before_the_first_run() -> None:
+def test_torch_is_imported_before_the_first_run_and_by_one_thread_at_a_time() -> None:
     code = """
 import sys
 import threading
-from napari_deblur.warming import warm_up
+from napari_deblur.warming import import_all, warm_up
 warm_up()
-for thread in threading.enumerate():
-    if thread.name.startswith("napari-deblur"):
-        thread.join()
-print("torch" in sys.modules, "unblur.driver" in sys.modules)
+import_all()
+print("torch" in sys.modules, "unblur.driver" in sys.modules, "torch._dynamo" in sys.modules)
+[thread.join() for thread in threading.enumerate() if thread.name.startswith("napari-deblur")]
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "True True"
+    assert done.stdout.strip() == "True True True"

@@ -202,10 +202,6 @@ class KernelPrior(Prior[P], ABC):
     def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
         """The kernels (count, *spatial); `latent` is there for those that follow from the latent frames."""
 
-    def findings(self, estimate: Estimate, batch: Batch) -> list[str]:
-        """Warnings for the report: what in the kernels of a final estimate, not yet cut, cannot be relied on."""
-        return []
-
 
 class Operator(Protocol):
     """A linear forward model with its kernel fixed: `forward` (prediction) and its `adjoint` in the latent image."""

@@ -75,7 +75,7 @@ class Outcome:
         plan, executed: steps per stage, planned and done.
         misfit: of the last executed step.
         residual: standard deviation of observed minus predicted in the problem's units: consistency with the model.
-        warnings: what the forward model and the kernel prior find remarkable in the estimate.
+        warnings: what the forward model finds remarkable in the estimate.
     """
 
     estimate: Estimate
@@ -421,10 +421,7 @@ class Run:
             target = problem.forward.target(problem.batch)
             error = target.observed - problem.predict(estimate.image, estimate.kernel)
             residual = float(error.std() if target.valid is None else error[target.valid > 0].std())
-            warnings = [
-                *problem.forward.findings(estimate, problem.batch),
-                *problem.kernels.findings(estimate, problem.batch),
-            ]
+            warnings = problem.forward.findings(estimate, problem.batch)
         if problem.stage.scale != 1:
             self.notes.append(
                 f"stopped at {problem.stage.scale:g} of the resolution: the image was enlarged from there"

@@ -8,17 +8,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.ndimage import uniform_filter
 from skimage.registration import optical_flow_ilk, optical_flow_tvl1
-from skimage.transform import warp
 from torch import Generator, Tensor, nn
 
-from unblur.components import Batch, Clock, Context, Estimate, KernelPrior, KernelSpec, Transfer
+from unblur.components import Clock, Context, KernelPrior, KernelSpec, Transfer
 from unblur.errors import FileError, ImageError
 from unblur_reblur import weights
-from unblur_reblur.findings import MOVING, OFTEN
 from unblur_reblur.flownet import FlowNetS
-from unblur_reblur.flows import agreeing, flows_of, pairs_of, straightened
+from unblur_reblur.flows import pairs_of
 from unblur_reblur.layers import COLOURS, in_colour
 from unblur_reblur.params import ClassicalFlowParams, FlowNetParams, KnownFlowParams
 
@@ -79,39 +76,15 @@ class ClassicalFlow(KernelPrior[ClassicalFlowParams]):
 
     It needs no training and has nothing to learn; the gradient reaches the deblurring network past the flow only.
     Colours are averaged. Outliers of iterative Lucas-Kanade are removed by a median of 3 x 3 pixels between its steps.
-    Where the motion since both neighbours does not agree, it is taken as straight (`straightened`).
     """
 
     def init(self, spec: KernelSpec, context: Context) -> None:
         self.compute = context.compute
 
     def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
-        pairs = self._pairs(latent)
-        flows = [self._flow(*pair) for pair in pairs]
-        kernel = torch.from_numpy(-np.concatenate(flows))
-        if self.params.straight and len(latent) > 2:
-            errors = np.stack([self._error(*pair, flow) for pair, flow in zip(pairs, flows, strict=True)])
-            kernel = straightened(kernel, torch.from_numpy(errors).unflatten(0, (-1, 2)), self.params.straight)
-        return self.compute.tensor(kernel)
-
-    def findings(self, estimate: Estimate, batch: Batch) -> list[str]:
-        if not self.params.straight or len(estimate.image) < 3:
-            return []
-        kernel = torch.from_numpy(-np.concatenate([self._flow(*pair) for pair in self._pairs(estimate.image)]))
-        moving = flows_of(kernel).norm(dim=2).amax(1, keepdim=True) > 2 * MOVING
-        astray = (agreeing(kernel, self.params.straight) == 0) & moving
-        part = int(astray.sum()) / max(1, int(moving.sum()))
-        if part <= OFTEN:
-            return []
-        return [
-            f"curved motion, or a flow that fails: {part:.0%} of the moving pixels have moved otherwise "
-            "since the frame before than until the one after; the motion is taken as straight there"
-        ]
-
-    @staticmethod
-    def _pairs(latent: Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
         grey = latent.detach().mean(1, keepdim=True).double().cpu()
-        return [(first[0, 0].numpy(), second[0, 0].numpy()) for first, second in pairs_of(grey)]
+        flows = [self._flow(first[0, 0].numpy(), second[0, 0].numpy()) for first, second in pairs_of(grey)]
+        return -self.compute.tensor(np.concatenate(flows))
 
     def _flow(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         if self.params.algorithm == "ilk":
@@ -119,11 +92,6 @@ class ClassicalFlow(KernelPrior[ClassicalFlowParams]):
         else:
             rows_first = optical_flow_tvl1(first, second, attachment=self.params.attachment)
         return np.asarray(rows_first[::-1])
-
-    def _error(self, first: np.ndarray, second: np.ndarray, flow: np.ndarray) -> np.ndarray:
-        """Mean square, around each pixel, of what is left when the second frame is laid on the first along a flow."""
-        there = np.indices(first.shape) + flow[::-1]
-        return uniform_filter((warp(second, there, order=1, mode="edge") - first) ** 2, 2 * self.params.radius + 1)
 
 
 class KnownFlow(KernelPrior[KnownFlowParams]):

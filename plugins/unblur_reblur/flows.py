@@ -33,23 +33,6 @@ def agreeing(kernel: Tensor, part: float) -> Tensor:
     return (difference <= part * longer + 1).to(flow.dtype)[:, None]
 
 
-def straightened(kernel: Tensor, errors: Tensor, part: float) -> Tensor:
-    """The flow (4 n, height, width) with one motion for both neighbours where the two do not agree.
-
-    It is that of the neighbour that it explains better. Where the motion turns, or cannot be followed to one neighbour,
-    a straight line is nearer to the truth than a wrong one.
-
-    Args:
-        errors: how badly the flow explains each neighbour, (n, 2, height, width).
-        part: as in `agreeing`.
-    """
-    before, after = flows_of(kernel).unbind(1)
-    astray = agreeing(kernel, part) == 0
-    first = (errors[:, :1] <= errors[:, 1:]).expand_as(astray)
-    straight = torch.where(astray & ~first, -after, before), torch.where(astray & first, -before, after)
-    return torch.stack(straight, 1).flatten(0, 2)
-
-
 def pairs_of(frames: Tensor) -> list[tuple[Tensor, Tensor]]:
     """For each flow of the field, the frame that is explained and the neighbour, each (1, channels, height, width)."""
     count = len(frames)

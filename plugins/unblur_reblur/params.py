@@ -129,14 +129,6 @@ class ClassicalFlowParams:
     ] = "ilk"
     radius: Annotated[int, Ge(1), Doc("Radius of the window of ilk."), Unit("px")] = 7
     attachment: Annotated[float, Gt(0), Doc("Weight of the data in tvl1: smaller is smoother.")] = 15.0
-    straight: Annotated[
-        float,
-        Ge(0),
-        Doc(
-            "Where the motion since both neighbours differs by more than this part of the longer one, and by more than "
-            "a pixel, that of the neighbour that it explains better is taken for both. 0 leaves them as they are."
-        ),
-    ] = 0.5
 
 
 @dataclass(frozen=True)

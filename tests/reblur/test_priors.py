@@ -11,14 +11,14 @@ import torch
 from skimage.data import camera
 
 from tests.reblur.small import CPU, DEBLURGAN, DVD
-from unblur.components import Batch, Clock, Context, Estimate, KernelSpec
+from unblur.components import Batch, Clock, Context, KernelSpec
 from unblur.errors import FileError, ImageError
 from unblur.registry import default_registry
 from unblur_reblur.deblurgan import DeblurGan
 from unblur_reblur.dvd import Dvd
 from unblur_reblur.flow_priors import ClassicalFlow, FlowNetPrior, KnownFlow
 from unblur_reblur.flownet import FlowNetS
-from unblur_reblur.flows import agreeing, flow_count, flows_of, pairs_of, straightened
+from unblur_reblur.flows import agreeing, flow_count, flows_of, pairs_of
 from unblur_reblur.params import ClassicalFlowParams, FlowNetParams, KnownFlowParams
 
 CLOCK = Clock(0, 1)
@@ -140,32 +140,6 @@ def test_classical_flow_finds_a_shift(algorithm: Any) -> None:
     assert found.shape == (4, 80, 90)
     middle = found[:, 15:-15, 15:-15].flatten(1).median(1).values
     torch.testing.assert_close(middle, torch.tensor([3.0, -2.0, -3.0, 2.0]), atol=0.3, rtol=0)
-
-
-def test_motion_that_does_not_agree_is_taken_as_straight_from_the_better_neighbour() -> None:
-    """Three pixels: the motions agree, the one before is better, the one after is better."""
-    before = torch.tensor([[3.0, 3, 9], [0, 0, 9]])
-    after = torch.tensor([[-3.5, 8, -2], [0, 8, -1]])
-    errors = torch.tensor([[[1.0, 1, 2]], [[0, 2, 1]]])[None]
-    found = straightened(torch.cat([before, after])[:, None], errors, 0.5)
-    assert found[:2, 0].tolist() == [[3, 3, 2], [0, 0, 1]]
-    assert found[2:, 0].tolist() == [[-3.5, -3, -2], [0, 0, -1]]
-    two = torch.cat([straightened(torch.cat([before, after])[:, None], errors, 0.5)] * 2)
-    torch.testing.assert_close(straightened(two, torch.cat([errors, errors]), 0.5), two)
-
-
-def test_classical_flow_follows_the_neighbour_that_it_can_follow() -> None:
-    """The frame after shows something else: what moves there is told by the frame before, and a warning says so."""
-    picture = torch.from_numpy(camera()[100:260, 150:330].astype(np.float32) / 255)
-    frames = torch.stack([picture[30 + 2 * t : 110 + 2 * t, 30 - 3 * t : 120 - 3 * t] for t in range(3)])[:, None]
-    frames[2] = torch.from_numpy(camera()[300:380, 10:100].astype(np.float32) / 255)
-    flow = ClassicalFlow(ClassicalFlowParams())
-    flow.init(KernelSpec((80, 90), 4, "flow"), context())
-    found = flow.kernel(frames, CLOCK, None)
-    middle = found[:, 15:-15, 15:-15].flatten(1).median(1).values
-    torch.testing.assert_close(middle, torch.tensor([3.0, -2.0, -3.0, 2.0]), atol=0.5, rtol=0)
-    [warning] = flow.findings(Estimate(frames, found), Batch(frames))
-    assert "taken as straight" in warning
 
 
 def test_the_flow_network_has_a_flow_for_every_frame_that_is_explained() -> None:

@@ -45,11 +45,18 @@ class FlowModel(ForwardModel[P]):
         return observed
 
     def ends(self, kernel: Tensor) -> Tensor:
-        """Ends of the paths of every explained frame (n, 2, 2, height, width), in pixels."""
-        flows = self.params.tau * flows_of(kernel)
+        """Ends of the paths of every explained frame (n, 2, 2, height, width), in pixels.
+
+        Reading: between its neighbours a frame moves with constant velocity and acceleration, x(t) = v t + a t² / 2, of
+        which the flows are x(-1) and x(1). With tau = 1, which is the paper's, the ends are the flows.
+        """
+        flows, tau = flows_of(kernel), self.params.tau
         if self.params.frames == 2:
-            flows = torch.cat([flows[:, :1], -flows[:, :1]], dim=1)
-        return flows.clamp(-self.params.reach, self.params.reach)
+            ends = tau * torch.cat([flows[:, :1], -flows[:, :1]], dim=1)
+        else:
+            bend = flows.mean(dim=1, keepdim=True)
+            ends = tau * (flows - bend) + tau**2 * bend
+        return ends.clamp(-self.params.reach, self.params.reach)
 
     def predict(self, latent: Tensor, kernel: Tensor) -> Tensor:
         ends = self.ends(kernel)
@@ -80,8 +87,9 @@ class FlowModel(ForwardModel[P]):
 class FlowBlur(FlowModel[FlowBlurParams]):
     """Piecewise-linear motion kernels, eq. 8: each pixel is the mean over two straight lines that begin at it.
 
-    The lines end at tau times the flow from each neighbour. Readings: each line has the weight 1/2 (as printed, eq. 8
-    is not normalised), a line of length zero is a point, and kernels gather: predicted(p) = sum_d K(p)[d] I(p + d).
+    The lines end where the pixel is when the exposure begins and ends. Readings: each line has the weight 1/2 (as
+    printed, eq. 8 is not normalised), a line of length zero is a point, and kernels gather: predicted(p) = sum_d
+    K(p)[d] I(p + d).
     `table` is the lookup table with the gradients of eq. 9, `lines` samples the image along the lines.
     """
 

@@ -147,7 +147,7 @@ class KnownFlowParams:
 
 @dataclass(frozen=True)
 class ReblurParams:
-    """Fine-tuning; the defaults are those of section 3.3, but for `agreement`."""
+    """Fine-tuning; the defaults are those of section 3.3."""
 
     alpha: Annotated[Schedule, Ge(0), Doc("Weight of the self-supervised loss beside the supervised one, eq. 10.")] = (
         0.1
@@ -168,7 +168,7 @@ class ReblurParams:
             "Pixels do not count where the motion since both neighbours differs by more than this part of the longer "
             "one, and by more than a pixel: the flow is wrong there, or curved. 0 counts all, as in the paper."
         ),
-    ] = 0.5
+    ] = 0.0
     pairs: Annotated[
         str,
         Doc(

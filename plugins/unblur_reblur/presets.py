@@ -24,7 +24,7 @@ PRESETS = {
         ["flow-blur", "squared"],
         ("deblurgan", {"width": 64, "norm": "instance"}),
         ("flownet", {"width": 64, "through": True}),
-        ("reblur", {"batch": 10, "agreement": 0.0}),
+        ("reblur", {"batch": 10}),
         stages=[Stage(steps=200)],
     ),
 }

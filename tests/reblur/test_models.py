@@ -38,6 +38,15 @@ def test_a_known_flow_predicts_the_average_of_the_frames_of_the_exposure(path: P
         assert float(inside(predicted[0] - during).abs().max()) < 1e-2
 
 
+@pytest.mark.parametrize(("tau", "ends"), [(1.0, (3, -5)), (0.5, (1.75, -2.25)), (0.25, (0.9375, -1.0625))])
+def test_the_lines_end_where_the_pixel_is_when_the_exposure_ends(tau: float, ends: tuple[float, float]) -> None:
+    """It moves as x(t) = 4 t + t², and is seen at -x(t)."""
+    kernel = torch.tensor([3.0, 0, -5, 0])[:, None, None]
+    found = FlowBlur(FlowBlurParams(tau=tau)).ends(kernel)
+    assert found[0, :, 0, 0, 0].tolist() == list(ends)
+    assert not found[0, :, 1].any()
+
+
 @pytest.mark.parametrize("tau", TAUS)
 def test_the_residual_is_smallest_at_the_tau_of_the_clip(tau: float) -> None:
     clip = record(layers(), tau, 1.0, SIZE, None)

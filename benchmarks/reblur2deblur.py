@@ -1,9 +1,8 @@
 """Reblur2Deblur on clips that its networks were not trained on: what fine-tuning gains, and what it owes to the flow.
 
 The clips are those of `video_clips.py` (`gopro` only with --data, a folder of PNG files). The PSNR is that of the
-middle frame, in a border of 8 pixels. A group is the whole region of `gopro`, and a series of five frames elsewhere; it is
-tuned for twice the steps.
-Seconds are those of the processor, on one thread.
+middle frame, in a border of 8 pixels. A group is the whole region of `gopro`, and a series of five frames elsewhere; it
+is tuned for twice the steps. Seconds are those of the processor, on one thread.
 
 Rows are written as they are done, one scene taking turns with the others; a run that was cut off goes on where it was,
 with the same --json.

@@ -57,3 +57,10 @@ class AdamGroups:
             for name in ("exp_avg", "exp_avg_sq"):  # the fused update takes them to lie in memory as the parameter does
                 moments[name] = torch.empty_like(parameter).copy_(moments[name])
         self.softness = state["softness"]
+
+
+def import_all() -> None:
+    """Take a step that does nothing: the first one of a process imports much of PyTorch, for seconds."""
+    weight = torch.zeros(1, requires_grad=True)
+    weight.grad = torch.zeros(1)
+    torch.optim.Adam([weight]).step()

@@ -43,17 +43,8 @@ def import_all() -> None:
         with contextlib.suppress(Exception):
             importlib.import_module("unblur.driver")
             importlib.import_module("unblur.jobs")
-            _optimise()
+            importlib.import_module("unblur.optimise").import_all()
         gc.collect()  # of so many new objects; otherwise Python does it in the middle of the first run
-
-
-def _optimise() -> None:
-    """The first step of an optimiser imports about as much again."""
-    import torch
-
-    weight = torch.nn.Parameter(torch.zeros(1))
-    weight.grad = torch.zeros(1)
-    torch.optim.Adam([weight]).step()
 
 
 def load_torch() -> bool:

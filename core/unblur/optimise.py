@@ -59,8 +59,8 @@ class AdamGroups:
         self.softness = state["softness"]
 
 
-def import_all() -> None:
-    """Take a step that does nothing: the first one of a process imports much of PyTorch, for seconds."""
+def take_first_step() -> None:
+    """A step that changes nothing. The first one of a process imports much of PyTorch, which takes seconds."""
     weight = torch.zeros(1, requires_grad=True)
     weight.grad = torch.zeros(1)
     torch.optim.Adam([weight]).step()

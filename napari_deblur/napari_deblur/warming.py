@@ -43,7 +43,7 @@ def import_all() -> None:
         with contextlib.suppress(Exception):
             importlib.import_module("unblur.driver")
             importlib.import_module("unblur.jobs")
-            importlib.import_module("unblur.optimise").import_all()
+            importlib.import_module("unblur.optimise").take_first_step()
         gc.collect()  # of so many new objects; otherwise Python does it in the middle of the first run
 
 

@@ -22,16 +22,16 @@ UNCHANGED = 0.1
 """A change below this part of what the flow says that blur took away is none: the network returned its input."""
 
 
-def findings(estimate: Estimate, observed: Tensor, tau: float, reach: int) -> list[str]:
+def findings(estimate: Estimate, observed: Tensor, ends: Tensor, reach: int) -> list[str]:
     """Warnings for frames (frames, channels, height, width) and their flow kernels, in words.
 
     Args:
         estimate: latent frames and flow (4 n or 2, height, width).
         observed: the blurred frames, in the units of the estimate.
-        tau, reach: of the forward model.
+        ends: of the paths of the explained frames (n, 2, 2, height, width), in pixels, not cut off.
+        reach: of the forward model.
     """
     flow = flows_of(estimate.kernel)
-    ends = tau * flow
     found = []
     moving = ends.norm(dim=2).amax(1) > MOVING
     count = int(moving.sum())
@@ -72,11 +72,10 @@ def _collapse(estimate: Estimate, observed: Tensor, ends: Tensor, moving: Tensor
             ]
         return []
     # What a further blur along the same flow would take away is about what the first one took.
-    paths = ends if ends.shape[1] == 2 else torch.cat([ends, -ends], dim=1)
     lost = torch.cat(
         [
             (flow_blur(frame[None], path[None]) - frame).square().mean(1).sqrt()
-            for frame, path in zip(observed[explained], paths, strict=True)
+            for frame, path in zip(observed[explained], ends, strict=True)
         ]
     )
     if float(change[moving].mean()) < UNCHANGED * float(lost[moving].mean()):

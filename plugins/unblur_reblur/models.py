@@ -45,18 +45,20 @@ class FlowModel(ForwardModel[P]):
         return observed
 
     def ends(self, kernel: Tensor) -> Tensor:
-        """Ends of the paths of every explained frame (n, 2, 2, height, width), in pixels.
+        """Ends of the paths of every explained frame (n, 2, 2, height, width), in pixels, cut off at `reach`."""
+        return self._whole_ends(kernel).clamp(-self.params.reach, self.params.reach)
+
+    def _whole_ends(self, kernel: Tensor) -> Tensor:
+        """Where the paths end, however long they are.
 
         Reading: between its neighbours a frame moves with constant velocity and acceleration, x(t) = v t + a t² / 2, of
         which the flows are x(-1) and x(1). With tau = 1, which is the paper's, the ends are the flows.
         """
         flows, tau = flows_of(kernel), self.params.tau
         if self.params.frames == 2:
-            ends = tau * torch.cat([flows[:, :1], -flows[:, :1]], dim=1)
-        else:
-            bend = flows.mean(dim=1, keepdim=True)
-            ends = tau * (flows - bend) + tau**2 * bend
-        return ends.clamp(-self.params.reach, self.params.reach)
+            return tau * torch.cat([flows[:, :1], -flows[:, :1]], dim=1)
+        bend = flows.mean(dim=1, keepdim=True)
+        return tau * (flows - bend) + tau**2 * bend
 
     def predict(self, latent: Tensor, kernel: Tensor) -> Tensor:
         ends = self.ends(kernel)
@@ -81,7 +83,7 @@ class FlowModel(ForwardModel[P]):
         return estimate
 
     def findings(self, estimate: Estimate, batch: Batch) -> list[str]:
-        return findings(estimate, batch.observed, self.params.tau, self.params.reach)
+        return findings(estimate, batch.observed, self._whole_ends(estimate.kernel), self.params.reach)
 
 
 class FlowBlur(FlowModel[FlowBlurParams]):

@@ -299,9 +299,13 @@ def test_a_live_preview_becomes_the_restored_layer(axes: str) -> None:
     assert isinstance(afresh, Image)
     np.testing.assert_array_equal(stand_in.data, afresh.data)
     assert stand_in.metadata == afresh.metadata
-    for name in (*layers.GEOMETRY, *layers.DISPLAY, "contrast_limits_range", "visible"):
-        ours, theirs = (layers._copied(getattr(one, name)) for one in (stand_in, afresh))
-        np.testing.assert_array_equal(ours, theirs, err_msg=name)
+    ours, theirs = layers.read(stand_in), layers.read(afresh)
+    for name in layers.GEOMETRY:
+        np.testing.assert_array_equal(ours.geometry[name], theirs.geometry[name], err_msg=name)
+    for name in layers.DISPLAY:
+        np.testing.assert_array_equal(ours.display[name], theirs.display[name], err_msg=name)
+    assert stand_in.contrast_limits_range == afresh.contrast_limits_range
+    assert stand_in.visible == afresh.visible
 
 
 def test_before_and_after_are_shown_in_turn() -> None:

@@ -10,18 +10,20 @@ import torch
 from torch import Tensor
 
 from tests.reblur.small import moving, outcome, pipeline
-from unblur.components import Estimate
+from unblur.components import Batch, Estimate
 from unblur.operators.flow_blur import flow_blur
 from unblur.problem import Observation
 from unblur_reblur import weights
 from unblur_reblur.dvd import Dvd
-from unblur_reblur.findings import findings
+from unblur_reblur.models import FlowBlur
+from unblur_reblur.params import FlowBlurParams
 
-TAU, REACH = 0.5, 16
+MODEL = FlowBlur(FlowBlurParams())
+PAIR = FlowBlur(FlowBlurParams(frames=2))
 
 
 def blurred(frames: Tensor, flow: Tensor) -> Tensor:
-    paths = TAU * flow.view(1, 2, 2, *flow.shape[1:])
+    paths = 0.5 * flow.view(1, 2, 2, *flow.shape[1:])
     return torch.cat([flow_blur(frame[None], paths) for frame in frames])
 
 
@@ -29,7 +31,7 @@ def found(flow: Tensor, change: float = 1.0) -> list[str]:
     """The warnings, where the estimate lies between the observed frames (0) and the sharp ones (1)."""
     frames, _ = moving()
     seen = blurred(frames, moving()[1])
-    return findings(Estimate(seen + change * (frames - seen), flow), seen, TAU, REACH)
+    return MODEL.findings(Estimate(seen + change * (frames - seen), flow), Batch(seen))
 
 
 def test_a_good_explanation_has_no_findings() -> None:
@@ -69,8 +71,8 @@ def test_frames_that_are_returned_because_nothing_moves() -> None:
 def test_two_frames_have_findings_as_well() -> None:
     frames, flow = moving()
     seen = blurred(frames, flow)
-    assert findings(Estimate(frames[:2], flow[:2]), seen[:2], TAU, REACH) == []
-    [warning] = findings(Estimate(seen[:2], flow[:2]), seen[:2], TAU, REACH)
+    assert PAIR.findings(Estimate(frames[:2], flow[:2]), Batch(seen[:2])) == []
+    [warning] = PAIR.findings(Estimate(seen[:2], flow[:2]), Batch(seen[:2]))
     assert "collapse" in warning
 
 

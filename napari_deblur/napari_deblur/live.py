@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,12 +10,13 @@ from napari.layers import Image
 
 from napari_deblur.layers import LayerSource, inner_transform
 from napari_deblur.panel.image_part import OWN
-from napari_deblur.results import as_shown
+from napari_deblur.results import add, as_shown
 from napari_deblur.worker import Preview
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Layer
+
+DONE = object()
 
 SHOWN = ("colormap", "contrast_limits", "gamma", "interpolation2d")
 
@@ -29,9 +31,8 @@ class Live:
     def __init__(self, viewer: ViewerModel, part: LayerSource) -> None:
         self._viewer, self._part = viewer, part
         self._layer: Image | None = None
-        self._added = False
         self._shown: Preview | None = None
-        self._selected: set[Layer] | None = None
+        self._turns: Iterator[None] | None = None
 
     @property
     def layer(self) -> Image | None:
@@ -39,28 +40,26 @@ class Live:
         return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
 
     def show(self, preview: Preview) -> bool:
-        """Show a preview, once; whether that was done at an earlier look, so that the window has drawn it meanwhile.
-
-        The layer is made at one look, added at the next, and drawn after the third.
-        """
-        if self._selected is not None and self._layer is not None:
-            self._layer.visible = True
-            self._viewer.layers.selection = self._selected & set(self._viewer.layers)
-            self._selected = None
-        elif preview is self._shown:
+        """Show a preview, once; whether that was done at an earlier look, so that the window has drawn it meanwhile."""
+        if self._turns is None:
+            self._turns = self._appear(preview)
+        if next(self._turns, DONE) is not DONE:
+            return False
+        if preview is self._shown or self._layer is None:
             return True
-        elif self._layer is None:
-            data, corner = self._placed(preview)
-            self._layer = Image(data, **self._looks(), translate=corner, visible=False)
-        elif not self._added:
-            self._selected = set(self._viewer.layers.selection)
-            self._viewer.add_layer(self._layer)
-            self._added = True
-            self._shown = preview
-        else:
-            self._layer.data, self._layer.translate = self._placed(preview)
-            self._shown = preview
+        self._layer.data, self._layer.translate = self._placed(preview)
+        self._shown = preview
         return False
+
+    def _appear(self, preview: Preview) -> Iterator[None]:
+        """The layer is made and added, one look after the other; what was selected stays so."""
+        data, corner = self._placed(preview)
+        self._layer, self._shown = Image(data, **self._looks(), translate=corner), preview
+        yield
+        selected = set(self._viewer.layers.selection)
+        for _ in add(self._viewer, self._layer):
+            yield
+            self._viewer.layers.selection = selected & set(self._viewer.layers)
 
     def _placed(self, preview: Preview) -> tuple[np.ndarray, Any]:
         """The pixels as they are shown, and their corner."""

@@ -97,7 +97,7 @@ def show(
     else:
         added = [Layer.create(*restored)]
         yield
-        yield from _add(viewer, added[0])
+        yield from add(viewer, added[0])
     if not added[0].rgb:
         _widen(added[0], result.image)
     yield
@@ -106,13 +106,13 @@ def show(
     for data in others:
         added.append(Layer.create(*data))
         yield
-        yield from _add(viewer, added[-1])
+        yield from add(viewer, added[-1])
     if added[0] in viewer.layers:
         viewer.layers.selection = {added[0]}
     return added
 
 
-def _add(viewer: ViewerModel, layer: Layer) -> Generator[None, None, None]:
+def add(viewer: ViewerModel, layer: Layer) -> Generator[None, None, None]:
     """Add a layer, and draw it one turn later."""
     visible, layer.visible = layer.visible, False
     viewer.add_layer(layer)

@@ -7,7 +7,9 @@ What the coarse-to-fine ones do differently, and why:
   hundreds of steps instead of thousands.
 - The first level of the image network is the narrowest, since that is where nearly all of the time goes.
 - The M-step sees the images of the E-step's own passes, and the image is the mean of the last samples.
-- With one kernel, sharp edges correct it at the end (`unblur.finishing`); the standard deviation stays the samples'.
+- One kernel comes from the network of SelfDeblur: heads on a shared trunk have nothing to share then, and the U-Net takes
+  a fifth more time and ends with less like the true kernel. Sharp edges correct it at the end (`unblur.finishing`); the
+  standard deviation stays the samples'.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ DROPOUT: Schedule = 0.1
 """Reading: the paper trains the decoder with dropout and gives no rate."""
 
 _RATES = ((0.0, 1e-2), (0.75, 5e-3))
+_UNIFORM_RATES = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
 
 
 def quick(channels: tuple[int, ...], grid: tuple[int, ...], steps: tuple[int, ...]) -> Pipeline:
@@ -82,7 +85,8 @@ def uniform(pipeline: Pipeline) -> Pipeline:
 def finished_uniform(pipeline: Pipeline) -> Pipeline:
     """A coarse-to-fine pipeline for one kernel, which edges then correct, as they cannot with a grid of kernels."""
     forward = ["convolution", *pipeline.slots["forward_model"][1:]]
-    return without_warm_up(pipeline).replace(forward_model=forward, then=by_edges())
+    one = without_warm_up(pipeline).set({"estimator.image_rate": _UNIFORM_RATES})
+    return one.replace(forward_model=forward, kernel_prior="fully-connected", then=by_edges())
 
 
 def paper_uniform(steps: int = 5000) -> Pipeline:

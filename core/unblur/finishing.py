@@ -5,7 +5,7 @@ from __future__ import annotations
 from unblur.pipeline import Pipeline, Stage
 
 
-def by_edges(noisy: bool = False) -> Pipeline:
+def by_edges(noisy: bool = False, then: Pipeline | None = None) -> Pipeline:
     """What a preset of networks goes on with (`then`): sharp edges correct the kernel, then the image fits the data.
 
     Networks that have run for minutes leave the kernel too concentrated, and an image that misses the data, for which
@@ -16,6 +16,7 @@ def by_edges(noisy: bool = False) -> Pipeline:
     Args:
         noisy: leave impulses and hot pixels out, and the stronger the noise is, change the kernel less,
             trust it less, and keep more of the networks' image.
+        then: what goes on with the kernel and the image.
     """
     return Pipeline(
         forward_model="convolution",
@@ -49,5 +50,6 @@ def by_edges(noisy: bool = False) -> Pipeline:
                 },
             ),
             stages=[Stage(steps=20)],
+            then=then,
         ),
     )

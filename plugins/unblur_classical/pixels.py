@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from unblur.components import Batch, Clock, Context, Draw, ImagePrior, Shape, Transfer
+from unblur.operators.resample import extend
 from unblur_classical.part_params import PixelsParams
 
 
@@ -24,14 +24,8 @@ class Pixels(ImagePrior[PixelsParams]):
         if batch.valid is not None:
             mean = (observed * batch.valid).sum() / batch.valid.sum().clamp_min(1)
             observed = torch.where(batch.valid > 0, observed, mean)
-        if self.params.start == "flat":
-            image = observed.mean().expand(shape).clone()
-        else:
-            padding: list[int] = []
-            for larger, size in zip(reversed(shape[2:]), reversed(observed.shape[2:]), strict=True):
-                before = (larger - size) // 2
-                padding += [before, larger - size - before]
-            image = F.pad(observed, padding, mode="replicate")
+        flat = self.params.start == "flat"
+        image = observed.mean().expand(shape).clone() if flat else extend(observed, shape[2:])
         self.image = image.contiguous().requires_grad_()
 
     def start_from(self, earlier: ImagePrior[Any], latent: Tensor, transfer: Transfer) -> None:

@@ -22,8 +22,10 @@ def ablations(base: Pipeline) -> dict[str, Pipeline]:
     """The compositions by name.
 
     Args:
-        base: a pipeline of `mc-mapk`: that of the preset ``paper``, or a faster one.
+        base: a pipeline of `mc-mapk`: that of the preset ``paper``, or a faster one, whose stages then have the paper's
+            kind of network, and nothing that corrects the kernel.
     """
+    base = _network_of_the_paper(base.replace(then=None))
     ours = randomised(base, NOISE, DROPOUT)
     return {
         "table-5-neither": randomised(base, 0.0, 0.0),
@@ -49,6 +51,16 @@ def ablations(base: Pipeline) -> dict[str, Pipeline]:
 def randomised(base: Pipeline, noise: Schedule, dropout: Schedule) -> Pipeline:
     """A pipeline whose image network has this input noise and this dropout, in all of its stages."""
     return _everywhere(base, {"image_prior.noise": noise, "image_prior.dropout": dropout})
+
+
+def _network_of_the_paper(base: Pipeline) -> Pipeline:
+    """The U-Net for the image, as deep and wide as the network of the base."""
+    image, *penalties = base.slots["image_prior"]
+    if image.name == "random-unet":
+        return base
+    levels = len(image.params["channels"])
+    network = dataclasses.replace(image, name="random-unet", params={**image.params, "levels": levels})
+    return base.replace(image_prior=[network, *penalties])
 
 
 def _networks_of_ren(base: Pipeline, noise: Schedule, dropout: Schedule) -> Pipeline:

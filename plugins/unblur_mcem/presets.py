@@ -7,8 +7,8 @@ What the coarse-to-fine ones do differently, and why:
   hundreds of steps instead of thousands.
 - The first level of the image network is the narrowest, since that is where nearly all of the time goes.
 - The M-step sees the images of the E-step's own passes, and the image is the mean of the last samples.
-- One kernel comes from the network of SelfDeblur: heads on a shared trunk have nothing to share then, and the U-Net takes
-  a fifth more time and ends with less like the true kernel. Sharp edges correct it at the end (`unblur.finishing`); the
+- One kernel comes from the network of SelfDeblur: heads on a shared trunk have nothing to share then, and the U-Net
+  takes more time and finds less of the kernel in it. Sharp edges correct it at the end (`unblur.finishing`); the
   standard deviation stays the samples'.
 """
 

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from unblur.components import Batch, Clock, Context, Draw, ImagePrior, Shape, Transfer
 from unblur.errors import ImageError
-from unblur.networks.blocks import HEADS
+from unblur.networks.blocks import HEADS, inverse_head
 from unblur.networks.initialise import child
 from unblur.operators.convolution import Convolution
+from unblur.operators.resample import extend
 from unblur.problem import Problem
 from unblur_sadropout.dropout import AdaptiveDropout, Variances
 from unblur_sadropout.guide import Guide, classical
@@ -23,9 +23,6 @@ from unblur_sadropout.network import Drop, DropoutUNet, keep
 from unblur_sadropout.noise import noise_of
 from unblur_sadropout.params import DropoutNetworkParams
 from unblur_sadropout.seeds import Seed, fixed_masks, mask, replaced
-
-_RANGE = {"sigmoid": 5e-3, "softplus": 1e-3}
-"""Distance from the ends of a head's range within which a start is not believed: its inverse would be huge."""
 
 _LEAST = 0.05
 """Of the pixels are replaced at least, so that the misfit has something to count."""
@@ -169,16 +166,12 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         starts = seed.starts or [extended] * len(self.params.start)
         raw = self.network(torch.cat(inputs + starts, 1), drop)
         if starts:
-            raw = raw + _inverse(self.head, torch.stack(starts).mean(0))
+            raw = raw + inverse_head(self.head, torch.stack(starts).mean(0))
         return HEADS[self.head](raw)
 
     def _extended(self, observed: Tensor) -> Tensor:
         """Of the latent image's size, the observation where it lies in it."""
-        padding: list[int] = []
-        for larger, size in zip(reversed(self.size), reversed(observed.shape[2:]), strict=True):
-            before = (larger - size) // 2
-            padding += [before, larger - size - before]
-        return F.pad(observed, padding, mode="replicate")
+        return extend(observed, self.size)
 
     @torch.no_grad()
     def _adapt(self, whole: Seed, rng: Generator) -> None:
@@ -202,12 +195,3 @@ def _filled(batch: Batch) -> Tensor:
     with contextlib.suppress(ImageError):
         return replaced(batch.observed, batch.valid.expand_as(batch.observed))
     return batch.observed
-
-
-def _inverse(head: str, image: Tensor) -> Tensor:
-    """What a head makes an image of."""
-    least = _RANGE[head]
-    if head == "sigmoid":
-        return torch.logit(image.clamp(least, 1 - least))
-    image = image.clamp_min(least)
-    return image + torch.log(-torch.expm1(-image))

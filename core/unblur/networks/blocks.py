@@ -20,6 +20,9 @@ from unblur.networks.initialise import fan_in_uniform
 Upsampling = Literal["bilinear", "nearest"]
 HEADS: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "softplus": F.softplus, "linear": lambda x: x}
 
+_REACHED = {"sigmoid": 5e-3, "softplus": 1e-3}
+"""Distance from the ends of a head's range within which a value is not believed: its inverse would be huge."""
+
 _IN_CACHE = 4096
 """Pixels whose features are widened at a time, so that they stay in a processor's cache."""
 
@@ -236,6 +239,15 @@ def phase_matrix(upsampling: Upsampling, dims: int) -> Tensor:
     combined = functools.reduce(torch.kron, [one.flatten(1)] * dims).view(3**dims, *(2, lows) * dims)
     order = [0, *range(1, 2 * dims, 2), *range(2, 2 * dims + 1, 2)]
     return combined.permute(order).reshape(3**dims, -1)
+
+
+def inverse_head(kind: str, image: Tensor) -> Tensor:
+    """What a head, sigmoid or softplus, makes an image of."""
+    least = _REACHED[kind]
+    if kind == "sigmoid":
+        return torch.logit(image.clamp(least, 1 - least))
+    image = image.clamp_min(least)
+    return image + torch.log(-torch.expm1(-image))
 
 
 class Head(nn.Module):

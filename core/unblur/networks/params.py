@@ -23,6 +23,13 @@ class InputParams:
         Schedule, Ge(0), Doc("Standard deviation of the noise that perturbs the input in every step."), Unit("input")
     ] = 0.001
     dropout: Annotated[Schedule, Ge(0), Lt(1), Doc("Dropout rate in the decoder.")] = 0.0
+    start: Annotated[
+        Literal["nothing", "estimate"],
+        Doc(
+            "estimate: the output is added to the image that the stages before `then` made, so that the network has "
+            "only its errors to learn; nothing: the network makes all of the image."
+        ),
+    ] = "nothing"
     output: Annotated[
         Output, Doc("Range of the image: sigmoid ends at white, softplus does not; auto takes sigmoid for photographs.")
     ] = "auto"

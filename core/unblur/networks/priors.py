@@ -20,8 +20,10 @@ from unblur.components import (
     Shape,
     Transfer,
 )
+from unblur.networks.blocks import HEADS, inverse_head
 from unblur.networks.initialise import child
 from unblur.networks.randomness import GaussianNoise
+from unblur.operators.resample import extend
 from unblur.params import value_at
 
 __all__ = ["NetworkImagePrior", "NetworkKernelPrior"]
@@ -31,6 +33,9 @@ K = TypeVar("K")
 
 _FIT_STEPS = 300
 _FIT_RATE = 1e-3
+
+_TIMID = 0.1
+"""Factor of an output that is added to a start, which the untrained network would otherwise drown."""
 
 
 class NetworkImagePrior(ImagePrior[N]):
@@ -56,10 +61,22 @@ class NetworkImagePrior(ImagePrior[N]):
             if not context.bounded:
                 context.note("intensities without a known white level: the image may be brighter than the observation")
         compute = context.compute
-        self.network = compute.place(self.build(channels, len(spatial), head, context.rng), len(spatial))
+        self.start, self.head = self._start(spatial, head, context), head
+        built = self.build(channels, len(spatial), head if self.start is None else "linear", context.rng)
+        self.network = compute.place(built, len(spatial))
         noise = torch.rand((frames, params.input_channels, *spatial), generator=child(context.rng))
         self.input = compute.lay(noise * params.input_scale)
         self.noise = GaussianNoise(context.rng)
+
+    def _start(self, shape: Sequence[int], head: str, context: Context) -> Tensor | None:
+        """What the network's output is added to, before its head."""
+        params: Any = self.params
+        if params.start == "nothing":
+            return None
+        if context.estimate is None:
+            context.note("no stages before `then` made an image to begin with: the network makes all of it")
+            return None
+        return inverse_head(head, extend(context.estimate, shape))
 
     def start_from(self, earlier: ImagePrior[Any], latent: Tensor, transfer: Transfer) -> None:
         """The weights of the earlier stage's network if it is of the same kind, and its input on the new grid."""
@@ -74,7 +91,8 @@ class NetworkImagePrior(ImagePrior[N]):
     def draw(self, batch: Batch, clock: Clock, rng: Generator | None) -> Draw:
         params: Any = self.params
         z = self.noise(self.input, value_at(params.noise, clock.fraction), rng)
-        return Draw(self.network(z, rng=rng, dropout=value_at(params.dropout, clock.fraction)))
+        output = self.network(z, rng=rng, dropout=value_at(params.dropout, clock.fraction))
+        return Draw(output if self.start is None else HEADS[self.head](_TIMID * output + self.start))
 
     def state_dict(self) -> dict[str, Any]:
         return {"network": self.network.state_dict(), "input": self.input, "noise": self.noise.state_dict()}

@@ -106,6 +106,15 @@ def fit_kernel(kernel: Tensor, shape: Sequence[int]) -> Tensor:
     return _restore_sum(F.pad(kernel, padding), kernel)
 
 
+def extend(image: Tensor, shape: Sequence[int]) -> Tensor:
+    """An observed image (frames, channels, *spatial) within a latent one's spatial shape, its edges repeated."""
+    padding: list[int] = []
+    for larger, size in zip(reversed(shape), reversed(image.shape[2:]), strict=True):
+        before = (larger - size) // 2
+        padding += [before, larger - size - before]
+    return F.pad(image, padding, mode="replicate")
+
+
 def shift(image: Tensor, offset: Sequence[float], method: Method = "cubic", edge: Edge = "replicate") -> Tensor:
     """Move the content of (frames, channels, *spatial) by ``offset`` pixels towards higher indices.
 

@@ -17,6 +17,7 @@ from unblur_mapk.presets import PRESETS, TWO_STAGE
 
 ABLATIONS = ablations(PRESETS["paper"])
 STEPS = 3
+SECOND = Pipeline("convolution", "pixels", "known", "hyper-laplacian", stages=[Stage(steps=5)])
 
 
 def restore(pipeline: Pipeline, channels: int = 1, seed: int = 0) -> unblur.Result:
@@ -70,6 +71,32 @@ def test_ablations_change_only_what_they_say() -> None:
     assert ren.slots["estimator"][0].name == "joint-adam"
     assert [part.name for part in trained.slots["kernel_prior"]] == ["fully-connected", "l2"]
     assert trained.slots["estimator"] == paper.slots["estimator"]
+
+
+def begun(prior: str, start: str) -> unblur.Result:
+    """One timid step of a network after five of hyper-Laplacian deconvolution."""
+    network = Pipeline(
+        ["convolution", "squared"],
+        (prior, {"channels": (8, 8), "levels": 2, "start": start}),
+        "known",
+        ("mc-mapk", {"image_rate": 1e-6, "draws": 0}),
+        stages=[Stage(steps=1)],
+    )
+    return restore(PRESETS["balanced"].replace(then=SECOND.replace(then=network)))
+
+
+@pytest.mark.parametrize("prior", ["random-unet", "encoder-decoder"])
+def test_a_network_begins_with_the_image_of_the_stages_before(prior: str) -> None:
+    image = restore(PRESETS["balanced"].replace(then=SECOND)).image
+    assert np.abs(begun(prior, "estimate").image - image).mean() < 0.03
+    assert np.abs(begun(prior, "nothing").image - image).mean() > 0.1
+
+
+def test_a_network_without_an_image_to_begin_with_says_so() -> None:
+    result = restore(PRESETS["paper"].set({"image_prior.start": "estimate"}))
+    notes = result.report["planes"][0]["notes"]
+    assert any("no stages before `then` made an image" in note for note in notes)
+    np.testing.assert_array_equal(result.image, restore(PRESETS["paper"]).image)
 
 
 def test_the_second_stage_receives_the_kernel_of_the_first_and_keeps_its_standard_deviation() -> None:

@@ -477,12 +477,17 @@ class Job:
             events.close()
 
     def _afterwards(self, task: Task, steps: Sequence[int]) -> list[float]:
-        """For each stage the seconds that what follows in `then` will take."""
+        """For each stage the seconds that what follows in `then` must have.
+
+        That is all of it for the stages before, and one step of everything for those of `then` themselves: short ones
+        are not to be cut so that a long last one, which may end at any step, has all of its steps.
+        """
         cost = dataclasses.replace(self._costs()[0][task.kind], steps=tuple(steps))
         seconds, done = [], 0
         for segment in self.pipelines[task.kind].segments():
             done += len(segment.stages)
             seconds += [HEADROOM * cost.seconds_from(done)] * len(segment.stages)
+            cost = dataclasses.replace(cost, steps=(1,) * len(steps))
         return seconds
 
     def seed_of(self, task: Task) -> int:

@@ -10,8 +10,8 @@ What the coarse-to-fine ones do differently, and why:
   that is where nearly all of the time goes.
 - The image is the mean of the images drawn in the last tenth of the run instead of one pass at its end, and their
   standard deviation that of the weights' motion as well.
-- Input noise alone makes the network random; it is largest at the coarse resolutions, where the kernel is found.
-  `image_prior.dropout` adds the other source of chance.
+- Input noise alone makes the network random; it is large at the coarse resolutions, where the kernel is found, and
+  small afterwards, when few steps are left for detail. `image_prior.dropout` adds the other source of chance.
 - The two stages have a third between them: sharp edges correct the kernel (`unblur.finishing`).
 - The direct image comes after these: the estimation goes on with their kernel, and with a narrow random network that is
   added to their image. A network alone needs thousands of steps; and with a kernel that is nearly right it fits the
@@ -33,7 +33,7 @@ def quick(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
         forward_model=["convolution", ("squared", {"weight": 0.0}), "ssim"],
         image_prior=(
             "encoder-decoder",
-            {"channels": channels, "upsampling": "nearest", "noise": ((0.0, 0.01), (0.3, 0.0015))},
+            {"channels": channels, "upsampling": "nearest", "noise": 0.0015},
         ),
         kernel_prior=["fully-connected", ("l2", {"weight": 1e-4})],
         estimator=(
@@ -44,7 +44,7 @@ def quick(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
     )
 
 
-def corrected(blind: Pipeline, steps: int = 100) -> Pipeline:
+def corrected(blind: Pipeline, steps: int = 60) -> Pipeline:
     """A blind pipeline, its kernel corrected by edges, and a random network that learns the errors of their image."""
     again = blind.replace(
         forward_model=["convolution", "ssim"],

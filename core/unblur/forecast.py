@@ -83,3 +83,21 @@ def given_plan(plan: Any, tasks: Sequence[Task]) -> list[dict[str, Any]]:
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     executed = list(map(int, row.get("executed") or ()))
     return {"steps": list(map(int, row["steps"])), **({"executed": executed} if executed else {})}
+
+
+def needed_after(cost: Cost, stages: Sequence[int]) -> list[float]:
+    """For each stage the seconds that what follows in `then` must have.
+
+    That is all of it for the stages before, and one step of everything for those of `then` themselves: short ones are
+    not to be cut so that a long last one, which may end at any step, has all of its steps.
+
+    Args:
+        cost: with the planned steps.
+        stages: how many there are of the pipeline, of its `then`, and so on.
+    """
+    seconds: list[float] = []
+    for count in stages:
+        done = len(seconds) + count
+        seconds += [HEADROOM * cost.seconds_from(done)] * count
+        cost = dataclasses.replace(cost, steps=(1,) * len(cost.steps))
+    return seconds

@@ -19,7 +19,7 @@ from unblur.choice import CameraValue, KernelSize, budget_of, compose, with_psf_
 from unblur.clips import Series, clips, is_video, video_mode
 from unblur.crop import Crop, parted, with_windows
 from unblur.errors import CheckpointError, FileError, ParameterError, UnblurError
-from unblur.forecast import HEADROOM, Forecast, all_steps, forecast, given_plan, within_budget
+from unblur.forecast import Forecast, all_steps, forecast, given_plan, needed_after, within_budget
 from unblur.image import PLANE, VOLUME, Image, Index, PixelSize, fingerprint
 from unblur.io.psf import Psf
 from unblur.part_files import file_hashes
@@ -458,7 +458,11 @@ class Job:
         """The driver's events as the job's; hurries and cancels the run where its share of the budget ends."""
         left = len(self.tasks) - number - 1
         events = run.events(again)
-        afterwards = self._afterwards(task, plan["steps"]) if "seconds" in plan else None
+        afterwards = None
+        if "seconds" in plan:
+            cost = dataclasses.replace(self._costs()[0][task.kind], steps=tuple(plan["steps"]))
+            stages = [len(segment.stages) for segment in self.pipelines[task.kind].segments()]
+            afterwards = needed_after(cost, stages)
         try:
             while True:
                 try:
@@ -475,20 +479,6 @@ class Job:
                     run.go_on(f"budget of {self.budget:g} seconds nearly used")
         finally:
             events.close()
-
-    def _afterwards(self, task: Task, steps: Sequence[int]) -> list[float]:
-        """For each stage the seconds that what follows in `then` must have.
-
-        That is all of it for the stages before, and one step of everything for those of `then` themselves: short ones
-        are not to be cut so that a long last one, which may end at any step, has all of its steps.
-        """
-        cost = dataclasses.replace(self._costs()[0][task.kind], steps=tuple(steps))
-        seconds, done = [], 0
-        for segment in self.pipelines[task.kind].segments():
-            done += len(segment.stages)
-            seconds += [HEADROOM * cost.seconds_from(done)] * len(segment.stages)
-            cost = dataclasses.replace(cost, steps=(1,) * len(steps))
-        return seconds
 
     def seed_of(self, task: Task) -> int:
         """The seed of a task, which depends on its place alone."""

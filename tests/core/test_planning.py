@@ -14,6 +14,7 @@ from unblur.compute import Compute
 from unblur.driver import Run, finish
 from unblur.errors import ResourceError
 from unblur.footprint import peak_bytes
+from unblur.forecast import HEADROOM, needed_after
 from unblur.planning import Cost, measure
 
 REGISTRY = registry()
@@ -50,6 +51,13 @@ def test_a_budget_shortens_all_stages_in_proportion() -> None:
     assert halved.steps == (46, 139)
     assert halved.seconds <= 8
     assert cost.within(0.5).steps == (1, 1)
+
+
+def test_what_follows_must_have_its_time_and_within_then_one_step_of_each() -> None:
+    cost = Cost((30, 70, 6, 20, 100), (0.1, 0.2, 0.3, 0.1, 0.2), memory=0, spent=0.0, then=3, setup=(0, 0, 1, 0, 1))
+    rest = 6 * 0.3 + 20 * 0.1 + 100 * 0.2 + 2
+    expected = [rest, rest, 0.1 + 0.2 + 1, 0.2 + 1, 0]
+    assert needed_after(cost, [2, 1, 1, 1]) == pytest.approx([HEADROOM * seconds for seconds in expected])
 
 
 def test_what_then_does_keeps_its_steps_unless_it_takes_much_of_the_budget() -> None:

@@ -22,6 +22,7 @@ from unblur.errors import CheckpointError, DivergedError
 from unblur.pipeline import Pipeline, Stage
 from unblur.problem import Observation, Problem, build
 from unblur.registry import Registry
+from unblur.spread import after_then
 from unblur.stages import current, hand_over, next_shape
 
 SAFETY_INTERVAL = 100
@@ -181,9 +182,8 @@ class Run:
         crop = self._problem.stage.crop
         full = tuple(self.observation.pixels.shape[2:] if crop is None else (stop - start for start, stop in crop))
         finished = self._problem.finish(copy.copy(estimate), full)
-        spread = self.observation.spread
-        if finished.spread is None and spread is not None and spread.shape == finished.image.shape:
-            finished.spread = spread
+        before = self.observation
+        finished.spread = after_then(finished.image, finished.spread, before.estimate, before.spread)
         return finished
 
     def _placed(self, finished: Estimate) -> Estimate:
@@ -427,8 +427,10 @@ class Run:
                 f"stopped at {problem.stage.scale:g} of the resolution: the image was enlarged from there"
             )
         finished = self._finished(estimate)
-        if finished.spread is not None and finished.spread is self.observation.spread:
-            self.notes.append("the standard deviation is that of the image that `then` began with")
+        if finished.spread is not None and self.observation.estimate is not None:
+            self.notes.append(
+                "the standard deviation counts how far the image lies from the one that `then` began with"
+            )
         if not bool(torch.isfinite(finished.image).all()):
             raise DivergedError("the restored image has pixels that are not finite; nothing of it is kept")
         if problem.stage.crop is not None or problem.stage.frames is not None:

@@ -100,7 +100,7 @@ def test_a_network_without_an_image_to_begin_with_says_so() -> None:
     np.testing.assert_array_equal(result.image, restore(PRESETS["paper"]).image)
 
 
-def test_the_second_stage_receives_the_kernel_of_the_first_and_keeps_its_standard_deviation() -> None:
+def test_the_second_stage_receives_the_kernel_of_the_first_and_counts_the_distance() -> None:
     blind, both = restore(PRESETS["paper"]), restore(TWO_STAGE["paper"])
     np.testing.assert_allclose(both.kernel, blind.kernel, atol=1e-7)
     assert not np.allclose(both.image, blind.image, atol=1e-3)

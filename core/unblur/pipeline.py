@@ -164,7 +164,7 @@ class Pipeline:
         Args:
             settings: ``"slot.parameter"`` (of the base) or ``"slot.part.parameter"`` to a value; ``"slot"`` to a name
                 or a list of names (base first) to fill the slot anew; ``"stages.N.steps"``;
-                ``"then.…"`` for what follows, ``"then"`` to None to leave it out.
+                ``"then.…"`` for what follows, ``"then"`` to "none" to leave it out.
 
         Raises:
             ParameterError: the address names nothing in this pipeline.
@@ -180,8 +180,8 @@ class Pipeline:
             if self.then is None:
                 raise ParameterError(f"{address}: this pipeline has no `then`")
             if not rest:
-                if value is not None:
-                    raise ParameterError(f"then = {value!r}: null leaves out what follows; then.slot=… changes it")
+                if value != "none":
+                    raise ParameterError(f"then = {value!r}: none leaves out what follows; then.slot=… changes it")
                 return self.replace(then=None)
             return self.replace(then=self.then._set(rest, value))
         if slot == "stages":

@@ -180,7 +180,7 @@ def test_addresses_reach_everything() -> None:
     assert BLIND.slots["forward_model"][0].params == {}
     changed.check(REGISTRY)
     assert changed.with_steps([1, 2]).then.stages[0].steps == 2  # type: ignore[union-attr]
-    assert changed.set({"then": None}) == changed.replace(then=None)
+    assert changed.set({"then": "none"}) == changed.replace(then=None)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_addresses_reach_everything() -> None:
         ("stages.0.step", "expected stages.N"),
         ("estimator.", "estimator"),
         ("then.then.stages.0.steps", "no `then`"),
-        ("then", "null leaves out what follows"),
+        ("then", "none leaves out what follows"),
         ("", "no such slot"),
     ],
 )

@@ -8,7 +8,6 @@ white, so that the peak of the PSNR is the truth's largest value, and the simila
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +112,7 @@ def restore(name: str, case: Recorded, variant: str, options: argparse.Namespace
     return facts
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 
     def names(text: str) -> list[str]:
@@ -130,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, help="folder for pictures: blurred, restored, sharp")
     parser.add_argument("--json", type=Path)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     results: dict[str, Any] = {}
     for name in options.cases:
         case = load(name, options.data)

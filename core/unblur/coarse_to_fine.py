@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from unblur.params import Schedule
 from unblur.pipeline import Stage
 
 SQUARES_THEN_SSIM: Mapping[str, Any] = {
@@ -12,6 +13,10 @@ SQUARES_THEN_SSIM: Mapping[str, Any] = {
     "forward_model.ssim.weight": ((0.0, 0.0), (0.5, 1.0)),
 }
 """For a forward model with both misfits: mean squares make the image, structural similarity sharpens the kernel."""
+
+
+IMAGE_RATES: Schedule = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
+"""Adam's, for an image network at the full resolution: halved as it converges."""
 
 
 def coarse_to_fine(

@@ -427,7 +427,8 @@ class Run:
                 f"stopped at {problem.stage.scale:g} of the resolution: the image was enlarged from there"
             )
         finished = self._finished(estimate)
-        if finished.spread is not None and self.observation.estimate is not None:
+        begun = self.observation.estimate
+        if finished.spread is not None and begun is not None and begun.shape == finished.spread.shape:
             self.notes.append(
                 "the standard deviation counts how far the image lies from the one that `then` began with"
             )

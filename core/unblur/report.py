@@ -38,10 +38,9 @@ BLACK = 0.1
 """An image whose mean is below this part of the observed one is black: a known failure of untrained networks."""
 
 UNCALIBRATED = (
-    "uncalibrated: the standard deviation of the method's samples, by which places of one image compare; how large the "
-    "error is, it does not say"
+    "uncalibrated: a standard deviation by which places of one image compare; how large the error is, it does not say"
 )
-"""What is said of a map of uncertainty whose coverage of true errors was not measured."""
+"""What is said of a map of uncertainty whose coverage of true errors was not measured, or was not as it should be."""
 
 
 def array_hash(array: np.ndarray) -> str:

@@ -29,7 +29,8 @@ def after_then(
         spread_before: its standard deviation, if there is one.
 
     Returns:
-        None where neither image has a standard deviation.
+        Of the image's shape, in its units. None where neither image has a standard deviation; the image's own where it
+        began with nothing, or with an image of another shape.
     """
     known = [part for part in (spread, spread_before) if part is not None and part.shape == image.shape]
     if before is None or before.shape != image.shape or not known:

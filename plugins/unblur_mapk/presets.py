@@ -21,10 +21,8 @@ What the coarse-to-fine ones do differently, and why:
 from __future__ import annotations
 
 from unblur import Pipeline, Stage
-from unblur.coarse_to_fine import coarse_to_fine
+from unblur.coarse_to_fine import IMAGE_RATES, coarse_to_fine
 from unblur.finishing import by_edges
-
-_RATES = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
 
 
 def quick(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
@@ -38,7 +36,7 @@ def quick(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
         kernel_prior=["fully-connected", ("l2", {"weight": 1e-4})],
         estimator=(
             "mc-mapk",
-            {"image_rate": _RATES, "kernel_rate": ((0.0, 5e-4), (0.8, 1e-4)), "average_from": 0.9},
+            {"image_rate": IMAGE_RATES, "kernel_rate": ((0.0, 5e-4), (0.8, 1e-4)), "average_from": 0.9},
         ),
         stages=coarse_to_fine(steps),
     )

@@ -8,8 +8,7 @@ What the coarse-to-fine ones do differently, and why:
 - The first level of the image network is the narrowest, since that is where nearly all of the time goes.
 - The M-step sees the images of the E-step's own passes, and the image is the mean of the last samples.
 - One kernel comes from the network of SelfDeblur: heads on a shared trunk have nothing to share then, and the U-Net
-  takes more time and finds less of the kernel in it. Sharp edges correct it at the end (`unblur.finishing`); the
-  standard deviation stays the samples'.
+  takes more time and finds less of the kernel in it. Sharp edges correct it at the end (`unblur.finishing`).
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from __future__ import annotations
 import dataclasses
 
 from unblur import Pipeline, Stage
-from unblur.coarse_to_fine import SQUARES_THEN_SSIM, coarse_to_fine
+from unblur.coarse_to_fine import IMAGE_RATES, SQUARES_THEN_SSIM, coarse_to_fine
 from unblur.finishing import by_edges
 from unblur.params import Schedule
 
@@ -28,7 +27,6 @@ DROPOUT: Schedule = 0.1
 """Reading: the paper trains the decoder with dropout and gives no rate."""
 
 _RATES = ((0.0, 1e-2), (0.75, 5e-3))
-_UNIFORM_RATES = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
 
 
 def quick(channels: tuple[int, ...], grid: tuple[int, ...], steps: tuple[int, ...]) -> Pipeline:
@@ -85,7 +83,7 @@ def uniform(pipeline: Pipeline) -> Pipeline:
 def finished_uniform(pipeline: Pipeline) -> Pipeline:
     """A coarse-to-fine pipeline for one kernel, which edges then correct, as they cannot with a grid of kernels."""
     forward = ["convolution", *pipeline.slots["forward_model"][1:]]
-    one = without_warm_up(pipeline).set({"estimator.image_rate": _UNIFORM_RATES})
+    one = without_warm_up(pipeline).set({"estimator.image_rate": IMAGE_RATES})
     return one.replace(forward_model=forward, kernel_prior="fully-connected", then=by_edges())
 
 

@@ -16,10 +16,9 @@ The image network of the paper (Fig. 17) is the encoder-decoder of the deep imag
 from __future__ import annotations
 
 from unblur import Pipeline, Stage
-from unblur.coarse_to_fine import coarse_to_fine
+from unblur.coarse_to_fine import IMAGE_RATES, coarse_to_fine
 from unblur.finishing import by_edges
 
-_RATES = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
 _KERNEL_RATES = ((0.0, 1e-3), (0.3, 3e-4), (0.8, 1e-5))
 
 
@@ -32,7 +31,7 @@ def quick(channels: tuple[int, ...], steps: tuple[int, ...]) -> Pipeline:
         ],
         image_prior=["encoder-decoder", ("tv", {"weight": 2e-4})],
         kernel_prior="siren",
-        estimator=("joint-adam", {"image_rate": _RATES, "kernel_rate": _KERNEL_RATES}),
+        estimator=("joint-adam", {"image_rate": IMAGE_RATES, "kernel_rate": _KERNEL_RATES}),
         stopping=[("smallest-variance", {"window": 50})],
         stages=coarse_to_fine(steps, kernel_rate=1.5e-3, support="shrink", more={"image_prior.tv.weight": 0.0}),
         then=by_edges(noisy=True),

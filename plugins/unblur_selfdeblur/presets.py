@@ -9,10 +9,8 @@ figures of the paper, so the preset `paper` follows it. The loss of the paper is
 from __future__ import annotations
 
 from unblur import Pipeline, Stage
-from unblur.coarse_to_fine import coarse_to_fine
+from unblur.coarse_to_fine import IMAGE_RATES, coarse_to_fine
 from unblur.finishing import by_edges
-
-_RATES = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
 
 
 def quick(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
@@ -21,7 +19,7 @@ def quick(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
         forward_model=["convolution", ("squared", {"weight": 0.0}), "ssim"],
         image_prior=("encoder-decoder", {"channels": channels, "upsampling": "nearest", "noise": 0.0015}),
         kernel_prior="fully-connected",
-        estimator=("joint-adam", {"image_rate": _RATES, "kernel_rate": ((0.0, 5e-4), (0.8, 1e-4))}),
+        estimator=("joint-adam", {"image_rate": IMAGE_RATES, "kernel_rate": ((0.0, 5e-4), (0.8, 1e-4))}),
         stages=coarse_to_fine(steps),
         then=by_edges(),
     )

@@ -20,7 +20,7 @@ from unblur.networks.initialise import fan_in_uniform
 Upsampling = Literal["bilinear", "nearest"]
 HEADS: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "softplus": F.softplus, "linear": lambda x: x}
 
-_REACHED = {"sigmoid": 5e-3, "softplus": 1e-3}
+_MARGINS = {"sigmoid": 5e-3, "softplus": 1e-3}
 """Distance from the ends of a head's range within which a value is not believed: its inverse would be huge."""
 
 _IN_CACHE = 4096
@@ -242,8 +242,8 @@ def phase_matrix(upsampling: Upsampling, dims: int) -> Tensor:
 
 
 def inverse_head(kind: str, image: Tensor) -> Tensor:
-    """What a head, sigmoid or softplus, makes an image of."""
-    least = _REACHED[kind]
+    """What a head, sigmoid or softplus, makes an image (any shape) of; the ends of its range count as values nearby."""
+    least = _MARGINS[kind]
     if kind == "sigmoid":
         return torch.logit(image.clamp(least, 1 - least))
     image = image.clamp_min(least)

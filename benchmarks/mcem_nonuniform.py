@@ -5,7 +5,7 @@ restored by the variants asked for, from the blurred image, a kernel size and no
 (±5 pixels, border 15) and the similarity of each kernel with the true one in the centre of its cell. With --output,
 pictures of the images and of the grids of kernels are drawn.
 
-Without --data the images are scikit-image's camera and astronaut.
+Without --data the images are scikit-image's camera, astronaut and coffee.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from unblur import Job, default_registry
 from unblur.metrics import aligned_psnr, aligned_ssim, kernel_similarity
 from unblur.testing.camera_shake import ShakenScene, shaken_scene
 from unblur_mcem.ablations import ablations
+from unblur_mcem.presets import NETWORKS
 
 Array = NDArray[np.float64]
 
@@ -44,7 +45,7 @@ class Restored:
 def images(data: Path | None, grey: bool, largest: int) -> Iterator[tuple[str, Array]]:
     """Sharp images from 0 to 1, cut to their middle where they are larger than wanted."""
     if data is None:
-        found = [("camera", skimage.data.camera()), ("astronaut", skimage.data.astronaut())]
+        found = [(name, getattr(skimage.data, name)()) for name in ("camera", "astronaut", "coffee")]
     else:
         paths = sorted(path for path in data.iterdir() if path.suffix.lower() in (".png", ".jpg", ".tif", ".tiff"))
         found = [(path.stem, imread(path)) for path in paths]
@@ -58,7 +59,7 @@ def images(data: Path | None, grey: bool, largest: int) -> Iterator[tuple[str, A
 
 def restore(name: str, scene: ShakenScene, options: argparse.Namespace) -> Restored:
     """One variant on one scene."""
-    base = default_registry().method("mcem").pipeline(options.preset)
+    base = NETWORKS[options.preset] if options.networks else default_registry().method("mcem").pipeline(options.preset)
     base = base.set({"forward_model.grid": scene.grid.shape, "forward_model.orientation": "fixed"})
     settings = dict(setting.split("=", 1) for setting in options.set)
     pipeline = ablations(base)[name].set({address: json.loads(value) for address, value in settings.items()})
@@ -132,10 +133,11 @@ def mosaic(field: Array) -> Array:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of sharp images")
-    parser.add_argument("--images", type=int, default=2, help="how many of them")
-    parser.add_argument("--largest", type=int, default=320, help="pixels along each axis")
+    parser.add_argument("--images", type=int, default=3, help="how many of them")
+    parser.add_argument("--largest", type=int, default=400, help="pixels along each axis")
     parser.add_argument("--grey", action="store_true", help="turn colour into grey")
     parser.add_argument("--variants", default="uniform,mcem", help="mcem,no-warm-up,mle,map-tv,uniform")
+    parser.add_argument("--networks", action="store_true", help="the paper's networks, without edges")
     parser.add_argument("--grid", type=int, nargs=2, default=(3, 5))
     parser.add_argument("--kernel-size", type=int, default=23)
     parser.add_argument("--move", type=float, default=4.0, help="largest shift of the camera, in pixels")

@@ -20,6 +20,7 @@ from scipy.optimize import minimize_scalar
 from skimage.io import imread, imsave
 
 from unblur import Job, default_registry
+from unblur.cli.options import settings as assignments
 from unblur.io.atomic import write_json
 from unblur.metrics import aligned_psnr, kernel_similarity
 from unblur_mcem.ablations import ablations
@@ -80,7 +81,7 @@ def restore(name: str, case: Recorded, variant: str, options: argparse.Namespace
     job = Job(
         case.blurred.astype(np.float32),
         axes="YXS" if case.blurred.ndim == 3 else "YX",
-        pipeline=ablations(base)[variant],
+        pipeline=ablations(base)[variant].set(assignments(options.set)),
         kernel_size=options.kernel_size or case.kernel_size,
         white_level=case.white,
         max_seconds=options.max_seconds,
@@ -124,6 +125,7 @@ def main() -> None:
     parser.add_argument("--grid", type=int, nargs=2, help="another one than the case's")
     parser.add_argument("--kernel-size", type=int, help="another one than the case's")
     parser.add_argument("--preset", default="balanced")
+    parser.add_argument("--set", action="append", default=[], help="address=value, repeatable; of all variants")
     parser.add_argument("--max-seconds", type=float, help="for each run")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--seed", type=int, default=0)

@@ -19,6 +19,7 @@ from unblur.registry import Registry
 PRESETS = ("fast", "balanced", "paper")
 KernelSize = int | Sequence[int] | str | None
 CameraValue = float | Literal["auto"] | None
+_OF_GRID = ("grid", "orientation")
 BUDGET_RULE = "max-seconds"
 
 
@@ -111,6 +112,8 @@ def compose(
     if max_seconds is not None:
         built = _with_budget(built, max_seconds)
     built.check(registry)
+    if built.then and wants_grid(built, registry):
+        built = _with_grid_handed_on(built, registry)
     return Choice(built, method, (*said, *_camera_assumed(built, registry)))
 
 
@@ -202,6 +205,14 @@ def with_psf_grid(pipeline: Pipeline, grid: Sequence[int], registry: Registry) -
             settings["forward_model.orientation"] = "fixed"
         changed.append(segment.set(settings))
     return _chain(changed)
+
+
+def _with_grid_handed_on(pipeline: Pipeline, registry: Registry) -> Pipeline:
+    """The pipeline whose segments in `then` have the grid of the kernels that they are handed."""
+    first, *later = pipeline.segments()
+    params = resolve(first.in_stage(first.stages[-1]), registry).base("forward_model").params
+    kept = {f"forward_model.{name}": getattr(params, name) for name in _OF_GRID if hasattr(params, name)}
+    return _chain([first, *(segment.set(kept) for segment in later)])
 
 
 def _camera_assumed(pipeline: Pipeline, registry: Registry) -> list[str]:

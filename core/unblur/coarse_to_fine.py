@@ -14,6 +14,8 @@ SQUARES_THEN_SSIM: Mapping[str, Any] = {
 }
 """For a forward model with both misfits: mean squares make the image, structural similarity sharpens the kernel."""
 
+EDGE_SCALES = (0.0625, 0.09, 0.125, 0.18, 0.25, 0.35, 0.5, 0.71, 1.0)
+"""Resolutions for an estimator that goes by edges; the coarsest is where a kernel of ninety pixels has six."""
 
 IMAGE_RATES: Schedule = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
 """Adam's, for an image network at the full resolution: halved as it converges."""

@@ -33,12 +33,16 @@ class KernelSpec:
         count: how many kernels; 1 for ``single``.
         kind: one kernel for the image, a grid of them, or a flow field.
         scale: resolution relative to the image's that the shape is given at.
+        layout: where the kernels of a grid hold.
+        image: spatial shape of the observed frames at full resolution, if there is a layout.
     """
 
     shape: Shape
     count: int = 1
     kind: Literal["single", "grid", "flow"] = "single"
     scale: float = 1.0
+    layout: KernelGrid | None = None
+    image: Shape = ()
 
     @property
     def origin(self) -> Shape:
@@ -118,6 +122,7 @@ class Context:
         estimate: image of the stages before `then`, in the shape and units of the observed frames, if there is one.
         pixel_size: size of a pixel along each spatial axis in micrometres, if known.
         photons: photons per unit of intensity of the observed frames, for Poisson statistics.
+        noise: standard deviation of the observed frames' noise, where it is known better than they tell.
         bounded: the intensities end at 1 (a photograph), so that no latent pixel lies above.
         scale: resolution of the stage relative to the image's.
         notes: what was assumed, changed or clipped; ends up in the report.
@@ -129,6 +134,7 @@ class Context:
     estimate: Tensor | None = None
     pixel_size: tuple[float, ...] | None = None
     photons: float | None = None
+    noise: float | None = None
     bounded: bool = True
     scale: float = 1.0
     notes: list[str] = field(default_factory=list)
@@ -201,6 +207,25 @@ class KernelPrior(Prior[P], ABC):
     @abstractmethod
     def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
         """The kernels (count, *spatial); `latent` is there for those that follow from the latent frames."""
+
+
+class WeightedKernelPrior(KernelPrior[P], ABC):
+    """Kernels that are linear in non-negative weights, ``parameters()[0]``, and then divided by their sums.
+
+    The trait ``weights``. The weights are (bodies, *any): each body is of sum one, and connected where a kernel is.
+    """
+
+    @abstractmethod
+    def expand(self, weights: Tensor) -> Tensor:
+        """The kernels (count, *spatial) of weights, not yet divided by their sums."""
+
+    @abstractmethod
+    def gather(self, kernels: Tensor) -> Tensor:
+        """The adjoint of `expand`."""
+
+    def centred(self, weights: Tensor) -> Tensor:
+        """The weights, or those of the same blur without what bends or turns the image, which is then found anew."""
+        return weights
 
 
 class Operator(Protocol):

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, strided
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -55,4 +55,6 @@ class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _storages(values: Any) -> Iterator[Any]:
-    return (value.untyped_storage() for value in tree_leaves(values) if isinstance(value, Tensor))
+    """Of the tensors in a tree; a sparse one has none itself, and its parts are made as tensors of their own."""
+    tensors = (value for value in tree_leaves(values) if isinstance(value, Tensor))
+    return (tensor.untyped_storage() for tensor in tensors if tensor.layout == strided)

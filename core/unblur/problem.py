@@ -229,11 +229,11 @@ def build(
         spec = replace(forward.spec(tuple(batch.observed.shape), context), scale=stage.scale)
     elif stage.scale != 1:
         scaled = tuple(math.ceil(size * stage.scale) | 1 for size in spec.shape)
-        spec = KernelSpec(scaled, spec.count, spec.kind, stage.scale)
+        spec = replace(spec, shape=scaled, scale=stage.scale)
         if context.psf is not None:
             context.psf = resample_kernel(context.psf, stage.scale, scaled)
     if shape is not None and spec.kind != "flow":
-        spec = KernelSpec(tuple(map(min, shape, spec.shape)), spec.count, spec.kind, stage.scale)
+        spec = replace(spec, shape=tuple(map(min, shape, spec.shape)), scale=stage.scale)
     latent_shape = forward.latent_shape(tuple(batch.observed.shape), spec)
     _check_size(full_shape(observation, stage)[2:], tuple(batch.observed.shape[2:]), latent_shape[2:], spec)
     image: ImagePrior[Any] = resolved.base("image_prior").build()

@@ -141,6 +141,11 @@ class L0GradientParams:
     noise_inertia: Annotated[
         float, Ge(0), Doc("Further resistance where there is noise: so much for a noise as strong as the image.")
     ] = 0.0
+    coupling: Annotated[
+        float,
+        Ge(0),
+        Doc("Resistance of neighbouring kernels of a grid to differ, as a part of the same."),
+    ] = 0.1
     cutoff: Annotated[
         float, Ge(0), Lt(1), Doc("Weights below this part of the largest become zero after each step.")
     ] = 0.02

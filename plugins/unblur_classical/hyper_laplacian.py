@@ -15,8 +15,8 @@ from unblur.problem import Problem
 from unblur_classical.algorithm_params import HyperLaplacianParams
 from unblur_classical.continuation import geometric
 from unblur_classical.noise import LEAST_NOISE, noise_of, trusted
-from unblur_classical.periodic import PeriodicProblem, differences
-from unblur_classical.quadratic import likeliest_balance, solved
+from unblur_classical.periodic import filled
+from unblur_classical.splitting import splitting
 
 _NEWTON_STEPS = 5
 
@@ -25,34 +25,31 @@ PRIOR_WEIGHT = 0.2
 
 
 class HyperLaplacianState:
-    """The problem on the periodic grid, the latent image on it and the weight of the residual."""
+    """The image on the splitting's grid and the weight of the residual."""
 
     def __init__(self, problem: Problem, params: HyperLaplacianParams) -> None:
         target = problem.forward.target(problem.batch)
         if params.robust:
             target = trusted(target, problem.context, "hyper-laplacian")
-        self.periodic = PeriodicProblem(problem, target)
-        self.differences = differences(self.periodic.grid, self.periodic.observed.device)
-        noise = noise_of(self.periodic.filled, problem.context, "hyper-laplacian")
-        share = (noise / max(float(self.periodic.filled.std()), LEAST_NOISE)) ** 2
+        self.splitting = splitting(problem, target)
+        known = filled(target)
+        noise = noise_of(known, problem.context, "hyper-laplacian")
+        share = (noise / max(float(known.std()), LEAST_NOISE)) ** 2
         unexplained = params.model_error + params.noise_model_error * share
         left = noise**2 + unexplained**2
         self.fidelity = PRIOR_WEIGHT / left if params.fidelity is None else params.fidelity
-        start = solved(self.periodic, likeliest_balance(self.periodic, noise**2))
-        self.image, predicted = self.periodic.image(start.half), start.predicted
+        self.splitting.begin(noise**2)
         self.estimate, self.trust = None, 0.0
         if params.image_error is not None and problem.context.estimate is not None:
             trust = (1 + params.noise_image_trust * share) / params.image_error**2
             self.estimate, self.trust = problem.context.estimate, PRIOR_WEIGHT * trust
-            self.image = self.periodic.placed(self.estimate, self.image)
-            predicted = self.periodic.image(self.periodic.otf * self.periodic.spectrum(self.image))
-        self.completed = self.periodic.complete(predicted)
+            self.splitting.take(self.splitting.placed(self.estimate))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"completed": self.completed, "image": self.image}
+        return self.splitting.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.completed, self.image = state["completed"], state["image"]
+        self.splitting.load_state_dict(state)
 
 
 class HyperLaplacian(Estimator[HyperLaplacianParams]):
@@ -71,27 +68,15 @@ class HyperLaplacian(Estimator[HyperLaplacianParams]):
 
     @torch.no_grad()
     def step(self, problem: Problem, state: HyperLaplacianState, batch: Batch, clock: Clock) -> Info:
-        periodic = state.periodic
-        beta = geometric(self.params.beta_first, self.params.beta_last, clock.step, clock.steps)
-        ratio = state.fidelity / beta
-        upper = ratio * periodic.otf.conj() * periodic.spectrum(state.completed)
-        lower = ratio * periodic.otf.abs().square()
-        if state.estimate is not None:
-            held = periodic.placed(state.estimate, state.image)
-            upper = upper + state.trust / beta * periodic.spectrum(held)
-            lower = lower + state.trust / beta
-        half = periodic.spectrum(state.image)
-        for factor in state.differences:
-            auxiliary = shrink(periodic.image(factor * half), self.params.alpha, beta)
-            upper = upper + factor.conj() * periodic.spectrum(auxiliary)
-            lower = lower + factor.abs().square()
-        half = upper / lower
-        state.image = periodic.image(half)
-        predicted = periodic.image(half * periodic.otf)
-        state.completed = periodic.complete(predicted)
+        split, params = state.splitting, self.params
+        first = params.beta_first if clock.steps > 1 else params.beta_last  # with the first alone it is hardly a prior
+        beta = geometric(first, params.beta_last, clock.step, clock.steps)
+        auxiliary = [shrink(part, params.alpha, beta) for part in split.gradients()]
+        held = None if state.estimate is None else split.placed(state.estimate)
+        split.solve(state.fidelity / beta, auxiliary, held, state.trust / beta)
         image = problem.image.parameters()[0]
-        image.copy_(periodic.latent(state.image))
-        return Info(periodic.misfit(predicted), Draw(image))
+        image.copy_(split.latent())
+        return Info(split.misfit(), Draw(image))
 
 
 def shrink(values: Tensor, alpha: float, beta: float) -> Tensor:

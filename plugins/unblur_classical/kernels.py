@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from unblur.components import Clock, Context, KernelPrior, KernelSpec, Transfer
+from unblur.components import Clock, Context, KernelPrior, KernelSpec, Transfer, WeightedKernelPrior
 from unblur.errors import CompositionError, ImageError
 from unblur.operators.resample import fit_kernel
 from unblur.params import NoParams
@@ -54,7 +54,7 @@ class Known(KernelPrior[NoParams]):
         return self.value
 
 
-class Free(KernelPrior[FreeKernelParams]):
+class Free(WeightedKernelPrior[FreeKernelParams]):
     """Non-negative weights (count, *spatial), divided by their sum; ``parameters()[0]`` are the weights.
 
     They begin with sum one. Multiplicative updates may change them in place; what gradient steps move below zero is
@@ -69,7 +69,7 @@ class Free(KernelPrior[FreeKernelParams]):
         else:
             weights = torch.ones(spec.count, *spec.shape, device=context.compute.device)
             if start != "flat":
-                weights = weights * _bell(spec.shape, self.params.width).to(weights)
+                weights = weights * bell(spec.shape, self.params.width).to(weights)
         self.weights = normalised(weights).requires_grad_()
 
     def start_from(self, earlier: KernelPrior[Any], kernel: Tensor, transfer: Transfer) -> None:
@@ -78,6 +78,12 @@ class Free(KernelPrior[FreeKernelParams]):
 
     def parameters(self) -> Sequence[Tensor]:
         return [self.weights]
+
+    def expand(self, weights: Tensor) -> Tensor:
+        return weights
+
+    def gather(self, kernels: Tensor) -> Tensor:
+        return kernels
 
     def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
         if not bool(self.weights.min() >= 0):
@@ -95,7 +101,7 @@ class Free(KernelPrior[FreeKernelParams]):
             self.weights.copy_(state["weights"])
 
 
-def _bell(shape: Sequence[int], width: float) -> Tensor:
+def bell(shape: Sequence[int], width: float) -> Tensor:
     bell = torch.ones(())
     for size in shape:
         places = torch.arange(size) - size // 2

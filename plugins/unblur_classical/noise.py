@@ -19,9 +19,13 @@ OUTLYING = 0.1
 def noise_of(observed: Tensor, context: Context, who: str) -> float:
     """Standard deviation of the noise of frames (frames, channels, *spatial), with a note (Chen, Zhu, Heng 2015).
 
+    What the context knows comes first.
+
     Raises:
         ImageError: the image is too small to tell.
     """
+    if context.noise is not None:
+        return context.noise
     noise = max(float(noise_std(observed).square().mean().sqrt()), LEAST_NOISE)
     context.note(f"{who}: noise of {noise:.2g} of the peak, estimated from the observed image")
     return noise

@@ -180,6 +180,25 @@ class FreeKernelParams:
 
 
 @dataclass(frozen=True)
+class CameraShakeParams:
+    turn: Annotated[
+        float | None,
+        Gt(0),
+        Doc("The farthest that turning the camera moves a corner of the image. Half the kernel if not given."),
+        Unit("pixels"),
+    ] = None
+    spacing: Annotated[
+        float,
+        Gt(0),
+        Doc("The farthest that one angle moves a kernel's place more than the next."),
+        Unit("pixels at the resolution of the stage"),
+    ] = 0.75
+    width: Annotated[
+        float, Gt(0), Le(1), Doc("Standard deviation of the shifts to begin with, as a part of the kernel's size.")
+    ] = 0.17
+
+
+@dataclass(frozen=True)
 class GaussianKernelParams:
     sigma: Annotated[
         tuple[float, ...] | None,

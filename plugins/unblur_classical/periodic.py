@@ -56,7 +56,7 @@ class PeriodicProblem:
         if self.grid != sizes or target.valid is not None:
             counted = torch.ones_like(target.observed) if target.valid is None else target.valid
             self.known = _placed(counted, self.grid) > 0
-        self.filled = target.observed if target.valid is None else _nearest(target.observed, target.valid > 0)
+        self.filled = filled(target)
         self.observed = _continued(self.filled, self.grid)
         self.count = self.observed.numel() if self.known is None else int(self.known.sum())
 
@@ -130,9 +130,12 @@ def _placed(image: Tensor, grid: Shape) -> Tensor:
     return larger
 
 
-def _nearest(image: Tensor, known: Tensor) -> Tensor:
-    """Pixels that do not count take the value of the nearest one that does."""
-    filled = image.clone()
+def filled(batch: Batch) -> Tensor:
+    """The observed frames, where pixels that do not count have the value of the nearest one that does."""
+    if batch.valid is None:
+        return batch.observed
+    image, known = batch.observed, batch.valid > 0
+    whole = image.clone()
     for frame in range(image.shape[0]):
         for channel in range(image.shape[1]):
             if bool(known[frame, channel].all()) or not bool(known[frame, channel].any()):
@@ -140,8 +143,8 @@ def _nearest(image: Tensor, known: Tensor) -> Tensor:
             missing = (~known[frame, channel]).cpu().numpy()
             places = distance_transform_edt(missing, return_distances=False, return_indices=True)
             indices = tuple(torch.from_numpy(index).to(image.device) for index in places)
-            filled[frame, channel] = image[frame, channel][indices]
-    return filled
+            whole[frame, channel] = image[frame, channel][indices]
+    return whole
 
 
 def _continued(image: Tensor, grid: Shape) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unblur.coarse_to_fine import EDGE_SCALES
 from unblur.pipeline import Pipeline, Stage
 from unblur.records import Component, Method
 from unblur_classical.algorithm_params import (
@@ -99,7 +100,7 @@ ESTIMATORS: list[Component] = [
         target="unblur_classical.hyper_laplacian:HyperLaplacian",
         params=HyperLaplacianParams,
         provides=frozenset({"uses-response"}),
-        requires=_NEEDS | {"forward_model:linear", "forward_model:stationary"},
+        requires=_NEEDS | {"forward_model:linear"},
         summary="Sparse gradients, as in photographs: alternates a pixel-wise step and a filter.",
         source="Krishnan & Fergus, NIPS 2009, eq. 2-6",
     ),
@@ -117,9 +118,7 @@ ESTIMATORS: list[Component] = [
         target="unblur_classical.l0_gradient:L0Gradient",
         params=L0GradientParams,
         provides=frozenset({"learns-kernel", "uses-response"}),
-        requires=frozenset(
-            {"image_prior:pixels", "forward_model:linear", "forward_model:stationary", "kernel_prior:pixels"}
-        ),
+        requires=frozenset({"image_prior:pixels", "forward_model:linear", "kernel_prior:weights"}),
         summary="Finds the kernel by an image of few, sharp edges, within seconds.",
         source="Xu, Zheng & Jia, CVPR 2013, eq. 3; Pan, Hu, Su & Yang, CVPR 2014, eq. 5, 9-13",
     ),
@@ -136,14 +135,10 @@ def _pipeline(estimator: str, steps: int, kernel_prior: str = "known", **params:
     )
 
 
-_SCALES = (0.0625, 0.09, 0.125, 0.18, 0.25, 0.35, 0.5, 0.71, 1.0)
-"""The coarsest is where a kernel of ninety pixels has six."""
-
-
 def _edges(steps: int, last: int) -> Pipeline:
     """From coarse to fine by strong edges, and then weaker ones as well; an estimated kernel leaves something over."""
     fine = {"weight_first": 0.03, "weight_last": 7.5e-4}
-    stages = [Stage(steps=steps, scale=scale) for scale in _SCALES]
+    stages = [Stage(steps=steps, scale=scale) for scale in EDGE_SCALES]
     stages.append(Stage(steps=last, set={f"estimator.l0-gradient.{name}": value for name, value in fine.items()}))
     then = _pipeline("hyper-laplacian", 20, model_error=0.007)
     forward = ("convolution", {"most": 51})  # a support that is far too large fills with specks

@@ -115,7 +115,16 @@ KERNEL_PRIORS = [
         target="unblur_classical.kernels:Free",
         params=params.FreeKernelParams,
         summary="Every weight of the kernel is an unknown of its own.",
-        provides=frozenset({"learns", "begins-with-psf", "pixels", "single", "grid"}),
+        provides=frozenset({"learns", "begins-with-psf", "pixels", "weights", "single", "grid"}),
+    ),
+    Component(
+        name="camera-shake",
+        target="unblur_classical.camera_shake:CameraShake",
+        params=params.CameraShakeParams,
+        summary="The kernels everywhere follow from how long the camera was shifted and turned how far.",
+        provides=frozenset({"learns", "begins-with-psf", "weights", "single", "grid"}),
+        dims=frozenset({2}),
+        source="Whyte, Sivic, Zisserman & Ponce, CVPR 2010; Gupta et al., ECCV 2010; Hirsch et al., ICCV 2011",
     ),
     Component(
         name="gaussian",

@@ -31,7 +31,10 @@ class SvolaModel(ForwardModel[SvolaParams]):
         spatial = observed[2:]
         grid = self._grid(spatial)
         count = math.prod(grid)
-        return KernelSpec(self._kernel_size(spatial, grid, context), count, "single" if count == 1 else "grid")
+        size = self._kernel_size(spatial, grid, context)
+        if count == 1:
+            return KernelSpec(size)
+        return KernelSpec(size, count, "grid", layout=KernelGrid(grid), image=spatial)
 
     def _kernel_size(self, spatial: Shape, grid: Shape, context: Context) -> Shape:
         size = self.params.kernel_size

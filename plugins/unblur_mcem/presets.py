@@ -1,6 +1,10 @@
 """MCEM's pipelines: the paper's settings, and coarse-to-fine ones that need minutes.
 
-What the coarse-to-fine ones do differently, and why:
+A grid of kernels that has to be found in minutes comes from sharp edges, and from one motion of the camera for all of
+them: networks for image and kernels have not left the blurred image and point kernels by then. With these kernels
+hyper-Laplacian deconvolution makes the image, about which the Monte-Carlo EM then samples.
+
+What the coarse-to-fine networks do differently from the paper, and why:
 
 - A quarter and a half of the resolution cost almost nothing and find the kernel; the networks carry on at the next.
 - After mean squares, which are the paper's Gaussian likelihood, the structural similarity sharpens the kernel in
@@ -16,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 
 from unblur import Pipeline, Stage
-from unblur.coarse_to_fine import IMAGE_RATES, SQUARES_THEN_SSIM, coarse_to_fine
+from unblur.coarse_to_fine import EDGE_SCALES, IMAGE_RATES, SQUARES_THEN_SSIM, coarse_to_fine
 from unblur.finishing import by_edges
 from unblur.params import Schedule
 
@@ -28,9 +32,12 @@ DROPOUT: Schedule = 0.1
 
 _RATES = ((0.0, 1e-2), (0.75, 5e-3))
 
+_SEVERAL = 0.3
+"""The resolution below which one kernel is enough."""
 
-def quick(channels: tuple[int, ...], grid: tuple[int, ...], steps: tuple[int, ...]) -> Pipeline:
-    """A quarter and a half of the resolution with one kernel, then the grid at full resolution."""
+
+def networks(channels: tuple[int, ...], grid: tuple[int, ...], steps: tuple[int, ...]) -> Pipeline:
+    """The networks alone: a quarter and a half of the resolution with one kernel, then the grid at full resolution."""
     return Pipeline(
         forward_model=[("svola", {"grid": grid}), ("squared", {"weight": 0.0}), "ssim"],
         image_prior=("encoder-decoder", {"channels": channels, "upsampling": "nearest", "noise": 0.0015}),
@@ -47,6 +54,62 @@ def quick(channels: tuple[int, ...], grid: tuple[int, ...], steps: tuple[int, ..
             },
         ),
         stages=coarse_to_fine(steps, more={"forward_model.grid": (1,), **SQUARES_THEN_SSIM}),
+    )
+
+
+def shaken(grid: tuple[int, ...], steps: int, last: int, samples: int) -> Pipeline:
+    """Edges from coarse to fine, with one kernel at first; then the image; then samples about it, and of the kernels.
+
+    Args:
+        steps: at each lower resolution.
+        last: at the full one, which take most of the time.
+        samples: of the Monte-Carlo EM.
+    """
+    field = ("svola", {"grid": grid})
+    one, fine = {"forward_model.grid": (1,)}, {"estimator.weight_first": 0.03, "estimator.weight_last": 7.5e-4}
+    stages = [Stage(steps=steps, scale=scale, set=one if scale < _SEVERAL else {}) for scale in EDGE_SCALES[:-1]]
+    sampled = Pipeline(
+        forward_model=[field, ("ssim", {"robust": True})],
+        image_prior=(
+            "random-unet",
+            {
+                "levels": 5,
+                "channels": (16, 64, 64, 64, 64),
+                "upsampling": "nearest",
+                "noise": 0.03,
+                "dropout": DROPOUT,
+                "start": "estimate",
+            },
+        ),
+        kernel_prior="free",
+        estimator=(
+            "mcem",
+            {
+                "image_rate": ((0.0, 3e-3), (0.5, 1.5e-3), (0.75, 7.5e-4)),
+                "kernel_rate": 3e-5,
+                "momentum": 0.9,
+                "redraw": False,
+                "burn_in": 0.5,
+                "output": "mean",
+            },
+        ),
+        stages=[Stage(steps=samples)],
+    )
+    image = Pipeline(
+        forward_model=field,
+        image_prior="pixels",
+        kernel_prior="known",
+        estimator=("hyper-laplacian", {"model_error": 0.003}),
+        stages=[Stage(steps=20)],
+        then=sampled,
+    )
+    return Pipeline(
+        forward_model=field,
+        image_prior="pixels",
+        kernel_prior="camera-shake",
+        estimator=("l0-gradient", {"inertia": 0.03, "coupling": 0.0}),
+        stages=[*stages, Stage(steps=last, set=fine)],
+        then=image,
     )
 
 
@@ -92,14 +155,21 @@ def paper_uniform(steps: int = 5000) -> Pipeline:
     return uniform(paper()).replace(estimator="mcem", stages=[Stage(steps=steps)])
 
 
-PRESETS = {
-    "fast": quick((16, 32, 64, 64, 64), (3, 5), (200, 200, 450)),
-    "balanced": quick((32, 64, 64, 64, 64), GRID, (250, 250, 700)),
+NETWORKS = {
+    "fast": networks((16, 32, 64, 64, 64), (3, 5), (200, 200, 450)),
+    "balanced": networks((32, 64, 64, 64, 64), GRID, (250, 250, 700)),
     "paper": paper(),
+}
+"""For the ablations, which are about the networks."""
+
+PRESETS = {
+    "fast": shaken((3, 5), 3, 5, 30),
+    "balanced": shaken(GRID, 8, 12, 60),
+    "paper": NETWORKS["paper"],
 }
 
 UNIFORM = {
-    "fast": finished_uniform(PRESETS["fast"]),
-    "balanced": finished_uniform(PRESETS["balanced"]),
+    "fast": finished_uniform(NETWORKS["fast"]),
+    "balanced": finished_uniform(NETWORKS["balanced"]),
     "paper": paper_uniform(),
 }

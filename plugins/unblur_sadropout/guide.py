@@ -27,8 +27,12 @@ _STEPS = 10
 """Of the classical estimator."""
 
 
-def classical(problem: Problem, name: str, observed: Tensor) -> Tensor:
+def classical(problem: Problem, name: str, observed: Tensor, valid: Tensor | None, noise: float | None) -> Tensor:
     """The latent image that an estimator for free pixels finds for observed frames with the problem's kernel.
+
+    Args:
+        valid: which pixels of the frames count; all if None.
+        noise: their standard deviation; estimated from them if None.
 
     Raises:
         UnknownNameError: no such estimator.
@@ -44,10 +48,13 @@ def classical(problem: Problem, name: str, observed: Tensor) -> Tensor:
         ]
         raise ParameterError(f"image_prior.start: {name!r} is not for free pixels; choose from {', '.join(fitting)}")
     image: ImagePrior[Any] = pixels.load()(pixels.component.params())
-    batch = dataclasses.replace(problem.batch, observed=observed)
-    image.init(problem.latent_shape, batch, problem.context)
+    batch = dataclasses.replace(problem.batch, observed=observed, valid=valid)
+    context = dataclasses.replace(problem.context, noise=noise)
+    image.init(problem.latent_shape, batch, context)
     estimator: Estimator[Any] = found.load()(found.component.params())
-    simple = dataclasses.replace(problem, batch=batch, image=image, image_penalties=(), estimator=estimator)
+    simple = dataclasses.replace(
+        problem, batch=batch, context=context, image=image, image_penalties=(), estimator=estimator
+    )
     state = estimator.init(simple, None)
     for step in range(_STEPS):
         estimator.step(simple, state, batch, Clock(step, _STEPS))

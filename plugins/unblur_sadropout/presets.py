@@ -24,7 +24,7 @@ def guided(channels: tuple[int, ...], steps: int) -> Pipeline:
                 "channels": channels,
                 "early": True,
                 "adapt_every": 500,
-                "start": ("hyper-laplacian", "wiener"),
+                "start": ("hyper-laplacian",),
                 "seeds": 8,
                 "sparing": True,
             },

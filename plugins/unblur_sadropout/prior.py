@@ -42,7 +42,8 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
     observation the value of its border.
 
     Classical estimates of a seed, which an estimator has made by `begin`, are ours: further inputs, and what the output
-    is added to, so that the network has only their errors to learn.
+    is added to, so that the network has only their errors to learn. They do without the replaced pixels where these are
+    farther from the truth than noise makes a pixel.
 
     The dropout ratios follow the variance of the neurons (eq. 15) in draws with gradients, those of an estimator's
     steps, at multiples of `adapt_every`. Readings: a neuron's variance is that before its dropout; ratios are scaled
@@ -103,9 +104,14 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
             return
         if params.filters:
             self.guide = Guide(operator, self.whole.image, self._variance(), params.filters, self.size)
+        noise = noise_of(self.whole.image, self.context, "dropout-unet")
+        spoilt = bool(self.seeds) and self._change(self.share) > 2 * noise**2
         try:
             for seed in (self.whole, *self.seeds):
-                seed.starts = [classical(problem, name, seed.image) for name in params.start]
+                seed.starts = [
+                    classical(problem, name, seed.image, seed.kept if spoilt else None, noise if spoilt else None)
+                    for name in params.start
+                ]
         except ImageError as error:
             self.context.note(f"dropout-unet: nothing classical to begin with ({error})")
 

@@ -18,7 +18,7 @@ from unblur.errors import CompositionError
 from unblur.metrics import align, kernel_similarity
 from unblur.operators.convolution import convolve
 from unblur.registry import default_registry
-from unblur_classical.l0_gradient import _connected, _QuadraticForm, _roughened
+from unblur_classical.kernel_step import _QuadraticForm, _roughened, connected, explaining
 
 REGISTRY = default_registry()
 
@@ -61,10 +61,9 @@ def test_the_kernel_that_explains_the_sharp_image_is_the_true_one() -> None:
     sharp, true = blocks((70, 80)), streak()
     observed = convolve(sharp, true)
     setup = problem(observed, psf=None, estimator="l0-gradient", forward_model=("convolution", {"kernel_size": [7, 9]}))
-    setup.estimator.params = type(setup.estimator.params)(cutoff=0.0, island=0.0)
     start = setup.kernel(sharp, Clock(0, 1), None).detach()
     with torch.no_grad():
-        found = setup.estimator._explaining(setup, sharp, start, setup.batch, inertia=0.0)
+        found = connected(explaining(setup, sharp, setup.batch, inertia=0.0, coupling=0.0), 0.0, 0.0)
     assert float((found - true).abs().sum()) < 0.05 < float((start - true).abs().sum())
     assert float(found.min()) >= 0
     assert float(found.sum()) == pytest.approx(1)
@@ -75,12 +74,12 @@ def test_specks_and_islands_are_dropped_and_the_largest_stays() -> None:
     kernel[0, 1, 1:4] = 0.3
     kernel[0, 5, 5] = 0.05
     kernel[0, 3, 6] = 0.001
-    kept = _connected(kernel, 0.02, 0.1)
+    kept = connected(kernel, 0.02, 0.1)
     assert torch.nonzero(kept[0]).tolist() == [[1, 1], [1, 2], [1, 3]]
     assert float(kept.sum()) == pytest.approx(1)
-    assert int((_connected(kernel, 0.02, 0.0) > 0).sum()) == 4
+    assert int((connected(kernel, 0.02, 0.0) > 0).sum()) == 4
     scattered = torch.eye(9)[None, ::2, ::2].contiguous()
-    assert int((_connected(scattered, 0.0, 0.9) > 0).sum()) == 5  # touching corners are connected
+    assert int((connected(scattered, 0.0, 0.9) > 0).sum()) == 5  # touching corners are connected
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -286,6 +286,19 @@ class Bare(KernelPrior[Any]):
             self.logits.copy_(state["logits"])
 
 
+class OneWay(Bare):
+    """Weights whose `gather` is not the adjoint of `expand`."""
+
+    def kernel(self, latent: Tensor, clock: Any, rng: Any) -> Tensor:
+        return self.logits / self.logits.flatten(1).sum(1).view(-1, 1, 1)
+
+    def expand(self, weights: Tensor) -> Tensor:
+        return weights
+
+    def gather(self, kernels: Tensor) -> Tensor:
+        return kernels.flip(-1)
+
+
 class Unnormalised(Bare):
     def kernel(self, latent: Tensor, clock: Any, rng: Any) -> Tensor:
         return self.logits.abs()

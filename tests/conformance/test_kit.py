@@ -79,6 +79,7 @@ BREAKING: dict[str, list[tuple[type, dict[str, Any], str]]] = {
     "start_from_comes_nearer": [(broken.Backwards, IMAGE, "its distance was")],
     "gradient_reaches_parameters": [(broken.Severed, IMAGE, "no gradient reaches parameter 0 of 1")],
     "pixels_are_the_parameter": [(broken.Doubled, {**IMAGE, "provides": LEARNS | {"pixels"}}, "parameter and outcome")],
+    "weights_are_linear": [(broken.OneWay, {**KERNEL, "provides": LEARNS | {"weights", "single"}}, "<expand")],
     "fixed_is_fixed": [(broken.Bare, {**KERNEL, "provides": {"fixed", "single"}}, "it has 1")],
     "misfit_falls": [(broken.Ascent, ESTIMATOR, "the misfits are")],
     "what_learns_moves": [(broken.ImageOnly, ESTIMATOR, "the kernel stayed as it was")],

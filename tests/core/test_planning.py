@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 
 import pytest
@@ -144,6 +145,10 @@ def test_the_peak_counts_what_is_there_at_one_time() -> None:
 
     assert peak_bytes(work) == 8040
     assert peak_bytes(lambda: None) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sparse, vector = torch.eye(1000).to_sparse_csr(), torch.ones(1000)
+    assert peak_bytes(lambda: sparse @ vector) == 4000
 
 
 def test_the_peak_includes_what_autograd_keeps() -> None:

@@ -97,8 +97,13 @@ def test_the_start_must_be_for_pixels() -> None:
         made(pipeline({"start": ("wiener", "joint-adam")}))
 
 
-def test_fixed_seeds_start_from_what_they_kept() -> None:
-    """Neither a seed nor its classical estimates change with the pixels that the misfit counts on."""
+@pytest.mark.parametrize("noise", [1e-3, 1.0])
+def test_fixed_seeds_start_from_what_they_kept(noise: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a seed nor its classical estimates change with the pixels that the misfit counts on.
+
+    With little noise the estimates do without the replaced pixels, with much they take them as they are.
+    """
+    monkeypatch.setattr("unblur_sadropout.prior.noise_of", lambda *_: noise)
     pipe = pipeline({"start": ("wiener",), "seeds": 4})
     observation = photograph((40, 36), (5, 3))
     first, _ = made(pipe, observation)
@@ -111,6 +116,8 @@ def test_fixed_seeds_start_from_what_they_kept() -> None:
     assert len(same) == 1
     assert torch.equal(1 - same[0].kept, draw.weight)
     assert torch.equal(second.draw(second.batch, CLOCK, generator(1)).latent, draw.latent)
+    kept_whole = float((same[0].starts[0] - first.image.whole.starts[0]).abs().max())  # type: ignore[attr-defined]
+    assert kept_whole > 0
     assert not torch.equal(first.image.whole.starts[0], second.image.whole.starts[0])  # type: ignore[attr-defined]
 
 

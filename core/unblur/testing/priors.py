@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from unblur.components import Batch, KernelSpec, Transfer
+from unblur.kernel_grid import KernelGrid
 from unblur.testing.case import CLOCK, Case
 
 Value = Callable[[Generator | None], Tensor]
@@ -36,7 +37,10 @@ def _spec(case: Case, count: int | None = None) -> KernelSpec:
     if "flow" in case.traits:
         return KernelSpec(case.observed_shape, 4, "flow")
     count = count or (4 if "grid" in case.traits else 1)
-    return KernelSpec(case.kernel_shape, count, "single" if count == 1 else "grid")
+    if count == 1:
+        return KernelSpec(case.kernel_shape)
+    layout = KernelGrid((1,) * (case.dims - 1) + (count,))
+    return KernelSpec(case.kernel_shape, count, "grid", layout=layout, image=case.observed_shape)
 
 
 def _made(case: Case, seed: int = 0) -> tuple[Any, Value]:
@@ -186,6 +190,21 @@ def pixels_are_the_parameter(case: Case) -> None:
     case.close(parameters[0], outcome, "parameter and outcome", 1e-5)
 
 
+def weights_are_linear(case: Case) -> None:
+    """with the trait `weights`, the kernels are the sum-one `expand` of the parameter, and `gather` is its adjoint"""
+    if "weights" not in case.traits:
+        return
+    prior, value = _made(case)
+    (weights,) = prior.parameters()
+    kernels = prior.expand(weights.detach())
+    sums = kernels.flatten(1).sum(1).view(-1, *(1,) * (kernels.ndim - 1))
+    case.close(kernels / sums, value(None).detach(), "expanded weights and kernels", 1e-5)
+    one, other = case.noise(weights.shape, 1), case.noise(kernels.shape, 2)
+    there, back = float((prior.expand(one) * other).sum()), float((one * prior.gather(other)).sum())
+    size = float(one.norm() * other.norm())
+    case.expect(abs(there - back) <= 1e-5 * size, f"<expand(w), k> = {there:.6g}, and <w, gather(k)> = {back:.6g}")
+
+
 def fixed_is_fixed(case: Case) -> None:
     """a prior with the trait `fixed` has no parameters"""
     if "fixed" in case.traits:
@@ -203,4 +222,4 @@ _SHARED = (
     pixels_are_the_parameter,
 )
 IMAGE_RULES = (image_shape, *_SHARED)
-KERNEL_RULES = (kernel_is_a_kernel, *_SHARED, fixed_is_fixed)
+KERNEL_RULES = (kernel_is_a_kernel, *_SHARED, weights_are_linear, fixed_is_fixed)

@@ -58,7 +58,7 @@ class Recorded:
             lambda angle: -figure(angle),
             bounds=(-self.turn, self.turn),
             method="bounded",
-            options={"maxiter": 8},
+            options={"maxiter": 14},
         )
         return max(-float(found.fun), figure(0.0))
 
@@ -71,7 +71,7 @@ def load(name: str, data: Path) -> Recorded:
         return Recorded(blurred, sharp, float(sharp.max()), None, (5, 5), 31, 0.0, kernels)
     folder = data / "lai" / "nonuniform"
     blurred, sharp = (imread(folder / f"natural_05_{kind}.png")[..., :3] / 255.0 for kind in ("gyro_01", "sharp"))
-    return Recorded(blurred, sharp, 1.0, 1.0, (5, 10), 31, 0.5)
+    return Recorded(blurred, sharp, 1.0, 1.0, (5, 10), 31, 1.5)
 
 
 def restore(name: str, case: Recorded, variant: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -61,13 +61,13 @@ def shaken(grid: tuple[int, ...], steps: int, last: int, samples: int) -> Pipeli
     """Edges from coarse to fine, with one kernel at first; then the image; then samples about it, and of the kernels.
 
     Args:
-        steps: at each lower resolution.
-        last: at the full one, which take most of the time.
+        steps: at each resolution.
+        last: with weaker edges, at the full one.
         samples: of the Monte-Carlo EM.
     """
     field = ("svola", {"grid": grid})
     one, fine = {"forward_model.grid": (1,)}, {"estimator.weight_first": 0.03, "estimator.weight_last": 7.5e-4}
-    stages = [Stage(steps=steps, scale=scale, set=one if scale < _SEVERAL else {}) for scale in EDGE_SCALES[:-1]]
+    stages = [Stage(steps=steps, scale=scale, set=one if scale < _SEVERAL else {}) for scale in EDGE_SCALES]
     sampled = Pipeline(
         forward_model=[field, ("ssim", {"robust": True})],
         image_prior=(

@@ -23,7 +23,8 @@ from unblur.registry import Registry
 from unblur.stages import WIDE, current, hand_over
 
 _TIMED_STEPS = (2, 12)
-"""At least, and at most as many as the time allows: the fastest counts, since whatever else runs only slows them."""
+"""At least, and at most as many as the time allows: the fastest counts, since whatever else runs only slows them. One
+is enough where the step before it has taken all of the time."""
 
 _TIMED = (1.0, 1 / 60)
 """Seconds of timed steps in a stage at the most, and the part of a budget that they may take."""
@@ -111,6 +112,7 @@ def measure(
     began = time.perf_counter()
     limit = _TIMED[0] if budget is None else min(_TIMED[0], _TIMED[1] * budget)
     paces, setup, memory, begins = [], [], 0, 0
+    probes: dict[str, _Probe] = {}
     psf = observation.psf
     with compute.running():
         for index, segment in enumerate(pipeline.segments()):
@@ -121,7 +123,7 @@ def measure(
             for stage in segment.stages:
                 resolved = resolve(segment.in_stage(stage), registry)
                 shape = expected_support(observation, stage, shape)
-                need = memory_of(resolved, stage, observation, compute, shape)
+                need = memory_of(resolved, stage, observation, compute, shape, probes)
                 refuse(need, compute, observation)
                 memory = max(memory, need)
                 start = time.perf_counter()
@@ -164,7 +166,9 @@ def _pace(problem: Problem, state: Any, limit: float) -> float:
         float(info.misfit)
         if step or not _learns(problem):
             best = min(best, time.perf_counter() - start)
-        if step >= least and time.perf_counter() - began > limit:
+        late = time.perf_counter() - began > limit
+        least = 1 if late and step == 0 else least
+        if step >= least and late:
             break
     return best
 
@@ -173,12 +177,49 @@ def _learns(problem: Problem) -> bool:
     return bool(problem.image.parameters() or problem.kernels.parameters())
 
 
-def memory_of(resolved: Resolved, stage: Stage, observation: Observation, compute: Compute, shape: Shape | None) -> int:
-    """Bytes that a stage takes at the most, counted on a small region; `shape` is the `expected_support`."""
+@dataclass(frozen=True)
+class _Probe:
+    """A stage on a small region: the problem, and the bytes of its parameters and of what else a step keeps."""
+
+    problem: Problem
+    learned: int
+    kept: int
+
+
+def memory_of(
+    resolved: Resolved,
+    stage: Stage,
+    observation: Observation,
+    compute: Compute,
+    shape: Shape | None,
+    probes: dict[str, _Probe] | None = None,
+) -> int:
+    """Bytes that a stage takes at the most, counted on a small region.
+
+    Args:
+        shape: the `expected_support`.
+        probes: those of stages before; one serves all that differ in nothing but their resolution.
+    """
+    probes = {} if probes is None else probes
+    key = repr((resolved.full(), stage.frames, shape))
+    if key not in probes:
+        probes[key] = _probed(resolved, stage, observation, compute, shape)
+    probe, learned, kept = probes[key].problem, probes[key].learned, probes[key].kept
     full = full_shape(observation, stage)[2:]
+    frames, channels = probe.batch.observed.shape[:2]
+    latent = probe.forward.latent_shape((frames, channels, *(math.ceil(n * stage.scale) for n in full)), probe.spec)
+    growth = math.prod(latent) / math.prod(probe.latent_shape) if not probe.estimator.patches else 1.0
+    work = _WORK * 4 * math.prod(latent)
+    library = _LIBRARY if learned else 0
+    return int(library + _COPIES * learned + _UNSEEN * kept * growth + work)
+
+
+def _probed(
+    resolved: Resolved, stage: Stage, observation: Observation, compute: Compute, shape: Shape | None
+) -> _Probe:
     notes: list[str] = []
     whole = Stage(steps=1, frames=stage.frames, crop=None)
-    region = tuple(slice(0, min(size, _PROBE)) for size in full)
+    region = tuple(slice(0, min(size, _PROBE)) for size in full_shape(observation, stage)[2:])
     cut = dataclasses.replace(observation, pixels=observation.pixels[(slice(None), slice(None), *region)], valid=None)
     try:
         probe = build(resolved, whole, cut, compute, 0, notes, shape)
@@ -188,13 +229,7 @@ def memory_of(resolved: Resolved, stage: Stage, observation: Observation, comput
     probe.estimator.step(probe, state, probe.batch, Clock(0, 2))  # what the first one makes and keeps comes before
     learned = sum(_bytes(tensor) for tensor in (*probe.image.parameters(), *probe.kernels.parameters()))
     kept = peak_bytes(lambda: probe.estimator.step(probe, state, probe.batch, Clock(1, 2)))
-    kept = max(0, kept - learned)  # but for the gradients, which do not grow with the image
-    frames, channels = probe.batch.observed.shape[:2]
-    latent = probe.forward.latent_shape((frames, channels, *(math.ceil(n * stage.scale) for n in full)), probe.spec)
-    growth = math.prod(latent) / math.prod(probe.latent_shape) if not probe.estimator.patches else 1.0
-    work = _WORK * 4 * math.prod(latent)
-    library = _LIBRARY if learned else 0
-    return int(library + _COPIES * learned + _UNSEEN * kept * growth + work)
+    return _Probe(probe, learned, max(0, kept - learned))  # but for the gradients, which do not grow with the image
 
 
 def _bytes(tensor: Tensor) -> int:

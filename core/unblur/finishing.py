@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from unblur.params import Schedule
 from unblur.pipeline import Pipeline, Stage
+
+ADDED_NETWORK: tuple[str, dict[str, Any]] = (
+    "random-unet",
+    {
+        "levels": 5,
+        "channels": (16, 64, 64, 64, 64),
+        "upsampling": "nearest",
+        "noise": 0.03,
+        "dropout": 0.1,
+        "start": "estimate",
+    },
+)
+"""A narrow random network that is added to the image of the stages before, for which few steps are enough."""
+
+ADDED_RATES: Schedule = ((0.0, 3e-3), (0.5, 1.5e-3), (0.75, 7.5e-4))
+"""Its learning rates."""
 
 
 def by_edges(noisy: bool = False, then: Pipeline | None = None) -> Pipeline:

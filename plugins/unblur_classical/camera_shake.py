@@ -15,26 +15,24 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.sparse import csr_array
-from torch import Generator, Tensor
+from torch import Tensor
 
-from unblur.components import Clock, Context, KernelPrior, KernelSpec, Shape, Transfer, WeightedKernelPrior
+from unblur.components import Context, KernelPrior, KernelSpec, Shape, Transfer
 from unblur.errors import CompositionError
 from unblur_classical.descent import projected_descent
-from unblur_classical.kernels import bell, given, normalised
+from unblur_classical.kernels import ProjectedWeights, bell, given, normalised
 from unblur_classical.part_params import CameraShakeParams
 
 _FIT_STEPS = 200
 """Projected gradients to the weights that make given kernels."""
 
 
-class CameraShake(WeightedKernelPrior[CameraShakeParams]):
+class CameraShake(ProjectedWeights[CameraShakeParams]):
     """k_n(p) = sum over angles and shifts of μ(θ, s) δ(p - s - d_n(θ)), d_n(θ) = c_n - R(θ) c_n.
 
     The weights μ (1, angles, *shifts), ``parameters()[0]``, are the part of the exposure that the camera spent in each
     pose. c_n is the place of kernel n from the image's centre, about which the camera turns; turning about another
     point is turning and shifting. Positions between pixels are interpolated linearly. One kernel knows of no turning.
-
-    What gradient steps move below zero is projected when the kernels are next drawn.
     """
 
     def init(self, spec: KernelSpec, context: Context) -> None:
@@ -75,9 +73,6 @@ class CameraShake(WeightedKernelPrior[CameraShakeParams]):
             start, lambda weights: self.gather(self.expand(weights) - kernels), 1 / most, _FIT_STEPS
         )
 
-    def parameters(self) -> Sequence[Tensor]:
-        return [self.weights]
-
     def expand(self, weights: Tensor) -> Tensor:
         return _Product.apply(weights.flatten(), *self.table).view(self.spec.count, *self.spec.shape)  # type: ignore[no-untyped-call,no-any-return]
 
@@ -92,22 +87,6 @@ class CameraShake(WeightedKernelPrior[CameraShakeParams]):
         whole = math.floor(middle)
         part = middle - whole
         return (1 - part) * _moved(weights, whole) + part * _moved(weights, whole + 1)
-
-    def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
-        weights = self.weights
-        if not bool(weights.min() >= 0):
-            if not torch.is_grad_enabled():
-                return normalised(self.expand(weights.clamp_min(0)))
-            with torch.no_grad():
-                weights.copy_(normalised(weights.clamp_min(0)))
-        return normalised(self.expand(weights))
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"weights": self.weights.detach()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        with torch.no_grad():
-            self.weights.copy_(state["weights"])
 
 
 def _moved(weights: Tensor, steps: int) -> Tensor:

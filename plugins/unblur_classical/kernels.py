@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from unblur.components import Clock, Context, KernelPrior, KernelSpec, Transfer, WeightedKernelPrior
+from unblur.components import Clock, Context, KernelPrior, KernelSpec, P, Transfer, WeightedKernelPrior
 from unblur.errors import CompositionError, ImageError
 from unblur.operators.resample import fit_kernel
 from unblur.params import NoParams
@@ -54,12 +54,36 @@ class Known(KernelPrior[NoParams]):
         return self.value
 
 
-class Free(WeightedKernelPrior[FreeKernelParams]):
-    """Non-negative weights (count, *spatial), divided by their sum; ``parameters()[0]`` are the weights.
+class ProjectedWeights(WeightedKernelPrior[P]):
+    """Weights of sum one, ``parameters()[0]``, which begin in `weights` and never stay below zero.
 
-    They begin with sum one. Multiplicative updates may change them in place; what gradient steps move below zero is
-    projected when the kernel is next drawn. Weights of zero stay so under multiplicative updates.
+    Multiplicative updates may change them in place; what gradient steps move below zero is projected when the kernels
+    are next drawn. Weights of zero stay so under multiplicative updates.
     """
+
+    weights: Tensor
+
+    def parameters(self) -> Sequence[Tensor]:
+        return [self.weights]
+
+    def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
+        if not bool(self.weights.min() >= 0):
+            if not torch.is_grad_enabled():
+                return normalised(self.expand(self.weights.clamp_min(0)))
+            with torch.no_grad():
+                self.weights.copy_(normalised(self.weights.clamp_min(0)))
+        return normalised(self.expand(self.weights))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"weights": self.weights.detach()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        with torch.no_grad():
+            self.weights.copy_(state["weights"])
+
+
+class Free(ProjectedWeights[FreeKernelParams]):
+    """Non-negative weights (count, *spatial), divided by their sum: ``parameters()[0]`` are the kernels."""
 
     def init(self, spec: KernelSpec, context: Context) -> None:
         start = self.params.start
@@ -76,34 +100,17 @@ class Free(WeightedKernelPrior[FreeKernelParams]):
         with torch.no_grad():
             self.weights.copy_(normalised(kernel.clamp_min(0)))
 
-    def parameters(self) -> Sequence[Tensor]:
-        return [self.weights]
-
     def expand(self, weights: Tensor) -> Tensor:
         return weights
 
     def gather(self, kernels: Tensor) -> Tensor:
         return kernels
 
-    def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
-        if not bool(self.weights.min() >= 0):
-            if not torch.is_grad_enabled():
-                return normalised(self.weights.clamp_min(0))
-            with torch.no_grad():
-                self.weights.copy_(normalised(self.weights.clamp_min(0)))
-        return normalised(self.weights)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"weights": self.weights.detach()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        with torch.no_grad():
-            self.weights.copy_(state["weights"])
-
 
 def bell(shape: Sequence[int], width: float) -> Tensor:
-    bell = torch.ones(())
+    """A Gaussian (*shape) about floor(n / 2), its standard deviation a part `width` of each size, not normalised."""
+    product = torch.ones(())
     for size in shape:
         places = torch.arange(size) - size // 2
-        bell = bell[..., None] * torch.exp(-0.5 * (places / max(width * size, 0.5)) ** 2)
-    return bell
+        product = product[..., None] * torch.exp(-0.5 * (places / max(width * size, 0.5)) ** 2)
+    return product

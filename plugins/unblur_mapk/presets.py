@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from unblur import Pipeline, Stage
 from unblur.coarse_to_fine import IMAGE_RATES, coarse_to_fine
-from unblur.finishing import by_edges
+from unblur.finishing import ADDED_NETWORK, ADDED_RATES, by_edges
 
 
 def quick(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
@@ -46,22 +46,12 @@ def corrected(blind: Pipeline, steps: int = 60) -> Pipeline:
     """A blind pipeline, its kernel corrected by edges, and a random network that learns the errors of their image."""
     again = blind.replace(
         forward_model=["convolution", "ssim"],
-        image_prior=(
-            "random-unet",
-            {
-                "levels": 5,
-                "channels": (16, 64, 64, 64, 64),
-                "upsampling": "nearest",
-                "noise": 0.03,
-                "dropout": 0.1,
-                "start": "estimate",
-            },
-        ),
+        image_prior=ADDED_NETWORK,
         kernel_prior=["free", ("l2", {"weight": 1e-4})],
         estimator=(
             "mc-mapk",
             {
-                "image_rate": ((0.0, 3e-3), (0.5, 1.5e-3), (0.75, 7.5e-4)),
+                "image_rate": ADDED_RATES,
                 "kernel_rate": 3e-5,
                 "average_from": 0.5,
             },

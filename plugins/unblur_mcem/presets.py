@@ -21,7 +21,7 @@ import dataclasses
 
 from unblur import Pipeline, Stage
 from unblur.coarse_to_fine import EDGE_SCALES, IMAGE_RATES, SQUARES_THEN_SSIM, coarse_to_fine
-from unblur.finishing import by_edges
+from unblur.finishing import ADDED_NETWORK, ADDED_RATES, by_edges
 from unblur.params import Schedule
 
 GRID = (5, 10)
@@ -70,22 +70,12 @@ def shaken(grid: tuple[int, ...], steps: int, last: int, samples: int) -> Pipeli
     stages = [Stage(steps=steps, scale=scale, set=one if scale < _SEVERAL else {}) for scale in EDGE_SCALES]
     sampled = Pipeline(
         forward_model=[field, ("ssim", {"robust": True})],
-        image_prior=(
-            "random-unet",
-            {
-                "levels": 5,
-                "channels": (16, 64, 64, 64, 64),
-                "upsampling": "nearest",
-                "noise": 0.03,
-                "dropout": DROPOUT,
-                "start": "estimate",
-            },
-        ),
+        image_prior=ADDED_NETWORK,
         kernel_prior="free",
         estimator=(
             "mcem",
             {
-                "image_rate": ((0.0, 3e-3), (0.5, 1.5e-3), (0.75, 7.5e-4)),
+                "image_rate": ADDED_RATES,
                 "kernel_rate": 3e-5,
                 "momentum": 0.9,
                 "redraw": False,

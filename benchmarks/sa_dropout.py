@@ -2,8 +2,9 @@
 
 The protocol of Chen et al. 2022, section 4.2.1, on the images at hand: valid convolution with a kernel, then noise; the
 PSNR (peak 1) without alignment, inside a border of half the kernel. Richardson-Lucy gets the iteration count that is
-best for the truth. The mean squared error of single inferences follows from mean and standard deviation of the
-ensemble: that of their mean plus the mean variance.
+best for the truth. A method such as sa-dropout/no-masking leaves out an ingredient (`unblur_sadropout.ablations`). The
+mean squared error of single inferences follows from mean and standard deviation of the ensemble: that of their mean
+plus the mean variance.
 
 The folder has `set12/*.png` and `levin/im01_ker0N.mat`, whose `f`, rotated by 180 degrees, is the kernel. Every case is
 written when it is done, and found cases are skipped, so that a list may be run in parts.
@@ -27,11 +28,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.signal import fftconvolve
 
+from unblur import default_registry
 from unblur.cli.options import settings as assignments
 from unblur.errors import UnblurError
 from unblur.io.atomic import write_json
 from unblur.jobs import Job
 from unblur.metrics import psnr, ssim
+from unblur_sadropout.ablations import ablations
 
 Array = NDArray[np.float64]
 CLASSICAL = ("hyper-laplacian", "wiener", "unsupervised-wiener", "richardson-lucy")
@@ -84,10 +87,13 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
     border = max(kernel.shape) // 2
     best_of, classical = BEST_OF.get(case.method), case.method in CLASSICAL
     settings = {"stages.0.steps": best_of} if best_of else {} if classical else assignments(options.set or [])
+    method, _, left_out = case.method.partition("/")
+    pipeline = default_registry().method(method).pipeline("balanced" if classical else options.preset)
+    if left_out:
+        pipeline = ablations(pipeline)[left_out]
     job = Job(
         observed.astype(np.float32),
-        method=case.method,
-        preset="balanced" if classical else options.preset,
+        pipeline=pipeline,
         psf=kernel,
         settings=settings,
         max_seconds=None if classical else options.max_seconds,
@@ -131,7 +137,7 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
         if result.uncertainty is not None:
             spread = result.uncertainty
             columns.append(spread / max(np.percentile(spread, 99.5), 1e-9))
-        name = "_".join(map(str, vars(case).values())).replace(":", "")
+        name = "_".join(map(str, vars(case).values())).replace(":", "").replace("/", "-")
         Image.fromarray((np.clip(np.hstack(columns), 0, 1) * 255).astype(np.uint8)).save(options.panels / f"{name}.png")
     return row
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unblur import report as reports
+from unblur.calibration import calibration_of, facts
 from unblur.errors import DivergedError, PluginError, ResourceError, UnblurError
 from unblur.image import PLANE
 from unblur.kernel_grid import KernelGrid
@@ -102,8 +103,11 @@ def finished(job: Job, task: Task, outcome: Outcome) -> Piece:
 def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piece], seconds: float) -> Result:
     """The result of a job from the pieces of its tasks."""
     found = job.series
-    uncertain = any(piece.spread is not None for piece in pieces) or (found is not None and found.spread is not None)
-    report = reports.job_report(job, plans, [piece.record for piece in pieces], seconds, uncertain)
+    mapped = [piece.record for piece in pieces if piece.spread is not None]
+    calibration = calibration_of(job.pipelines["plane"], mapped, job.registry)
+    uncertain = mapped or (found is not None and found.spread is not None)
+    records = [piece.record for piece in pieces]
+    report = reports.job_report(job, plans, records, seconds, facts(calibration) if uncertain else None)
     if found is not None:
         return Result(found.image, found.flow, found.spread, report, job.image, found.flow_axes)
     done = [(task, piece) for task, piece in zip(job.tasks, pieces, strict=True) if task.kind == "plane"]
@@ -111,6 +115,8 @@ def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piec
     image = job.image.assemble(merged(images, job.image.sizes), job.spatial)
     spreads = [(task, piece.spread) for task, piece in done if piece.spread is not None]
     uncertainty = job.image.assemble(merged(spreads, job.image.sizes), job.spatial) if spreads else None
+    if uncertainty is not None and calibration is not None:
+        uncertainty = uncertainty * np.float32(calibration.factor)
     outer = _kernel_axes(job)
     sizes = [job.image.sizes[axis] for axis in outer]
     # Where planes share a kernel, the constant ones, which have none, come first and are replaced.

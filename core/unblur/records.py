@@ -55,6 +55,25 @@ class Component:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What was measured of the maps of uncertainty of one preset, on images with a known truth.
+
+    Args:
+        factor: multiplies the map; found on some of the images.
+        within: parts of the errors within one and two of the multiplied standard deviations, on the other images.
+        rank: rank correlation of the map with the size of the errors, on these.
+        steps: of all stages, at least; of a run that has fewer nothing is known.
+        images: what they were, in words.
+    """
+
+    factor: float
+    within: tuple[float, float]
+    rank: float
+    steps: int
+    images: str
+
+
+@dataclass(frozen=True)
 class Method:
     """A named composition, with one pipeline for each preset.
 
@@ -68,6 +87,7 @@ class Method:
         blind: the method estimates the kernel.
         trainer: ``"package.module:Class"`` of an `unblur.training.Trainer`, where there are networks to train.
         trainer_params: frozen dataclass of the trainer's parameters.
+        calibrations: by the names of presets, where maps of uncertainty were found to be as large as the errors.
     """
 
     name: str
@@ -79,6 +99,7 @@ class Method:
     blind: bool = False
     trainer: str = ""
     trainer_params: type = NoParams
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
 
     def pipeline(self, preset: str = "balanced") -> Pipeline:
         """The pipeline of a preset; a method with only one gives that for every preset."""

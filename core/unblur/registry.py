@@ -144,6 +144,10 @@ class Registry:
             for preset, pipeline in record.presets.items():
                 if not isinstance(pipeline, Pipeline):
                     raise PluginError(f"method {record.name!r}, preset {preset!r}: {pipeline!r} is no unblur.Pipeline")
+            if unknown := set(record.calibrations) - set(record.presets):
+                raise PluginError(
+                    f"method {record.name!r} has a calibration of {min(unknown)!r}, which is no preset of it"
+                )
             methods.append(record)
         return components, methods
 

@@ -37,11 +37,6 @@ POOR = 0.2
 BLACK = 0.1
 """An image whose mean is below this part of the observed one is black: a known failure of untrained networks."""
 
-UNCALIBRATED = (
-    "uncalibrated: a standard deviation by which places of one image compare; how large the error is, it does not say"
-)
-"""What is said of a map of uncertainty whose coverage of true errors was not measured, or was not as it should be."""
-
 
 def array_hash(array: np.ndarray) -> str:
     """SHA-256 of shape, dtype and values."""
@@ -193,9 +188,9 @@ def job_report(
     plans: Sequence[Mapping[str, Any]],
     records: Sequence[Mapping[str, Any]],
     seconds: float,
-    uncertain: bool = False,
+    uncertainty: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The whole report of a job from the rows of its tasks; `uncertain` says that there is a map of uncertainty."""
+    """The whole report of a job from the rows of its tasks, and what is known of the map of uncertainty, if any."""
     statuses = {record["status"] for record in records}
     stopped = statuses & {"cancelled", "not run"}
     rows = [
@@ -232,7 +227,7 @@ def job_report(
         "seconds": round(seconds, 3),
         "plan": rows,
         "planes": list(records),
-        "uncertainty": UNCALIBRATED if uncertain else None,
+        "uncertainty": uncertainty,
         "assumptions": list(job.assumptions),
         "warnings": warnings,
     }

@@ -55,7 +55,8 @@ def layers(result: Result, source: LayerSource, name: str | None = None) -> list
     name = name or f"{source.name} [{result.report.get('method') or 'own pipeline'}]"
     done = [_restored(result, source, name)]
     if result.uncertainty is not None:
-        done.append(_uncertainty(result.uncertainty, source, name))
+        known = result.report["uncertainty"]["status"]
+        done.append(_uncertainty(result.uncertainty, source, name, known))
     done.append(_motion(result, source, name) if is_video(result) else _kernel(result, source, name))
     return done
 
@@ -204,7 +205,7 @@ def one_a_pixel(spread: np.ndarray) -> np.ndarray:
     return found
 
 
-def _uncertainty(spread: np.ndarray, source: LayerSource, name: str) -> LayerData:
+def _uncertainty(spread: np.ndarray, source: LayerSource, name: str, status: str) -> LayerData:
     data = one_a_pixel(spread) if source.image.is_rgb else spread
     some = data.ravel()[:: max(1, data.size // SPREAD_PIXELS)]
     finite = some[np.isfinite(some)]
@@ -220,7 +221,7 @@ def _uncertainty(spread: np.ndarray, source: LayerSource, name: str) -> LayerDat
             "visible": False,
             "rgb": False,
             "multiscale": False,
-            "name": f"{name} uncertainty, uncalibrated",
+            "name": f"{name} uncertainty, {status}",
             "metadata": {KEY: {**known, "bit_depth": None, "role": "uncertainty", "of": name}},
         },
         "image",

@@ -146,8 +146,10 @@ def test_the_uncertainty_lies_on_the_image_and_is_hidden_at_first() -> None:
 def test_the_uncertainty_of_colours_has_one_value_a_pixel() -> None:
     source = layers.read(layer_of("YXS"))
     result = restored(source)
-    result = dataclasses.replace(result, uncertainty=np.full(result.image.shape, 2, np.float32))
+    report = result.report | {"uncertainty": {"status": "calibrated"}}
+    result = dataclasses.replace(result, uncertainty=np.full(result.image.shape, 2, np.float32), report=report)
     spread = made(result, source)[1]
+    assert spread.name.endswith("uncertainty, calibrated")
     assert spread.data.shape == (20, 24)
     np.testing.assert_allclose(spread.data, 2)
 

@@ -250,5 +250,6 @@ def _conclude(result: Result, files: Places, notes: Sequence[str]) -> None:
     for text in (*report["warnings"], *notes):
         typer.echo(f"  warning: {text}", err=True)
     if files.uncertainty is not None and report["uncertainty"]:
-        typer.echo(f"{files.uncertainty}: {report['uncertainty']}")
+        known = report["uncertainty"]
+        typer.echo(f"{files.uncertainty}: {known['status']}: {known['meaning']}")
     typer.echo(f"{files.output}: written{'' if report['status'] == 'done' else ' (' + report['status'] + ')'}")

@@ -1,0 +1,88 @@
+"""Maps of uncertainty that were measured are multiplied and called calibrated; all others are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unblur
+from unblur import Calibration, Job, Method, Registry, Result
+from unblur.pipeline import Stage
+from unblur.records import Provenance
+
+BASE = unblur.default_registry().method("unsupervised-wiener").pipeline().replace(stages=[Stage(steps=32)])
+MEASURED = Calibration(factor=3.0, within=(0.68, 0.95), rank=0.5, steps=30, images="four photographs")
+
+
+class Plugin:
+    """A method whose maps were measured."""
+
+    def __init__(self, calibration: Calibration, preset: str = "balanced") -> None:
+        self.calibrations = {preset: calibration}
+
+    @unblur.hookimpl
+    def unblur_methods(self) -> Iterator[Method]:
+        yield Method("measured", "Summary.", "Tests.", {"balanced": BASE}, calibrations=self.calibrations)
+
+
+def registry_with(plugin: Plugin) -> Registry:
+    registry = Registry()
+    registry.discover()
+    registry.register(plugin, Provenance("measured", "tests", "1"))
+    return registry
+
+
+def run(calibration: Calibration = MEASURED, **wishes: Any) -> Result:
+    image = np.random.default_rng(0).uniform(0.2, 0.8, (24, 20)).astype(np.float32)
+    given = {"method": "measured", "kernel_size": None, "psf": np.full((3, 3), 1 / 9)} | wishes
+    job = Job(image, registry=registry_with(Plugin(calibration)), white_level=1.0, threads=1, **given)
+    for _ in job.events():
+        pass
+    return job.result
+
+
+@pytest.fixture(scope="module")
+def plain() -> Result:
+    return run(replace(MEASURED, steps=1000))
+
+
+def test_a_run_of_fewer_steps_is_not_calibrated(plain: Result) -> None:
+    assert plain.report["uncertainty"]["status"] == "uncalibrated"
+    assert plain.report["uncertainty"]["factor"] is None
+    assert plain.uncertainty is not None
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {},
+        {"method": None, "pipeline": BASE},
+        {"psf": np.full((5, 5), 1 / 25), "max_seconds": 600},
+        {"method": None, "pipeline": unblur.Pipeline.from_dict(BASE.to_dict())},
+    ],
+)
+def test_what_was_measured_is_multiplied_and_said(plain: Result, wishes: dict[str, Any]) -> None:
+    result = run(**wishes)
+    known = result.report["uncertainty"]
+    assert (known["status"], known["factor"]) == ("calibrated", 3.0)
+    assert "four photographs" in known["meaning"]
+    assert "68%" in known["meaning"]
+    if not wishes.get("max_seconds"):
+        np.testing.assert_array_equal(result.image, plain.image)
+        np.testing.assert_array_equal(result.uncertainty, plain.uncertainty * np.float32(3))
+
+
+@pytest.mark.parametrize("wishes", [{"settings": {"estimator.burn_in": 4}}, {"offset": 0.1, "gain": 0.01}])
+def test_another_composition_is_not_calibrated(wishes: dict[str, Any]) -> None:
+    known = run(**wishes).report["uncertainty"]
+    assert (known["status"], known["factor"]) == ("uncalibrated", None)
+
+
+def test_a_calibration_of_no_preset_is_refused() -> None:
+    registry = registry_with(Plugin(MEASURED, "fast"))
+    assert "measured" not in registry.methods()
+    assert any("'fast', which is no preset of it" in str(failure) for failure in registry.failures)

@@ -183,7 +183,7 @@ METHODS: list[Method] = [
         needs_psf=True,
         presets={
             "fast": _pipeline("hyper-laplacian", 6),
-            "balanced": _pipeline("hyper-laplacian", 20),
+            "balanced": _pipeline("hyper-laplacian", 10),  # more come closer to the most probable image, a smoother one
             "paper": _pipeline("hyper-laplacian", 6),
         },
     ),

@@ -9,7 +9,7 @@ import torch
 
 from tests.classical.restoring import blocks, gaussian, misfits, observe, pipeline, problem_of, psnr, restore, streak
 from unblur.components import Clock, Estimator
-from unblur_classical.hyper_laplacian import shrink
+from unblur_classical.hyper_laplacian import fidelity, shrink
 from unblur_classical.periodic import differences, power, roughness
 
 FILTERS = {"wiener": 20, "unsupervised-wiener": 40, "hyper-laplacian": 20}
@@ -193,3 +193,28 @@ def test_differences_and_power_on_the_half_spectrum(grid: tuple[int, ...]) -> No
         torch.testing.assert_close(torch.fft.irfftn(half * factor, s=grid, dim=axes), difference, atol=1e-5, rtol=1e-4)
         expected += difference.square().sum(axes)
     torch.testing.assert_close(power(half * roughness(grid, image.device).sqrt(), grid), expected)
+
+
+def test_the_weight_of_the_residual_is_the_papers_at_one_percent() -> None:
+    assert fidelity(0.01, 0.0, 2 / 3) == pytest.approx(2000)
+    assert fidelity(0.005, 0.0, 2 / 3) == pytest.approx(4 * 2000)
+    assert 1 / fidelity(0.01, 0.01, 2 / 3) == pytest.approx(2 / 2000)  # what is unexplained counts like noise
+
+
+@pytest.mark.parametrize("alpha", [0.5, 2 / 3, 1.0])
+def test_gradients_that_are_smoothed_away_grow_as_the_noise_does(alpha: float) -> None:
+    values = torch.linspace(0, 0.2, 200_001)
+
+    def smallest(noise: float) -> float:
+        return float(values[shrink(values, alpha, fidelity(noise, 0.0, alpha)) > 0][0])
+
+    assert smallest(0.04) == pytest.approx(2 * smallest(0.02), rel=1e-2)
+
+
+def test_strong_noise_is_not_smoothed_as_by_the_most_probable_image() -> None:
+    kernel, noise = streak(), 0.05
+    texture = blocks((90, 96)) + 0.15 * torch.sin(torch.arange(96) * 0.5) * torch.sin(torch.arange(90) * 0.4)[:, None]
+    observed, sharp = observe(texture.clamp(0, 1), kernel, noise)
+    ours = restore(pipeline("hyper-laplacian", 10), observed, kernel).estimate.image
+    probable = restore(pipeline("hyper-laplacian", 10, fidelity=0.2 / noise**2), observed, kernel).estimate.image
+    assert psnr(ours, sharp) > psnr(probable, sharp) + 0.3

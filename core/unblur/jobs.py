@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import time
@@ -19,9 +18,10 @@ from unblur.choice import CameraValue, KernelSize, budget_of, compose, with_psf_
 from unblur.clips import Series, clips, is_video, video_mode
 from unblur.crop import Crop, parted, with_windows
 from unblur.errors import CheckpointError, FileError, ParameterError, UnblurError
-from unblur.forecast import Forecast, all_steps, forecast, given_plan, needed_after, within_budget
+from unblur.forecast import Forecast
 from unblur.image import PLANE, VOLUME, Image, Index, PixelSize, fingerprint
 from unblur.io.psf import Psf
+from unblur.job_plans import JobPlans
 from unblur.part_files import file_hashes
 from unblur.pieces import Piece, assemble, failed, finished, not_run, typed, unchanged
 from unblur.pipeline import Pipeline
@@ -36,8 +36,6 @@ from unblur.validation import check
 if TYPE_CHECKING:
     from unblur.compute import Compute, Precision
     from unblur.driver import CancelToken, Event, Outcome, Run
-    from unblur.planning import Cost
-    from unblur.problem import Observation
 
 NON_BLIND = "hyper-laplacian"
 """What restores the planes that share a kernel, where the pipeline has no `then`."""
@@ -188,7 +186,7 @@ class Job:
         self.force, self.cancel = force, cancel
         self._savepoint_path = Path(checkpoint) if checkpoint is not None else None
         self._interval = checkpoint_seconds
-        self._measured: tuple[dict[str, Cost], float] | None = None
+        self._plans = JobPlans(self)
         self.resumed = False
         self.series: Series | None = None
         self._pieces: list[Piece] = []
@@ -248,8 +246,7 @@ class Job:
         Raises:
             ResourceError: the run would need more memory than there is.
         """
-        costs, spent = self._costs()
-        return forecast(costs, self._counts(), self.budget, spent)
+        return self._plans.forecast()
 
     def events(self, resume: bool = False) -> Generator[JobEvent, None, None]:
         """Run the job, one event a step; afterwards `result` is there.
@@ -265,8 +262,11 @@ class Job:
         began = time.perf_counter()
         savepoint = Savepoint(self._savepoint_path, self.fingerprint) if self._savepoint_path else None
         self.resumed = bool(resume and savepoint and savepoint.exists())
-        plans = savepoint.resume(self.force, self._stages()) if savepoint and self.resumed else self._plans()
-        self._refuse_what_does_not_fit()
+        if savepoint and self.resumed:
+            plans = savepoint.resume(self.force, self._plans.stages())
+        else:
+            plans = self._plans.made(self._given_plan)
+        self._plans.refuse_what_does_not_fit()
         if savepoint and not self.resumed:
             savepoint.begin(plans)
         self._pieces = []
@@ -277,7 +277,7 @@ class Job:
             piece = savepoint.kept(number) if savepoint and self.resumed else None
             if piece is None and self.cancel.reason is not None:
                 piece = not_run(task)
-            elif piece is None and self._constant(task):
+            elif piece is None and self.is_constant(task):
                 piece = unchanged(self, task)
             elif piece is None:
                 start = time.perf_counter()
@@ -306,6 +306,11 @@ class Job:
         """Whether there is a checkpoint to go on from, of whatever run."""
         return self._savepoint_path is not None and Savepoint(self._savepoint_path, "").exists()
 
+    def is_constant(self, task: Task) -> bool:
+        """Whether there is nothing to restore: every frame of the task has one value."""
+        frames = task.frames if task.kept is not None else task.frames[:1]
+        return all(frame in self.findings.constant for frame in frames)
+
     def forget_checkpoint(self) -> None:
         """Remove the checkpoint, once the result is safe."""
         if self._savepoint_path is not None:
@@ -330,71 +335,6 @@ class Job:
         if self.white_level is None and self.findings.saturated:
             return float(np.nanmax(self.image.data))
         return self.white_level
-
-    def _costs(self) -> tuple[dict[str, Cost], float]:
-        if self._measured is None:
-            from unblur.planning import measure
-
-            began = time.perf_counter()
-            costs: dict[str, Cost] = {}
-            for kind, observation in self._first_of_each():
-                with _typed_errors():
-                    costs[kind] = measure(self.pipelines[kind], observation, self.registry, self.compute, self.budget)
-            self._measured = costs, time.perf_counter() - began
-        return self._measured
-
-    def _first_of_each(self) -> Iterator[tuple[str, Observation]]:
-        """What the first task of each kind looks at, with a kernel that stands for one that is yet to be found.
-
-        Raises:
-            ImageError: it is smaller than the kernel.
-        """
-        from unblur.kernel_fit import refuse_too_wide
-        from unblur.observing import flat_kernel, observation_of
-
-        seen = set()
-        for task in self.tasks:
-            if task.kind not in seen and not self._constant(task):
-                seen.add(task.kind)
-                observation = observation_of(
-                    self, task, None if task.kernel_from is None else flat_kernel(self.spatial)
-                )
-                with _typed_errors():
-                    refuse_too_wide(self.pipelines[task.kind], observation, self.registry, self.compute)
-                yield task.kind, observation
-
-    def _refuse_what_does_not_fit(self) -> None:
-        """Nothing to do where the costs were measured: that refuses as well."""
-        if self._measured is None:
-            from unblur.refusal import refuse_too_large
-
-            for kind, observation in self._first_of_each():
-                refuse_too_large(self.pipelines[kind], observation, self.registry, self.compute)
-
-    def _plans(self) -> list[dict[str, Any]]:
-        """For each task the planned steps, and where a repeated run ends."""
-        if self._given_plan is not None:
-            return given_plan(self._given_plan, self.tasks)
-        if self.budget is None:
-            return [{"steps": all_steps(self.pipelines[task.kind])} for task in self.tasks]
-        costs, spent = self._costs()
-        steps = within_budget(costs, self._counts(), self.budget, spent)
-        share = (self.budget - spent) / max(1, sum(self._counts().values()))
-        limit = {} if "kernel" in costs else {"seconds": share}
-        return [{"steps": list(steps.get(task.kind, ())), **limit} for task in self.tasks]
-
-    def _counts(self) -> dict[str, int]:
-        """How many tasks of each kind there is work for."""
-        kinds = [task.kind for task in self.tasks if not self._constant(task)]
-        return {kind: kinds.count(kind) for kind in kinds}
-
-    def _stages(self) -> list[int | None]:
-        """How many stages each task has; None where there is nothing to do."""
-        return [None if self._constant(task) else len(all_steps(self.pipelines[task.kind])) for task in self.tasks]
-
-    def _constant(self, task: Task) -> bool:
-        frames = task.frames if task.kept is not None else task.frames[:1]
-        return all(frame in self.findings.constant for frame in frames)
 
     def _run(
         self,
@@ -458,11 +398,7 @@ class Job:
         """The driver's events as the job's; hurries and cancels the run where its share of the budget ends."""
         left = len(self.tasks) - number - 1
         events = run.events(again)
-        afterwards = None
-        if "seconds" in plan:
-            cost = dataclasses.replace(self._costs()[0][task.kind], steps=tuple(plan["steps"]))
-            stages = [len(segment.stages) for segment in self.pipelines[task.kind].segments()]
-            afterwards = needed_after(cost, stages)
+        afterwards = self._plans.needed_after(task, plan["steps"]) if "seconds" in plan else None
         try:
             while True:
                 try:
@@ -493,14 +429,3 @@ def _as_image(image: np.ndarray | Image, axes: str | None, pixel_size: PixelSize
     if axes is not None and axes.upper() != image.axes:
         image = dataclasses.replace(image, axes=axes.upper(), status={**image.status, "axes": "given"})
     return image.with_pixel_size(pixel_size)
-
-
-@contextlib.contextmanager
-def _typed_errors() -> Iterator[None]:
-    """What a component or torch raises, as an error that a user can act on."""
-    try:
-        yield
-    except UnblurError:
-        raise
-    except Exception as error:
-        raise typed(error) from error

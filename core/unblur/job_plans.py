@@ -1,0 +1,124 @@
+"""What the tasks of a job cost, and how many steps its budget pays for."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from unblur.errors import UnblurError
+from unblur.forecast import Forecast, all_steps, forecast, given_plan, needed_after, within_budget
+from unblur.pieces import typed
+from unblur.planes import Task
+
+if TYPE_CHECKING:
+    from unblur.jobs import Job
+    from unblur.planning import Cost
+    from unblur.problem import Observation
+
+
+class JobPlans:
+    """The plans of a job's tasks; costs are measured once, when they are first asked for."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._measured: tuple[dict[str, Cost], float] | None = None
+
+    def costs(self) -> tuple[dict[str, Cost], float]:
+        """Of each kind of task, and the seconds that measuring them took.
+
+        Raises:
+            ResourceError: the run would need more memory than there is.
+        """
+        if self._measured is None:
+            from unblur.planning import measure
+
+            job, began = self._job, time.perf_counter()
+            found: dict[str, Cost] = {}
+            for kind, observation in self._first_of_each():
+                with _typed_errors():
+                    found[kind] = measure(job.pipelines[kind], observation, job.registry, job.compute, job.budget)
+            self._measured = found, time.perf_counter() - began
+        return self._measured
+
+    def forecast(self) -> Forecast:
+        """Time and memory for the whole job."""
+        costs, spent = self.costs()
+        return forecast(costs, self._counts(), self._job.budget, spent)
+
+    def made(self, given: Any) -> list[dict[str, Any]]:
+        """For each task the planned steps, and where a repeated run ends.
+
+        Args:
+            given: the plan of an earlier run that is repeated; None to make one.
+        """
+        job = self._job
+        if given is not None:
+            return given_plan(given, job.tasks)
+        if job.budget is None:
+            return [{"steps": all_steps(job.pipelines[task.kind])} for task in job.tasks]
+        costs, spent = self.costs()
+        steps = within_budget(costs, self._counts(), job.budget, spent)
+        share = (job.budget - spent) / max(1, sum(self._counts().values()))
+        limit = {} if "kernel" in costs else {"seconds": share}
+        return [{"steps": list(steps.get(task.kind, ())), **limit} for task in job.tasks]
+
+    def needed_after(self, task: Task, steps: Sequence[int]) -> list[float]:
+        """Seconds that the segments after each stage of a task take, with these steps."""
+        cost = dataclasses.replace(self.costs()[0][task.kind], steps=tuple(steps))
+        return needed_after(cost, [len(segment.stages) for segment in self._job.pipelines[task.kind].segments()])
+
+    def stages(self) -> list[int | None]:
+        """How many stages each task has; None where there is nothing to do."""
+        job = self._job
+        return [None if job.is_constant(task) else len(all_steps(job.pipelines[task.kind])) for task in job.tasks]
+
+    def refuse_what_does_not_fit(self) -> None:
+        """Nothing to do where the costs were measured: that refuses as well.
+
+        Raises:
+            ResourceError: the run would need more memory than there is.
+        """
+        if self._measured is None:
+            from unblur.refusal import refuse_too_large
+
+            job = self._job
+            for kind, observation in self._first_of_each():
+                refuse_too_large(job.pipelines[kind], observation, job.registry, job.compute)
+
+    def _counts(self) -> Mapping[str, int]:
+        """How many tasks of each kind there is work for."""
+        kinds = [task.kind for task in self._job.tasks if not self._job.is_constant(task)]
+        return {kind: kinds.count(kind) for kind in kinds}
+
+    def _first_of_each(self) -> Iterator[tuple[str, Observation]]:
+        """What the first task of each kind looks at, with a kernel that stands for one that is yet to be found.
+
+        Raises:
+            ImageError: it is smaller than the kernel.
+        """
+        from unblur.kernel_fit import refuse_too_wide
+        from unblur.observing import flat_kernel, observation_of
+
+        job, seen = self._job, set()
+        for task in job.tasks:
+            if task.kind not in seen and not job.is_constant(task):
+                seen.add(task.kind)
+                kernel = None if task.kernel_from is None else flat_kernel(job.spatial)
+                observation = observation_of(job, task, kernel)
+                with _typed_errors():
+                    refuse_too_wide(job.pipelines[task.kind], observation, job.registry, job.compute)
+                yield task.kind, observation
+
+
+@contextlib.contextmanager
+def _typed_errors() -> Iterator[None]:
+    """What a component or torch raises, as an error that a user can act on."""
+    try:
+        yield
+    except UnblurError:
+        raise
+    except Exception as error:
+        raise typed(error) from error

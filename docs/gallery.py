@@ -26,7 +26,8 @@ from unblur.testing.camera_shake import ShakenScene, kernels, shaken_scene
 
 Array = NDArray[np.float64]
 HERE = Path(__file__).parent / "images"
-SIDE, SIZE = 256, 19
+SIDE, SIZE = 256, 25
+COLUMNS = 4
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Scene:
     photograph: str
     noise: float
     seed: int
-    move: float = 5.0
+    move: float = 9.0
     turn: float = 0.0
     grid: tuple[int, int] = (1, 1)
 
@@ -79,11 +80,11 @@ class Panel:
     kernel: Array | None = None
 
 
-KNOWN = Scene("camera", noise=0.03, seed=4)
-UNKNOWN = Scene("astronaut", noise=0.01, seed=5)
-NOISY = Scene("astronaut", noise=0.05, seed=5)
-TURNED = Scene("camera", noise=0.01, seed=0, move=2.0, turn=7.0, grid=(3, 3))
-SMOOTH = Scene("moon", noise=0.01, seed=1)
+KNOWN = Scene("camera", noise=0.03, seed=13)
+UNKNOWN = Scene("astronaut", noise=0.01, seed=15)
+NOISY = Scene("astronaut", noise=0.05, seed=15)
+TURNED = Scene("camera", noise=0.01, seed=0, move=3.0, turn=9.0, grid=(3, 3))
+SMOOTH = Scene("moon", noise=0.01, seed=13)
 
 FIGURES: dict[str, tuple[Scene, Sequence[Run]]] = {
     "known": (
@@ -170,10 +171,14 @@ def mosaic(kernel: Array) -> Array:
 
 
 def draw(found: Sequence[Panel], path: Path) -> None:
-    """Side by side."""
-    figure = Figure(figsize=(2.6 * len(found), 3.0), dpi=100)
+    """Side by side, in rows of four."""
+    rows = -(-len(found) // COLUMNS)
+    figure = Figure(figsize=(2.9 * COLUMNS, 3.3 * rows), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
-    for axis, panel in zip(figure.subplots(1, len(found)), found, strict=True):
+    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    for axis in axes[len(found) :]:
+        axis.set_axis_off()
+    for axis, panel in zip(axes, found, strict=False):
         axis.imshow(np.clip(panel.image, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axis.set_title(panel.title, fontsize=8)
         axis.set_axis_off()
@@ -181,7 +186,6 @@ def draw(found: Sequence[Panel], path: Path) -> None:
             inset = axis.inset_axes((0.72, 0.72, 0.28, 0.28))
             inset.imshow(panel.kernel, cmap="gray", interpolation="nearest")
             inset.set_axis_off()
-    figure.tight_layout(pad=0.4)
     figure.savefig(path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,12 @@ def restored(source: layers.LayerSource, **more: Any) -> unblur.Result:
     psf = VOLUME_PSF if "Z" in source.axes else PSF
     wishes = {"method": "richardson-lucy", "psf": psf, "psf_axes": "ZYX"[-psf.ndim :], "settings": STEPS, **more}
     return unblur.deblur(source.load(), threads=1, **wishes)
+
+
+def uncertain(result: unblur.Result, spread: np.ndarray, status: str = "uncalibrated") -> unblur.Result:
+    """The same with a map of uncertainty."""
+    report = {**result.report, "uncertainty": {"status": status}}
+    return dataclasses.replace(result, uncertainty=spread.astype(np.float32), report=report)
 
 
 def added(viewer: ViewerModel, result: unblur.Result, source: layers.LayerSource) -> list[Layer]:

@@ -14,7 +14,7 @@ import unblur
 from napari_deblur import layers, results
 from napari_deblur.live import Live
 from napari_deblur.worker import Preview
-from tests.napari.restoring import PLACED, PSF, STEPS, added, layer_of, restored
+from tests.napari.restoring import PLACED, PSF, STEPS, added, layer_of, restored, uncertain
 from unblur.kernel_grid import KernelGrid
 
 LOOKS = ("colormap", "contrast_limits", "gamma", "blending")
@@ -146,8 +146,7 @@ def test_the_uncertainty_lies_on_the_image_and_is_hidden_at_first() -> None:
 def test_the_uncertainty_of_colours_has_one_value_a_pixel() -> None:
     source = layers.read(layer_of("YXS"))
     result = restored(source)
-    report = result.report | {"uncertainty": {"status": "calibrated"}}
-    result = dataclasses.replace(result, uncertainty=np.full(result.image.shape, 2, np.float32), report=report)
+    result = uncertain(result, np.full(result.image.shape, 2), "calibrated")
     spread = made(result, source)[1]
     assert spread.name.endswith("uncertainty, calibrated")
     assert spread.data.shape == (20, 24)

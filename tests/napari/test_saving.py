@@ -14,7 +14,7 @@ from napari.layers import Image, Layer
 
 import unblur
 from napari_deblur import layers, looks, opening, results, saving
-from tests.napari.restoring import PLACED, added, layer_of, restored
+from tests.napari.restoring import PLACED, added, layer_of, restored, uncertain
 from unblur import io
 from unblur.errors import FileError, ImageError, ParameterError, UnblurError
 from unblur.io.scratch import on_disk
@@ -65,7 +65,7 @@ def test_every_output_comes_back_where_it_lay_and_as_it_looked(tmp_path: Path, a
     source = layers.read(layer)
     result = restored(source)
     spread = np.abs(result.image) + np.linspace(0, 1, result.image.shape[-2]).reshape(-1, 1)
-    result = dataclasses.replace(result, uncertainty=spread.astype(np.float32))
+    result = uncertain(result, spread)
     shown = added(ViewerModel(), result, source)
     written, _ = saving.save(result, tmp_path / "out.ome.tif", viewed=looks.of_layers(shown))
     assert len(written) == 3

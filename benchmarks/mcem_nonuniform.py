@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from skimage.io import imread
 
 from unblur import Job, default_registry
+from unblur.kernel_grid import KernelGrid
 from unblur.metrics import aligned_psnr, aligned_ssim, kernel_similarity
 from unblur.testing.camera_shake import ShakenScene, shaken_scene
 from unblur_mcem.ablations import ablations
@@ -111,7 +112,7 @@ def draw(folder: Path, name: str, scene: ShakenScene, found: list[Restored]) -> 
     shown = [("blurred", scene.blurred), *((one.name, one.image) for one in found), ("truth", scene.sharp)]
     height, width = scene.sharp.shape[:2]
     grids = [*((one.name, one.kernels) for one in found), ("truth", scene.kernels)]
-    for what, columns in (("images", shown), ("kernels", [(title, mosaic(field)) for title, field in grids])):
+    for what, columns in (("images", shown), ("kernels", [(title, picture(field)) for title, field in grids])):
         rows, across = (height, width) if what == "images" else columns[0][1].shape
         figure = Figure(figsize=(5 * len(columns), 5 * rows / across + 0.4), dpi=110)
         FigureCanvasAgg(figure)
@@ -123,11 +124,9 @@ def draw(folder: Path, name: str, scene: ShakenScene, found: list[Restored]) -> 
         figure.savefig(folder / f"{name}-{what}.png")
 
 
-def mosaic(field: Array) -> Array:
-    """Kernels (Py, Px, kh, kw) as one picture, each as bright as its largest weight."""
-    bright = field / field.max((2, 3), keepdims=True)
-    framed = np.pad(bright, [(0, 0), (0, 0), (1, 1), (1, 1)], constant_values=0.5)
-    return np.concatenate(list(np.concatenate(list(framed), axis=1)), axis=1)
+def picture(field: Array) -> Array:
+    """Kernels (Py, Px, kh, kw) as one picture."""
+    return KernelGrid(field.shape[:2]).mosaic(field.reshape(-1, *field.shape[2:]))
 
 
 def main() -> None:

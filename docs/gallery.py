@@ -1,4 +1,4 @@
-"""Make the pictures of docs/choosing.md: methods side by side on photographs, and where each of them fails.
+"""Make pictures for a guide to the methods: side by side on photographs, and where each of them fails.
 
 Photographs that come with scikit-image, their middle 256 pixels, grey, blurred by a drawn camera shake. A figure that
 is there is not made again; --only names those to make. Over every image stand its aligned PSNR (±5 pixels, border 15)
@@ -20,7 +20,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from skimage.color import rgb2gray
 
-from unblur import Job
+import unblur
+from unblur.kernel_grid import KernelGrid
 from unblur.metrics import aligned_psnr
 from unblur.testing.camera_shake import ShakenScene, kernels, shaken_scene
 
@@ -139,7 +140,7 @@ def panels(scene: ShakenScene, runs: Sequence[Run], threads: int | None) -> list
     """What was observed, what each run made of it, and the truth."""
     found = [Panel(f"blurred\n{aligned_psnr(scene.blurred, scene.sharp):.2f} dB", scene.blurred)]
     for run in runs:
-        job = Job(
+        result = unblur.deblur(
             scene.blurred.astype(np.float32),
             method=run.method,
             psf=run.given(scene) if run.known else None,
@@ -149,25 +150,20 @@ def panels(scene: ShakenScene, runs: Sequence[Run], threads: int | None) -> list
             max_seconds=run.seconds,
             threads=threads,
         )
-        for _ in job.events():
-            pass
-        result = job.result
         image = np.asarray(result.image, float)
         figures = f"{aligned_psnr(image, scene.sharp):.2f} dB, {result.report['seconds']:.0f} s"
         print(run.title or run.method, figures, result.report["warnings"], flush=True)
         kernel = np.asarray(result.kernel, float)
-        found.append(Panel(f"{run.title or run.method}\n{figures}", image, mosaic(kernel)))
+        found.append(Panel(f"{run.title or run.method}\n{figures}", image, picture(kernel)))
         if run.uncertainty:
             spread = np.asarray(result.uncertainty, float)
             found.append(Panel("its uncertainty\n", spread / np.percentile(spread, 99.5)))
-    return [*found, Panel("truth\n", scene.sharp, mosaic(scene.kernels))]
+    return [*found, Panel("truth\n", scene.sharp, picture(scene.kernels))]
 
 
-def mosaic(kernel: Array) -> Array:
-    """One kernel, or a grid of them (rows, columns, height, width), each as bright as its largest weight."""
-    grid = kernel.reshape(1, 1, *kernel.shape) if kernel.ndim == 2 else kernel
-    framed = np.pad(grid / grid.max((2, 3), keepdims=True), [(0, 0), (0, 0), (1, 1), (1, 1)], constant_values=0.5)
-    return np.concatenate(list(np.concatenate(list(framed), axis=1)), axis=1)
+def picture(kernel: Array) -> Array:
+    """One kernel, or a grid of them (rows, columns, height, width), as a picture."""
+    return KernelGrid(kernel.shape[:-2] or (1, 1)).mosaic(kernel.reshape(-1, *kernel.shape[-2:]))
 
 
 def draw(found: Sequence[Panel], path: Path) -> None:

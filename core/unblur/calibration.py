@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from unblur.choice import BUDGET_RULE
-from unblur.composition import resolve
+from unblur.choice import without_clock
 from unblur.pipeline import Pipeline
 from unblur.records import Calibration
 from unblur.registry import Registry
+from unblur.report import parameters
 
 _OF_THE_IMAGE = ("kernel_size", "grid", "orientation")
 """Parameters of forward models that follow from what was photographed, and not from the method."""
@@ -21,43 +22,41 @@ def calibration_of(pipeline: Pipeline, rows: Sequence[Mapping[str, Any]], regist
     """What was measured of maps such as those of a run; None where nothing was, or the run differs from those.
 
     Args:
-        pipeline: of the planes. Those of a method's preset are recognised by their parameters, but for what follows
-            from the image, and a budget.
+        pipeline: of the planes. That of a method's preset is recognised by its stages and parameters, but for numbers
+            of steps, a budget, and what follows from the image.
         rows: of the report, of the planes that have a map.
     """
-    mine = _parameters(pipeline, registry)
+    mine = _compared(pipeline, registry)
     for method in registry.methods().values():
         for preset, found in method.calibrations.items():
-            if mine == _parameters(method.presets[preset], registry):
+            if mine == _compared(method.presets[preset], registry):
                 return found if rows and all(_enough(row, found) for row in rows) else None
     return None
 
 
 def _enough(row: Mapping[str, Any], calibration: Calibration) -> bool:
-    return bool(row["status"] == "done" and sum(row["executed"]) >= calibration.steps)
+    return bool(row["status"] == "done" and sum(row["executed"]) >= calibration.least_steps)
 
 
-def facts(calibration: Calibration | None) -> dict[str, Any]:
+def uncertainty_facts(calibration: Calibration | None) -> dict[str, Any]:
     """What the report says of a map."""
     if calibration is None:
         return {"status": "uncalibrated", "factor": None, "meaning": UNCALIBRATED}
     one, two = calibration.within
     meaning = (
-        f"a standard deviation; on {calibration.images} {one:.0%} of the errors lay within it and {two:.0%} within "
-        f"twice it, with a rank correlation of {calibration.rank:.2f}"
+        f"a standard deviation; on {calibration.measured_on} {one:.0%} of the errors lay within it and {two:.0%} "
+        f"within twice it, with a rank correlation of {calibration.rank_correlation:.2f}"
     )
     return {"status": "calibrated", "factor": calibration.factor, "meaning": meaning}
 
 
-def _parameters(pipeline: Pipeline, registry: Registry) -> list[Any]:
-    found = []
-    for segment in pipeline.segments():
-        for stage in segment.stages:
-            slots: dict[str, Any] = resolve(segment.in_stage(stage), registry).full()
-            slots["forward_model"] = {
-                name: {key: value for key, value in params.items() if key not in _OF_THE_IMAGE}
-                for name, params in slots["forward_model"].items()
-            }
-            slots["stopping"] = {name: params for name, params in slots["stopping"].items() if name != BUDGET_RULE}
-            found.append(slots)
-    return found
+def _compared(pipeline: Pipeline, registry: Registry) -> list[Any]:
+    """What must be the same: stages but for their numbers of steps, parameters but for those of the image."""
+    timeless = without_clock(pipeline, registry)
+    found: list[Any] = parameters(timeless, registry)
+    for slots in (slots for segment in found for slots in segment):
+        for params in slots["forward_model"].values():
+            for name in _OF_THE_IMAGE:
+                params.pop(name, None)
+    stages = [replace(stage, steps=1, set={}) for segment in timeless.segments() for stage in segment.stages]
+    return [found, stages]

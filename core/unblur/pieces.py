@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unblur import report as reports
-from unblur.calibration import calibration_of, facts
+from unblur.calibration import calibration_of, uncertainty_facts
 from unblur.errors import DivergedError, PluginError, ResourceError, UnblurError
 from unblur.image import PLANE
 from unblur.kernel_grid import KernelGrid
@@ -107,7 +107,7 @@ def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piec
     calibration = calibration_of(job.pipelines["plane"], mapped, job.registry)
     uncertain = mapped or (found is not None and found.spread is not None)
     records = [piece.record for piece in pieces]
-    report = reports.job_report(job, plans, records, seconds, facts(calibration) if uncertain else None)
+    report = reports.job_report(job, plans, records, seconds, uncertainty_facts(calibration) if uncertain else None)
     if found is not None:
         return Result(found.image, found.flow, found.spread, report, job.image, found.flow_axes)
     done = [(task, piece) for task, piece in zip(job.tasks, pieces, strict=True) if task.kind == "plane"]

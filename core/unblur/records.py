@@ -61,16 +61,16 @@ class Calibration:
     Args:
         factor: multiplies the map; found on some of the images.
         within: parts of the errors within one and two of the multiplied standard deviations, on the other images.
-        rank: rank correlation of the map with the size of the errors, on these.
-        steps: of all stages, at least; of a run that has fewer nothing is known.
-        images: what they were, in words.
+        rank_correlation: of the map with the size of the errors, on these.
+        least_steps: of all stages together; of a run that has fewer nothing is known.
+        measured_on: what the images were, in words.
     """
 
     factor: float
     within: tuple[float, float]
-    rank: float
-    steps: int
-    images: str
+    rank_correlation: float
+    least_steps: int
+    measured_on: str
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,9 @@ _NEWTON_STEPS = 5
 FIDELITY, ALPHA, NOISE = 2000.0, 2 / 3, 0.01
 """The paper's lambda, and the exponent and the standard deviation of the noise that it is for (section 4)."""
 
+PRIOR_WEIGHT = FIDELITY * NOISE**2
+"""lambda · variance, by which what is not noise counts."""
+
 
 class HyperLaplacianState:
     """The image on the splitting's grid and the weight of the residual."""
@@ -41,7 +44,7 @@ class HyperLaplacianState:
         self.estimate, self.trust = None, 0.0
         if params.image_error is not None and problem.context.estimate is not None:
             trust = (1 + params.noise_image_trust * share) / params.image_error**2
-            self.estimate, self.trust = problem.context.estimate, FIDELITY * NOISE**2 * trust
+            self.estimate, self.trust = problem.context.estimate, PRIOR_WEIGHT * trust
             self.splitting.take(self.splitting.placed(self.estimate))
 
     def state_dict(self) -> dict[str, Any]:
@@ -87,7 +90,7 @@ def fidelity(noise: float, unexplained: float, alpha: float) -> float:
     """
     ratio, power = NOISE / noise, 2 - alpha
     known = FIDELITY ** (power / (2 - ALPHA)) * max(ratio**2, ratio**power)
-    return 1 / (1 / known + unexplained**2 / (FIDELITY * NOISE**2))
+    return 1 / (1 / known + unexplained**2 / PRIOR_WEIGHT)
 
 
 def shrink(values: Tensor, alpha: float, beta: float) -> Tensor:

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 import unblur
-from unblur import Calibration, Job, Method, Registry, Result
+from unblur import Calibration, Method, Registry, Result
 from unblur.pipeline import Stage
 from unblur.records import Provenance
 
 BASE = unblur.default_registry().method("unsupervised-wiener").pipeline().replace(stages=[Stage(steps=32)])
-MEASURED = Calibration(factor=3.0, within=(0.68, 0.95), rank=0.5, steps=30, images="four photographs")
+MEASURED = Calibration(
+    factor=3.0, within=(0.68, 0.95), rank_correlation=0.5, least_steps=30, measured_on="four photographs"
+)
 
 
 class Plugin:
@@ -37,17 +39,14 @@ def registry_with(plugin: Plugin) -> Registry:
 
 
 def run(calibration: Calibration = MEASURED, **wishes: Any) -> Result:
-    image = np.random.default_rng(0).uniform(0.2, 0.8, (24, 20)).astype(np.float32)
+    image = np.random.default_rng(0).uniform(0.2, 0.8, (48, 40)).astype(np.float32)
     given = {"method": "measured", "kernel_size": None, "psf": np.full((3, 3), 1 / 9)} | wishes
-    job = Job(image, registry=registry_with(Plugin(calibration)), white_level=1.0, threads=1, **given)
-    for _ in job.events():
-        pass
-    return job.result
+    return unblur.deblur(image, registry=registry_with(Plugin(calibration)), white_level=1.0, threads=1, **given)
 
 
 @pytest.fixture(scope="module")
 def plain() -> Result:
-    return run(replace(MEASURED, steps=1000))
+    return run(replace(MEASURED, least_steps=1000))
 
 
 def test_a_run_of_fewer_steps_is_not_calibrated(plain: Result) -> None:
@@ -76,7 +75,10 @@ def test_what_was_measured_is_multiplied_and_said(plain: Result, wishes: dict[st
         np.testing.assert_array_equal(result.uncertainty, plain.uncertainty * np.float32(3))
 
 
-@pytest.mark.parametrize("wishes", [{"settings": {"estimator.burn_in": 4}}, {"offset": 0.1, "gain": 0.01}])
+@pytest.mark.parametrize(
+    "wishes",
+    [{"settings": {"estimator.burn_in": 4}}, {"settings": {"stages.0.scale": 0.5}}, {"offset": 0.1, "gain": 0.01}],
+)
 def test_another_composition_is_not_calibrated(wishes: dict[str, Any]) -> None:
     known = run(**wishes).report["uncertainty"]
     assert (known["status"], known["factor"]) == ("uncalibrated", None)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import unblur
 from unblur import Pipeline
-from unblur.jobs import Job
 from unblur.testing.worlds import photograph
 from unblur_sadropout.ablations import ablations
 from unblur_sadropout.presets import SA_DROPOUT
@@ -18,16 +18,13 @@ SMALL: dict[str, Any] = {"image_prior.levels": 2, "image_prior.channels": (8,), 
 
 def restore(pipeline: Pipeline) -> Any:
     observation = photograph((24, 21), (5, 3))
-    job = Job(
+    return unblur.deblur(
         observation.pixels[0, 0].numpy(),
         pipeline=pipeline.set(SMALL),
         psf=observation.psf[0].numpy(),
         white_level=1.0,
         threads=1,
     )
-    for _ in job.events():
-        pass
-    return job.result
 
 
 @pytest.mark.parametrize("name", ablations(SA_DROPOUT["balanced"]))

@@ -48,6 +48,12 @@ def wants_grid(pipeline: Pipeline, registry: Registry) -> bool:
     return "kernel_prior:grid" in resolve(pipeline, registry).base("forward_model").registered.component.requires
 
 
+def gives_uncertainty(pipeline: Pipeline, registry: Registry) -> bool:
+    """Whether an estimator of a pipeline, `then` included, can give a standard deviation for every pixel."""
+    estimators = (resolve(segment, registry).base("estimator") for segment in pipeline.segments())
+    return any("standard-deviation" in one.registered.component.provides for one in estimators)
+
+
 def _check_grid(segment: Pipeline, registry: Registry, before: str | None) -> str | None:
     """The forward model's name if its kernels are a grid; `before` is that of the stages whose kernels it takes."""
     grid, name = wants_grid(segment, registry), segment.slots["forward_model"][0].name

@@ -91,7 +91,7 @@ class Result:
             ImageError: the method gave none.
         """
         if self.uncertainty is None:
-            raise ImageError("this method gives no uncertainty; `unblur methods` names those that do")
+            raise ImageError("the run gave no standard deviation; `unblur methods` says which methods do")
         return replace(self.source.with_data(self.uncertainty), alpha=None)
 
     def save(

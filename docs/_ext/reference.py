@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from unblur.choice import choose_method
-from unblur.composition import USES
+from unblur.composition import USES, gives_uncertainty
 from unblur.params import Field, fields_of
 from unblur.pipeline import Part, Pipeline, Stage
 from unblur.records import ROLES, SLOTS, Method, Registered
@@ -194,10 +194,11 @@ def _yes(given: Any) -> str:
 
 
 def _situations(registry: Registry) -> list[str]:
-    lines = ["| method | kernel | good for |", "|---|---|---|"]
+    lines = ["| method | kernel | uncertainty | good for |", "|---|---|---|---|"]
     for method in _methods(registry):
         kernel = "given" if method.needs_psf else "estimated"
-        lines.append(f"| [{method.name}](#method-{method.name}) | {kernel} | {_text(method.good_for)} |")
+        spread = "given" if gives_uncertainty(method.pipeline(), registry) else ""
+        lines.append(f"| [{method.name}](#method-{method.name}) | {kernel} | {spread} | {_text(method.good_for)} |")
     return lines
 
 

@@ -42,7 +42,14 @@ def unblur_estimators() -> Iterable[Component]:
         target="unblur_mapk.estimator:MonteCarloMap",
         params=MonteCarloParams,
         provides=frozenset(
-            {"learns-kernel", "uses-misfit", "uses-response", "uses-image-penalty", "uses-kernel-penalty"}
+            {
+                "learns-kernel",
+                "standard-deviation",
+                "uses-misfit",
+                "uses-response",
+                "uses-image-penalty",
+                "uses-kernel-penalty",
+            }
         ),
         requires=frozenset({"image_prior:learns", "forward_model:misfit"}),
         summary="Adam on kernel and image in turn, for images drawn from the prior; gives mean and standard deviation.",

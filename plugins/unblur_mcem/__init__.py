@@ -43,7 +43,14 @@ def unblur_estimators() -> Iterable[Component]:
         target="unblur_mcem.estimator:Mcem",
         params=McemParams,
         provides=frozenset(
-            {"learns-kernel", "uses-misfit", "uses-response", "uses-image-penalty", "uses-kernel-penalty"}
+            {
+                "learns-kernel",
+                "standard-deviation",
+                "uses-misfit",
+                "uses-response",
+                "uses-image-penalty",
+                "uses-kernel-penalty",
+            }
         ),
         requires=frozenset({"image_prior:learns", "forward_model:misfit"}),
         summary="Langevin samples of the image, then Adam on the kernels for them; gives a standard deviation.",

@@ -58,7 +58,14 @@ def unblur_estimators() -> Iterable[Component]:
         target="unblur_sadropout.estimator:DropoutEnsemble",
         params=params.DropoutEnsembleParams,
         provides=frozenset(
-            {"learns-kernel", "uses-misfit", "uses-response", "uses-image-penalty", "uses-kernel-penalty"}
+            {
+                "learns-kernel",
+                "standard-deviation",
+                "uses-misfit",
+                "uses-response",
+                "uses-image-penalty",
+                "uses-kernel-penalty",
+            }
         ),
         requires=learned,
         summary="Adam on a random network; the image is the mean of many draws, with their standard deviation.",

@@ -122,6 +122,15 @@ def test_uncertainty_and_preview_are_written(unblur: Unblur, cells: Path, tmp_pa
     assert io.read(tmp_path / "panel.png").is_rgb
 
 
+def test_without_an_uncertainty_it_is_said_before_the_run(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    given = ("--psf", tmp_path / "psf.tif", "--uncertainty", tmp_path / "std.tif", *RL)
+    code, _, err = unblur("run", cells, "-o", tmp_path / "out.tif", *given)
+    assert code == 0
+    assert "std.tif will not be written" in err
+    assert not (tmp_path / "std.tif").exists()
+    assert (tmp_path / "out.tif").exists()
+
+
 def test_a_photograph_comes_out_as_png(unblur: Unblur, tmp_path: Path, cells: Path) -> None:
     from PIL import Image
 

@@ -350,6 +350,15 @@ class Touching(Descent):
         return super().estimate(problem, state, batch, clock, rng)
 
 
+class Spreading(Descent):
+    """Gives a standard deviation."""
+
+    def estimate(self, problem: Any, state: Any, batch: Any, clock: Any, rng: Any) -> Any:
+        estimate = super().estimate(problem, state, batch, clock, rng)
+        estimate.spread = torch.ones_like(estimate.image)
+        return estimate
+
+
 class Hurrying(Descent):
     """Its momentum is in no state."""
 

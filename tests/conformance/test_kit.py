@@ -83,6 +83,7 @@ BREAKING: dict[str, list[tuple[type, dict[str, Any], str]]] = {
     "fixed_is_fixed": [(broken.Bare, {**KERNEL, "provides": {"fixed", "single"}}, "it has 1")],
     "misfit_falls": [(broken.Ascent, ESTIMATOR, "the misfits are")],
     "what_learns_moves": [(broken.ImageOnly, ESTIMATOR, "the kernel stayed as it was")],
+    "standard_deviations_are_declared": [(broken.Spreading, ESTIMATOR, "the trait is missing")],
     "looking_changes_nothing": [(broken.Touching, ESTIMATOR, "the state after a look")],
     "resumes_with_the_same_bits": [(broken.Hurrying, ESTIMATOR, "the state at the end")],
     "softening": [(broken.Unsure, ESTIMATOR, "it gave None")],

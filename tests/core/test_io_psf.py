@@ -114,7 +114,7 @@ def test_off_centre_is_said_and_moved_only_on_request() -> None:
 
 
 def test_larger_than_the_image() -> None:
-    wide = gaussian((33, 33))
+    wide = gaussian((33, 33), sigma=3.0)
     cropped = prepare_psf(wide, image_shape=(16, 64))
     assert cropped.kernel.shape == (1, 16, 33)
     assert np.unravel_index(cropped.kernel[0].argmax(), (16, 33)) == (8, 16)
@@ -123,6 +123,24 @@ def test_larger_than_the_image() -> None:
         prepare_psf(np.ones((33, 33)), image_shape=(16, 64))
     with pytest.raises(ImageError, match="same dimensions"):
         prepare_psf(wide, image_shape=(3, 16, 64))
+
+
+def test_empty_margins_are_cut_where_they_would_cost_much() -> None:
+    full = gaussian((32, 64, 64))
+    cut = prepare_psf(full, "ZYX", image_shape=(32, 64, 64))
+    assert cut.kernel.shape == (1, 9, 9, 9)
+    assert np.unravel_index(cut.kernel[0].argmax(), (9, 9, 9)) == (4, 4, 4)
+    np.testing.assert_allclose(cut.kernel[0], full[12:21, 28:37, 28:37] / full.sum(), rtol=2e-5)
+    assert "cut from (32, 64, 64) to (9, 9, 9)" in cut.notes[0]
+    assert prepare_psf(full, "ZYX", image_shape=(3000, 3000, 3000)).kernel.shape == (1, 32, 64, 64)
+    noisy = full + 1e-4
+    assert prepare_psf(noisy, "ZYX", image_shape=(32, 64, 64)).kernel.shape == (1, 32, 64, 64)
+
+
+def test_a_point_far_out_in_the_psf_is_no_margin() -> None:
+    psf = gaussian((41, 41))
+    psf[20, 38] = 0.01
+    assert prepare_psf(psf, image_shape=(50, 50)).kernel.shape == (1, 9, 37)
 
 
 def test_psf_from_a_colour_picture(tmp_path: Path) -> None:

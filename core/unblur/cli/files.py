@@ -19,6 +19,7 @@ from unblur.cli.progress import bar
 from unblur.cli.signals import Interrupt, interruptible
 from unblur.cli.text import duration
 from unblur.clips import is_video
+from unblur.composition import gives_uncertainty
 from unblur.errors import CheckpointError, FileError, ImageError
 from unblur.forecast import all_steps
 from unblur.image import Image
@@ -141,6 +142,12 @@ def _announce(job: Job, files: Places, wishes: Wishes) -> None:
     typer.echo(f"method: {job.method or 'a pipeline of your own'}; {_machine(job)}")
     for text in job.assumptions:
         typer.echo(f"  assumed: {text}")
+    if files.uncertainty is not None and not gives_uncertainty(job.pipeline, job.registry):
+        typer.echo(
+            f"  warning: {files.uncertainty} will not be written: this method gives no standard deviation; "
+            "`unblur methods` says which do",
+            err=True,
+        )
     if job.resumable:
         if wishes.resume:
             typer.echo(f"going on from {files.checkpoint}")
@@ -232,7 +239,7 @@ def _panel(path: Path, job: Job, result: Result) -> None:
 def _wanted(files: Places, result: Result) -> Path | None:
     """Where the uncertainty goes; said before anything is written if there is none."""
     if files.uncertainty is not None and result.uncertainty is None:
-        typer.echo("  warning: this method gives no uncertainty; that file is not written", err=True)
+        typer.echo(f"  warning: the run gave no standard deviation; {files.uncertainty} is not written", err=True)
         return None
     return files.uncertainty
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from unblur.cli.text import table
+from unblur.composition import gives_uncertainty
 from unblur.errors import UnknownNameError
 from unblur.records import SLOTS, Registered
 from unblur.registry import Registry, default_registry
@@ -15,10 +16,11 @@ from unblur.registry import Registry, default_registry
 def methods() -> None:
     """List the methods."""
     registry = default_registry()
-    rows = [("METHOD", "PSF", "PRESETS", "WHAT IT DOES, AND WHAT FOR")]
+    rows = [("METHOD", "PSF", "UNCERTAINTY", "PRESETS", "WHAT IT DOES, AND WHAT FOR")]
     for name, method in registry.methods().items():
         psf = "needed" if method.needs_psf else "estimated" if method.blind else ""
-        rows.append((name, psf, " ".join(method.presets), f"{method.summary} {method.good_for}"))
+        spread = "given" if gives_uncertainty(method.pipeline(), registry) else ""
+        rows.append((name, psf, spread, " ".join(method.presets), f"{method.summary} {method.good_for}"))
     typer.echo(table(rows) if len(rows) > 1 else "no method is registered")
     say_failures(registry)
 

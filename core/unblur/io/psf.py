@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -14,6 +15,8 @@ from unblur.kernel_grid import KernelGrid
 NORMALISED = 1e-6  # the sum of a kernel that was normalised in float32 is this close to one
 TOLERATED_NEGATIVE = 0.05  # of the flux; more is not noise
 TOLERATED_LOSS = 0.01  # of the flux, when a PSF is cropped to the image
+NEGLIGIBLE = 1e-5  # of the flux, in margins that are cut off
+WORTH_CUTTING = 1.1  # pixels of the latent image with the margins, over those without
 
 
 class Psf(NamedTuple):
@@ -64,7 +67,8 @@ def prepare_psf(
     ``array`` is YX, or with ``axes`` ZYX for a volume, and CYX, TYX, CZYX or TZYX for several PSFs. The origin is at
     floor(n / 2) on every axis, for even sizes too. ``centre=True`` moves the centroid there by whole pixels, without
     losing any; otherwise an off-centre PSF is kept and noted, since the result is then shifted. ``image_shape`` is the
-    spatial shape of the image: a PSF that is larger is cropped if that loses at most 1 % of its flux.
+    spatial shape of the image: a PSF that is larger is cropped if that loses at most 1 % of its flux, and margins that
+    carry nothing (together at most 1e-5 of it) are cut off where the latent image would have to be much larger for them.
 
     Raises ImageError for NaN, Inf, no flux, much negative flux, a PSF larger than the image, or missing axes.
     """
@@ -77,6 +81,8 @@ def prepare_psf(
         kernels = _cropped(kernels, tuple(image_shape), notes)
     if centre:
         kernels = _centred(kernels, notes)
+    if image_shape is not None:
+        kernels = _without_margins(kernels, tuple(image_shape), notes)
     flux = kernels.reshape(len(kernels), -1).sum(axis=1, dtype=np.float64)
     if (flux <= 0).any():
         raise ImageError(f"PSF {int(np.argmin(flux))} sums to {flux.min():g}; a PSF needs light in it")
@@ -146,6 +152,32 @@ def _cropped(kernels: np.ndarray, image_shape: tuple[int, ...], notes: list[str]
         )
     notes.append(f"the PSF was cropped from {shape} to {target}, which loses {loss:.2%} of its flux")
     return kept
+
+
+def _without_margins(kernels: np.ndarray, image_shape: tuple[int, ...], notes: list[str]) -> np.ndarray:
+    """Cut around the origin to what carries weight: simulated PSFs often come as large as the image, mostly empty."""
+    shape = kernels.shape[1:]
+    halves = [max(_half(kernel, axis) for kernel in kernels) for axis in range(len(shape))]
+    window = tuple(
+        slice(max(size // 2 - half, 0), size // 2 + half + 1) for size, half in zip(shape, halves, strict=True)
+    )
+    kept = kernels[(slice(None), *window)]
+    before, after = (
+        math.prod(n + k - 1 for n, k in zip(image_shape, sizes, strict=True)) for sizes in (shape, kept.shape[1:])
+    )
+    if before < WORTH_CUTTING * after:
+        return kernels
+    notes.append(f"the PSF was cut from {shape} to {kept.shape[1:]}: beyond lies less than {NEGLIGIBLE:.3%} of its flux")
+    return kept
+
+
+def _half(kernel: np.ndarray, axis: int) -> int:
+    """Pixels from the origin on either side of an axis, beyond which there is next to nothing."""
+    marginal = kernel.sum(axis=tuple(other for other in range(kernel.ndim) if other != axis), dtype=np.float64)
+    origin = len(marginal) // 2
+    by_distance = np.bincount(np.abs(np.arange(len(marginal)) - origin), weights=marginal)
+    beyond = by_distance.sum() - np.cumsum(by_distance)
+    return int(np.argmax(beyond <= NEGLIGIBLE / kernel.ndim * by_distance.sum()))
 
 
 def _centred(kernels: np.ndarray, notes: list[str]) -> np.ndarray:

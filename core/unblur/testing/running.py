@@ -123,6 +123,14 @@ def what_learns_moves(case: Case) -> None:
             case.same(after.kernel, before_kernel, f"the known kernel moved {where}")
 
 
+def standard_deviations_are_declared(case: Case) -> None:
+    """a standard deviation is given by none but estimators with the trait `standard-deviation`"""
+    for trial in _trials(case):
+        trial.run(STEPS)
+        given = trial.look().spread is not None
+        case.expect(not given or "standard-deviation" in case.traits, "the trait is missing, and it gives one")
+
+
 def looking_changes_nothing(case: Case) -> None:
     """estimates drawn between the steps change no bit of what follows"""
     for trial in _trials(case):
@@ -164,7 +172,14 @@ def softening(case: Case) -> None:
         case.scalar(trial.infos[-1].misfit, "the misfit afterwards")
 
 
-ESTIMATOR_RULES = (misfit_falls, what_learns_moves, looking_changes_nothing, resumes_with_the_same_bits, softening)
+ESTIMATOR_RULES = (
+    misfit_falls,
+    what_learns_moves,
+    standard_deviations_are_declared,
+    looking_changes_nothing,
+    resumes_with_the_same_bits,
+    softening,
+)
 
 
 def _events(case: Case, count: int) -> tuple[Problem, list[tuple[Info, Clock]]]:

@@ -189,6 +189,9 @@ class ImagePrior(Prior[P], ABC):
     def start_from(self, earlier: ImagePrior[Any], latent: Tensor, transfer: Transfer) -> None:
         """Take over from the stage before, after `init`; `latent` is its image on this stage's grid."""
 
+    def begin(self, problem: Problem) -> None:
+        """Look at the whole problem, once all of its parts are set up, before the estimator does."""
+
     @abstractmethod
     def draw(self, batch: Batch, clock: Clock, rng: Generator | None) -> Draw:
         """One latent image; the outcome without randomness for `rng=None`."""
@@ -303,6 +306,14 @@ class Response(Component[P]):
     def restore(self, image: Tensor) -> Tensor:
         """The inverse of `calibrate`, for the result, and a curve of `__call__` that the result is to show (gamma)."""
         return image
+
+    def taken_up(self, image: Tensor, context: Context) -> Tensor:
+        """The inverse of `restore`, for an image that a run gave; override where `restore` shows a curve."""
+        return self.calibrate(image, context)
+
+    def light(self, observed: Tensor) -> Tensor:
+        """The inverse of `__call__` on what was observed, as far as there is one; that of noise is no matter."""
+        return observed
 
     def spread(self, spread: Tensor, image: Tensor) -> Tensor:
         """`restore` for standard deviations, to first order about the calibrated `image`."""

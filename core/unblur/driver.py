@@ -246,7 +246,7 @@ class Run:
         if earlier is not None and estimate is not None and not segment.first:
             with torch.no_grad():
                 hand_over(earlier, problem, centre, estimate)
-        state = problem.estimator.init(problem, None if earlier is None or segment.first else self._state)
+        state = problem.begin(None if earlier is None or segment.first else self._state)
         self._problem, self._state = problem, state
         self._rules: list[StoppingRule[Any]] = [p.build() for p in segment.resolved.having("stopping", "rule")]
         self._selector: Selector[Any] = segment.resolved.having("stopping", "selector")[0].build()
@@ -414,6 +414,18 @@ class Run:
         self._selected_step = step
         return current(self._problem, self._state, self._clock(step))
 
+    def _without_what_only_serves(self, finished: Estimate) -> Estimate:
+        """Where a run ends while the kernel is looked for, the image of the stages before, if they gave one."""
+        ends_early = any(segment.first for segment in self._segments[self._index + 1 :])
+        if not (self._problem.estimator.for_kernel and ends_early):
+            return finished
+        before = self.observation
+        if before.estimate is None or before.estimate.shape != finished.image.shape:
+            self.notes.append("stopped while the kernel was looked for: the image only serves to find it")
+            return finished
+        self.notes.append("stopped while the kernel was corrected: the image is that of the stages before")
+        return Estimate(before.estimate, finished.kernel, before.spread, finished.grid)
+
     def _outcome(self, reason: str) -> Outcome:
         estimate = self._selected_estimate()
         problem = self._problem
@@ -426,7 +438,7 @@ class Run:
             self.notes.append(
                 f"stopped at {problem.stage.scale:g} of the resolution: the image was enlarged from there"
             )
-        finished = self._finished(estimate)
+        finished = self._without_what_only_serves(self._finished(estimate))
         begun = self.observation.estimate
         if finished.spread is not None and begun is not None and begun.shape == finished.spread.shape:
             self.notes.append(

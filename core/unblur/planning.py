@@ -38,6 +38,9 @@ _FINISH = 0.4
 _PROBE = 96
 """Side of the region on which memory is measured; it grows linearly with the latent image from there."""
 
+_PROBED_PSF = 47
+"""Side of the part of a PSF that memory is measured with: a larger one would make the probe as large as the image."""
+
 _COPIES = 10
 """Numbers of memory for each parameter: itself, its gradient, two moments of Adam, and two snapshots of it and them."""
 
@@ -153,7 +156,7 @@ def expected_support(observation: Observation, stage: Stage, before: Shape | Non
 def _begun(problem: Problem) -> tuple[Any, int]:
     """The estimator's state, and the bytes that it takes to make: what is free again is not always given back."""
     made: list[Any] = []
-    size = peak_bytes(lambda: made.append(problem.estimator.init(problem, None)))
+    size = peak_bytes(lambda: made.append(problem.begin()))
     return made[0], size
 
 
@@ -207,7 +210,10 @@ def memory_of(
     probe, learned, kept = probes[key].problem, probes[key].learned, probes[key].kept
     full = full_shape(observation, stage)[2:]
     frames, channels = probe.batch.observed.shape[:2]
-    latent = probe.forward.latent_shape((frames, channels, *(math.ceil(n * stage.scale) for n in full)), probe.spec)
+    spec = probe.spec
+    if observation.psf is not None and max(observation.psf.shape[1:]) > _PROBED_PSF:
+        spec = dataclasses.replace(spec, shape=tuple(observation.psf.shape[1:]))
+    latent = probe.forward.latent_shape((frames, channels, *(math.ceil(n * stage.scale) for n in full)), spec)
     growth = math.prod(latent) / math.prod(probe.latent_shape) if not probe.estimator.patches else 1.0
     work = _WORK * 4 * math.prod(latent)
     library = _LIBRARY if learned else 0
@@ -220,16 +226,25 @@ def _probed(
     notes: list[str] = []
     whole = Stage(steps=1, frames=stage.frames, crop=None)
     region = tuple(slice(0, min(size, _PROBE)) for size in full_shape(observation, stage)[2:])
-    cut = dataclasses.replace(observation, pixels=observation.pixels[(slice(None), slice(None), *region)], valid=None)
+    psf = None if observation.psf is None else _middle(observation.psf)
+    pixels = observation.pixels[(slice(None), slice(None), *region)]
+    cut = dataclasses.replace(observation, pixels=pixels, psf=psf, valid=None)
     try:
         probe = build(resolved, whole, cut, compute, 0, notes, shape)
     except ImageError:  # the kernel is larger than the probe
         probe = build(resolved, whole, observation, compute, 0, notes, shape)
-    state = probe.estimator.init(probe, None)
+    state = probe.begin()
     probe.estimator.step(probe, state, probe.batch, Clock(0, 2))  # what the first one makes and keeps comes before
     learned = sum(_bytes(tensor) for tensor in (*probe.image.parameters(), *probe.kernels.parameters()))
     kept = peak_bytes(lambda: probe.estimator.step(probe, state, probe.batch, Clock(1, 2)))
     return _Probe(probe, learned, max(0, kept - learned))  # but for the gradients, which do not grow with the image
+
+
+def _middle(psf: Tensor) -> Tensor:
+    """The part of kernels (count, *spatial) around their origin that is large enough to tell what a step keeps."""
+    origins = (size // 2 for size in psf.shape[1:])
+    window = tuple(slice(max(0, at - _PROBED_PSF // 2), at + _PROBED_PSF // 2 + 1) for at in origins)
+    return psf[(slice(None), *window)]
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -117,6 +117,11 @@ class Problem:
     rng: Generator = field(repr=False)
     pairs: Sequence[Batch] = ()
 
+    def begin(self, earlier: Any = None) -> Any:
+        """The estimator's first state, once the image prior has seen the problem; `earlier`: that of a stage before."""
+        self.image.begin(self)
+        return self.estimator.init(self, earlier)
+
     def draw(self, batch: Batch, clock: Clock, rng: Generator | None) -> Draw:
         """One latent image from the image prior, in float32 whatever the network's precision."""
         with self.context.compute.autocast():
@@ -326,7 +331,7 @@ def _estimate(
         return None
     image = context.compute.tensor(observation.estimate)
     for response in intensity.responses:
-        image = response.calibrate(image, context)
+        image = response.taken_up(image, context)
     image = _chosen((image - intensity.offset) / intensity.peak, stage)
     return image if stage.scale == 1 else resize(image, tuple(batch.observed.shape[2:]))
 

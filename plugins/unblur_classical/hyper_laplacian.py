@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from unblur.components import Batch, Clock, Draw, Estimator, Info
+from unblur.noise import noise_of
+from unblur.operators.missing import filled
 from unblur.problem import Problem
 from unblur_classical.algorithm_params import HyperLaplacianParams
 from unblur_classical.continuation import geometric
-from unblur_classical.noise import LEAST_NOISE, noise_of, trusted
-from unblur_classical.periodic import filled
+from unblur_classical.noise import LEAST_NOISE, trusted
 from unblur_classical.splitting import splitting
 
 _NEWTON_STEPS = 5
@@ -35,8 +36,8 @@ class HyperLaplacianState:
         if params.robust:
             target = trusted(target, problem.context, "hyper-laplacian")
         self.splitting = splitting(problem, target)
-        known = filled(target)
-        noise = noise_of(known, problem.context, "hyper-laplacian")
+        known = filled(target.observed, target.valid)
+        noise = noise_of(known, problem.context, "hyper-laplacian", LEAST_NOISE)
         share = (noise / max(float(known.std()), LEAST_NOISE)) ** 2
         unexplained = params.model_error + params.noise_model_error * share
         self.fidelity = params.fidelity or fidelity(noise, unexplained, params.alpha)

@@ -13,13 +13,14 @@ import torch
 from torch import Tensor
 
 from unblur.components import Batch, Clock, Draw, Estimator, Info
+from unblur.noise import noise_of
+from unblur.operators.missing import filled
 from unblur.operators.noise import SMALLEST
 from unblur.problem import Problem
 from unblur_classical.algorithm_params import L0GradientParams
 from unblur_classical.continuation import geometric
 from unblur_classical.kernel_step import connected, explaining
-from unblur_classical.noise import LEAST_NOISE, noise_of, trusted
-from unblur_classical.periodic import filled
+from unblur_classical.noise import LEAST_NOISE, trusted
 from unblur_classical.splitting import Splitting, splitting
 
 _NOISE_WEIGHT = 10.0
@@ -34,11 +35,11 @@ class L0GradientState:
         if params.robust:
             self.target = trusted(self.target, problem.context, "l0-gradient")
         self.target = _grey(self.target)
-        known = filled(self.target)
+        known = filled(self.target.observed, self.target.valid)
         self.image: Tensor | None = None
         self.contrast = max(float(known.std()), LEAST_NOISE)
         large = min(known.shape[2:]) >= SMALLEST[known.ndim - 2]
-        self.noise = noise_of(known, problem.context, "l0-gradient") if large else 0.0
+        self.noise = noise_of(known, problem.context, "l0-gradient", LEAST_NOISE) if large else 0.0
 
     def state_dict(self) -> dict[str, Any]:
         return {"image": self.image}

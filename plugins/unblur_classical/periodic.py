@@ -12,13 +12,13 @@ import math
 from collections.abc import Sequence
 
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from unblur.components import Batch, Clock, Shape
 from unblur.errors import CompositionError
 from unblur.operators.convolution import Convolution
 from unblur.operators.fourier import image_of, spectrum
+from unblur.operators.missing import continued, filled
 from unblur.problem import Problem
 
 
@@ -56,8 +56,8 @@ class PeriodicProblem:
         if self.grid != sizes or target.valid is not None:
             counted = torch.ones_like(target.observed) if target.valid is None else target.valid
             self.known = _placed(counted, self.grid) > 0
-        self.filled = filled(target)
-        self.observed = _continued(self.filled, self.grid)
+        self.filled = filled(target.observed, target.valid)
+        self.observed = continued(self.filled, self.grid)
         self.count = self.observed.numel() if self.known is None else int(self.known.sum())
 
     def spectrum(self, image: Tensor) -> Tensor:
@@ -91,25 +91,6 @@ class PeriodicProblem:
         return image[(slice(None), slice(None), *region)]
 
 
-def differences(grid: Sequence[int], device: torch.device) -> list[Tensor]:
-    """Transfer functions of the periodic forward differences along each axis, broadcastable to the half spectrum."""
-    factors = []
-    for axis, size in enumerate(grid):
-        count = size // 2 + 1 if axis == len(grid) - 1 else size
-        angle = 2 * torch.pi * torch.arange(count, dtype=torch.float64) / size
-        shape = [1] * len(grid)
-        shape[axis] = count
-        factor = torch.complex(torch.cos(angle) - 1, torch.sin(angle)).to(device, torch.complex64)
-        factors.append(factor.view(shape))
-    return factors
-
-
-def roughness(grid: Sequence[int], device: torch.device) -> Tensor:
-    """Transfer function of the gradient's square, the sum over the axes, on the half spectrum."""
-    total: Tensor = sum((factor.abs() ** 2 for factor in differences(grid, device)), torch.zeros((), device=device))
-    return total
-
-
 def power(half: Tensor, grid: Sequence[int]) -> Tensor:
     """Sum of squares of the image (frames, channels, *grid) behind a half spectrum, per frame and channel."""
     return half_sum(half.abs().square(), grid)
@@ -128,33 +109,3 @@ def _placed(image: Tensor, grid: Shape) -> Tensor:
     larger = image.new_zeros(*image.shape[:2], *grid)
     larger[tuple(slice(0, n) for n in image.shape)] = image
     return larger
-
-
-def filled(batch: Batch) -> Tensor:
-    """The observed frames, where pixels that do not count have the value of the nearest one that does."""
-    if batch.valid is None:
-        return batch.observed
-    image, known = batch.observed, batch.valid > 0
-    whole = image.clone()
-    for frame in range(image.shape[0]):
-        for channel in range(image.shape[1]):
-            if bool(known[frame, channel].all()) or not bool(known[frame, channel].any()):
-                continue
-            missing = (~known[frame, channel]).cpu().numpy()
-            places = distance_transform_edt(missing, return_distances=False, return_indices=True)
-            indices = tuple(torch.from_numpy(index).to(image.device) for index in places)
-            whole[frame, channel] = image[frame, channel][indices]
-    return whole
-
-
-def _continued(image: Tensor, grid: Shape) -> Tensor:
-    """From the last pixels of every axis, linearly through what the grid has more, to the first ones."""
-    for axis, size in enumerate(grid, 2):
-        extra = size - image.shape[axis]
-        if extra == 0:
-            continue
-        share = torch.arange(1, extra + 1, device=image.device, dtype=image.dtype) / (extra + 1)
-        share = share.view(-1, *(1,) * (image.ndim - 1 - axis))
-        first, last = image.narrow(axis, 0, 1), image.narrow(axis, image.shape[axis] - 1, 1)
-        image = torch.cat((image, last + (first - last) * share), axis)
-    return image.contiguous()

@@ -9,7 +9,8 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from unblur_classical.periodic import PeriodicProblem, half_sum, roughness
+from unblur.operators.fourier import roughness
+from unblur_classical.periodic import PeriodicProblem, half_sum
 
 
 class ConjugateGradients:

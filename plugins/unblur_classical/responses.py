@@ -17,6 +17,10 @@ _TOE = 1e-3
 """Light, as a part of the peak, below which the gamma curve is a straight line: its slope at zero would be infinite."""
 
 
+_FULL = 0.05
+"""Distance from the level of saturation, in units of its sharpness, below which light is no longer told."""
+
+
 class Gamma(Response[GammaParams]):
     """g(z) = z^(1/gamma) on the prediction, so that blur happens in linear light: Chen et al. 2022, section 4.3.1.
 
@@ -38,6 +42,14 @@ class Gamma(Response[GammaParams]):
         result: Tensor = self(image / self.peak) * self.peak
         return result
 
+    def taken_up(self, image: Tensor, context: Context) -> Tensor:
+        peak = context.photons or 1.0
+        return self.light(image / peak) * peak
+
+    def light(self, observed: Tensor) -> Tensor:
+        toe = _TOE ** (1 / self.params.gamma)
+        return torch.where(observed > toe, observed.clamp_min(toe) ** self.params.gamma, observed * _TOE / toe)
+
     def spread(self, spread: Tensor, image: Tensor) -> Tensor:
         power = 1 / self.params.gamma
         return spread * power * (image / self.peak).clamp_min(_TOE) ** (power - 1)
@@ -46,7 +58,8 @@ class Gamma(Response[GammaParams]):
 class Saturation(Response[SaturationParams]):
     """R(z) = z - log(1 + exp(a (z - level))) / a on the prediction: Whyte, Sivic, Zisserman 2014.
 
-    The latent image may be brighter than the level.
+    The latent image may be brighter than the level. How bright it was where the level was observed is not known;
+    `light` takes it as little above.
     """
 
     def init(self, batch: Batch, context: Context) -> None:
@@ -56,6 +69,12 @@ class Saturation(Response[SaturationParams]):
 
     def __call__(self, predicted: Tensor) -> Tensor:
         return predicted - F.softplus(predicted - self.params.level, beta=self.params.sharpness)
+
+    def light(self, observed: Tensor) -> Tensor:
+        """z = y - log(1 - exp(-a (level - y))) / a."""
+        params = self.params
+        beyond = (params.sharpness * (params.level - observed)).clamp_min(_FULL)
+        return observed - torch.log(-torch.expm1(-beyond)) / params.sharpness
 
 
 class Camera(Response[CameraParams]):

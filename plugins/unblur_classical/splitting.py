@@ -15,10 +15,10 @@ from torch import Tensor
 
 from unblur.components import Batch, Clock, Operator
 from unblur.operators.convolution import Convolution
-from unblur.operators.fourier import fast_length, image_of, spectrum
+from unblur.operators.fourier import differences, fast_length, image_of, roughness, spectrum
 from unblur.operators.gradient import gradient, gradient_adjoint
 from unblur.problem import Problem
-from unblur_classical.periodic import PeriodicProblem, differences, roughness
+from unblur_classical.periodic import PeriodicProblem
 from unblur_classical.quadratic import likeliest_balance, solved
 
 _ITERATIONS = 3

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from unblur.components import Clock, Info, Selector, StoppingRule
+from unblur.operators.missing import filled
 from unblur.operators.noise import noise_std
 from unblur.params import NoParams, value_at
 from unblur.problem import Problem
@@ -87,7 +88,7 @@ class NoiseLevel(StoppingRule[NoiseLevelParams]):
         if noise is not None:
             noise *= problem.stage.scale ** (problem.batch.observed.ndim / 2 - 1)
         else:
-            noise = float(noise_std(problem.batch.observed).square().mean().sqrt())
+            noise = float(noise_std(filled(problem.batch.observed, problem.batch.valid)).square().mean().sqrt())
             problem.context.note(f"noise-level: noise of {noise:.3g} of the peak, estimated from the observed image")
         self.level = self.params.factor * noise + self.params.margin
 

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 from unblur.components import Batch, Clock, Draw, Estimator, Info
+from unblur.noise import noise_of
 from unblur.problem import Problem
 from unblur_classical.algorithm_params import WienerParams
-from unblur_classical.noise import LEAST_NOISE, noise_of
+from unblur_classical.noise import LEAST_NOISE
 from unblur_classical.periodic import PeriodicProblem
 from unblur_classical.quadratic import ConjugateGradients, likeliest_balance
 
@@ -26,7 +27,8 @@ class WienerState:
             variance = max(float(self.periodic.filled.var()), LEAST_NOISE**2)
             balance = likeliest_balance(self.periodic, variance / 10 ** (params.snr / 10))
         else:
-            balance = likeliest_balance(self.periodic, noise_of(self.periodic.filled, problem.context, "wiener") ** 2)
+            noise = noise_of(self.periodic.filled, problem.context, "wiener", LEAST_NOISE)
+            balance = likeliest_balance(self.periodic, noise**2)
         self.solution = ConjugateGradients(self.periodic, balance)
         self.steps = 0
 

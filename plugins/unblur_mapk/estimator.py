@@ -83,10 +83,10 @@ class MonteCarloMap(Estimator[MonteCarloParams]):
         self, problem: Problem, state: MonteCarloState, batch: Batch, clock: Clock, rng: Generator
     ) -> Estimate:
         sampled = state.kept
-        if sampled.count < 2:
+        if sampled.count < max(2, self.params.draws):
             sampled = self._sampled(problem, batch, clock, rng)
         spread = sampled.std()
-        if sampled.mean is None or spread is None or not spread.any():
+        if sampled.mean is None or (spread is not None and not spread.any()):
             return super().estimate(problem, state, batch, clock, rng)
         return Estimate(sampled.mean, problem.kernel(sampled.mean, clock, None), spread)
 

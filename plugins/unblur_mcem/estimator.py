@@ -10,8 +10,10 @@ from torch import Generator, Tensor
 
 from unblur.components import Batch, Clock, Draw, Estimate, Estimator, Info, State
 from unblur.moments import Moments
-from unblur.operators.noise import SMALLEST, noise_std
+from unblur.noise import noise_of
+from unblur.operators.missing import filled
 from unblur.params import value_at
+from unblur.pipeline import Stage
 from unblur.problem import Problem
 from unblur_mcem.langevin import Langevin
 from unblur_mcem.params import McemParams
@@ -23,13 +25,18 @@ ASSUMED = 1e-2
 """The noise of images too small for an estimate."""
 
 
+ENOUGH = 10
+"""Samples from which on their mean is taken: that of fewer is noisier than the image without randomness."""
+
+
 class McemState:
     """The Langevin sampler of the image, Adam for the kernels, and the moments of the samples that count."""
 
-    def __init__(self, langevin: Langevin, kernels: Sequence[Tensor], noise: float, scale: float) -> None:
+    def __init__(self, langevin: Langevin, kernels: Sequence[Tensor], noise: float, stage: Stage) -> None:
         self.langevin = langevin
         self.adam = torch.optim.Adam(kernels, lr=1e-3, fused=True) if len(kernels) else None
-        self.noise, self.scale = noise, scale
+        self.noise = noise
+        self.place = stage.scale, stage.frames, stage.crop
         self.softness = 1.0
         self.kept = Moments()
 
@@ -78,8 +85,8 @@ class Mcem(Estimator[McemParams]):
     def init(self, problem: Problem, earlier: State | None) -> McemState:
         params = self.params
         dims = len(problem.spec.shape)
-        scale = problem.stage.scale
-        noise = params.noise * scale ** (dims / 2) if params.noise else _noise(problem)  # pixels are averaged
+        averaged = problem.stage.scale ** (dims / 2)  # pixels
+        noise = params.noise * averaged if params.noise else self._noise(problem)
         langevin = Langevin(
             problem.image.parameters(),
             problem.rng,
@@ -87,10 +94,15 @@ class Mcem(Estimator[McemParams]):
             memory=params.memory,
             momentum=params.momentum,
         )
-        state = McemState(langevin, problem.kernels.parameters(), noise, scale)
-        if isinstance(earlier, McemState) and earlier.scale == scale:
+        state = McemState(langevin, problem.kernels.parameters(), noise, problem.stage)
+        if isinstance(earlier, McemState) and earlier.place == state.place:
             langevin.take_over(earlier.langevin)
         return state
+
+    @staticmethod
+    def _noise(problem: Problem) -> float:
+        target = problem.forward.target(problem.batch)
+        return noise_of(filled(target.observed, target.valid), problem.context, "mcem", FAINTEST, ASSUMED)
 
     def step(self, problem: Problem, state: McemState, batch: Batch, clock: Clock) -> Info:
         learned = list(problem.kernels.parameters())
@@ -162,7 +174,7 @@ class Mcem(Estimator[McemParams]):
 
     def estimate(self, problem: Problem, state: McemState, batch: Batch, clock: Clock, rng: Generator) -> Estimate:
         spread = state.kept.std()
-        if self.params.output == "mean" and state.kept.mean is not None:
+        if self.params.output == "mean" and state.kept.mean is not None and state.kept.count >= ENOUGH:
             image = state.kept.mean
         else:
             image = problem.draw(batch, clock, None).latent
@@ -180,17 +192,3 @@ def _gradients(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
     found = torch.autograd.grad(loss, parameters, allow_unused=True)
     pairs = zip(found, parameters, strict=True)
     return [torch.zeros_like(parameter) if gradient is None else gradient for gradient, parameter in pairs]
-
-
-def _noise(problem: Problem) -> float:
-    """The noise of the observed frames, white at one, estimated where they are large enough."""
-    observed = problem.forward.target(problem.batch).observed
-    if min(observed.shape[2:]) < SMALLEST[observed.ndim - 2]:
-        problem.context.note(f"too small an image to estimate its noise at: {ASSUMED:g} of white was assumed")
-        return ASSUMED
-    noise = max(float(noise_std(observed).square().mean().sqrt()), FAINTEST)
-    if problem.stage.scale == 1:
-        problem.context.note(
-            f"noise of {noise:.2g} of white, estimated from the image, sets the Langevin dynamics' own"
-        )
-    return noise

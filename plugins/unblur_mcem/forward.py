@@ -27,9 +27,12 @@ class SvolaModel(ForwardModel[SvolaParams]):
     latent pixel ``(k - 1) // 2``. A grid of one kernel is the convolution.
     """
 
+    grid: Shape | None = None
+    """As the full resolution has it: an image that is nearly square may be so at a lower one."""
+
     def spec(self, observed: Shape, context: Context) -> KernelSpec:
         spatial = observed[2:]
-        grid = self._grid(spatial)
+        self.grid = grid = self._grid(spatial)
         count = math.prod(grid)
         size = self._kernel_size(spatial, grid, context)
         if count == 1:
@@ -94,6 +97,8 @@ class SvolaModel(ForwardModel[SvolaParams]):
 
     def _grid(self, observed: Shape) -> Shape:
         """Kernels along each axis of an observed image (*spatial)."""
+        if self.grid is not None:
+            return self.grid
         numbers, dims = self.params.grid, len(observed)
         if len(numbers) == 1:
             return numbers * dims

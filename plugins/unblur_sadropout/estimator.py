@@ -11,7 +11,6 @@ from unblur.moments import Moments
 from unblur.optimise import AdamGroups
 from unblur.problem import Problem
 from unblur_sadropout.params import DropoutEnsembleParams
-from unblur_sadropout.prior import DropoutPrior
 
 
 class EnsembleState:
@@ -33,13 +32,10 @@ class DropoutEnsemble(Estimator[DropoutEnsembleParams]):
     """Adam on one draw a step; the estimate is the mean over draws, E f(ŷ; θ ⊙ b), an approximate MMSE estimate.
 
     Chen et al. 2022, eq. 5 and 10. The standard deviation over the same draws is the uncertainty; where they do not
-    differ there is none. A kernel that learns takes part in every step; one that is known is handed over to the image
-    prior `dropout-unet`, for what this begins with.
+    differ there is none. A kernel that learns takes part in every step.
     """
 
     def init(self, problem: Problem, earlier: State | None) -> EnsembleState:
-        if isinstance(problem.image, DropoutPrior) and not problem.kernels.parameters():
-            problem.image.begin(problem)
         groups = {"image": problem.image.parameters(), "kernel": problem.kernels.parameters()}
         rates = {"image": self.params.image_rate, "kernel": self.params.kernel_rate}
         return EnsembleState(AdamGroups(groups, rates))
@@ -55,7 +51,7 @@ class DropoutEnsemble(Estimator[DropoutEnsembleParams]):
 
     def estimate(self, problem: Problem, state: EnsembleState, batch: Batch, clock: Clock, rng: Generator) -> Estimate:
         drawn = state.kept
-        if drawn.count < 2:
+        if drawn.count < max(2, self.params.inferences):
             drawn = Moments()
             for _ in range(self.params.inferences):
                 drawn.add(problem.draw(batch, clock, rng).latent)

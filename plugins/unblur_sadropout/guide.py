@@ -13,8 +13,10 @@ from torch import Tensor
 from unblur.components import Clock, Estimator, ImagePrior, Shape
 from unblur.errors import ParameterError
 from unblur.operators.convolution import Convolution
-from unblur.operators.fourier import image_of, spectrum
+from unblur.operators.fourier import image_of, roughness, spectrum
+from unblur.operators.missing import continued
 from unblur.problem import Problem
+from unblur.records import Registered
 from unblur.registry import default_registry
 
 _OCTAVES = (-40.0, 20.0)
@@ -30,35 +32,43 @@ _STEPS = 10
 def classical(problem: Problem, name: str, observed: Tensor, valid: Tensor | None, noise: float | None) -> Tensor:
     """The latent image that an estimator for free pixels finds for observed frames with the problem's kernel.
 
+    What the camera's responses would do to the prediction is undone on the frames, so that the blur is linear.
+
     Args:
         valid: which pixels of the frames count; all if None.
         noise: their standard deviation; estimated from them if None.
 
     Raises:
         UnknownNameError: no such estimator.
-        ParameterError: it is not for free pixels.
+        ParameterError: it is not for free pixels and a known kernel.
     """
     registry = default_registry()
     found, pixels = registry.component("estimator", name), registry.component("image_prior", "pixels")
-    if "image_prior:pixels" not in found.component.requires:
-        fitting = [
-            other
-            for other, part in registry.components("estimator").items()
-            if "image_prior:pixels" in part.component.requires and "learns-kernel" not in part.component.provides
-        ]
-        raise ParameterError(f"image_prior.start: {name!r} is not for free pixels; choose from {', '.join(fitting)}")
+    if not _fits(found):
+        fitting = ", ".join(other for other, part in registry.components("estimator").items() if _fits(part))
+        raise ParameterError(
+            f"image_prior.start: {name!r} is not for free pixels and a known kernel; choose from {fitting}"
+        )
     image: ImagePrior[Any] = pixels.load()(pixels.component.params())
+    for response in problem.responses:
+        observed = response.light(observed)
     batch = dataclasses.replace(problem.batch, observed=observed, valid=valid)
     context = dataclasses.replace(problem.context, noise=noise)
     image.init(problem.latent_shape, batch, context)
     estimator: Estimator[Any] = found.load()(found.component.params())
     simple = dataclasses.replace(
-        problem, batch=batch, context=context, image=image, image_penalties=(), estimator=estimator
+        problem, batch=batch, context=context, image=image, image_penalties=(), estimator=estimator, responses=()
     )
     state = estimator.init(simple, None)
     for step in range(_STEPS):
         estimator.step(simple, state, batch, Clock(step, _STEPS))
     return estimator.estimate(simple, state, batch, Clock(_STEPS, _STEPS), simple.rng).image.detach().clone()
+
+
+def _fits(estimator: Registered) -> bool:
+    """Whether an estimator is for free pixels and a known kernel."""
+    component = estimator.component
+    return "image_prior:pixels" in component.requires and "learns-kernel" not in component.provides
 
 
 class Guide:
@@ -97,26 +107,3 @@ class Guide:
         """(frames, channels · filters, *latent)."""
         half = spectrum(continued(seed, self.grid), self.grid)
         return torch.cat([image_of(factor * half, self.grid, self.latent) for factor in self.filters], 1)
-
-
-def roughness(grid: Sequence[int], device: torch.device) -> Tensor:
-    """|D|² of the periodic forward differences, summed over the axes, on the half spectrum."""
-    total = torch.zeros((), device=device)
-    for axis, size in enumerate(grid):
-        count = size // 2 + 1 if axis == len(grid) - 1 else size
-        wave = 2 - 2 * torch.cos(2 * math.pi * torch.arange(count, device=device) / size)
-        total = total + wave.view(-1, *(1,) * (len(grid) - 1 - axis))
-    return total
-
-
-def continued(image: Tensor, grid: Sequence[int]) -> Tensor:
-    """On a larger periodic grid: linear from the last pixels of every axis to the first ones."""
-    for axis, size in enumerate(grid, 2):
-        extra = size - image.shape[axis]
-        if extra == 0:
-            continue
-        share = torch.arange(1, extra + 1, device=image.device, dtype=image.dtype) / (extra + 1)
-        share = share.view(-1, *(1,) * (image.ndim - 1 - axis))
-        first, last = image.narrow(axis, 0, 1), image.narrow(axis, image.shape[axis] - 1, 1)
-        image = torch.cat((image, last + (first - last) * share), axis)
-    return image.contiguous()

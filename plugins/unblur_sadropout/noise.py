@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
 from unblur.components import Batch, Clock, Context, Info, Misfit, StoppingRule
-from unblur.operators.noise import SMALLEST, noise_std
+from unblur.noise import noise_of
+from unblur.operators.missing import filled
 from unblur.problem import Problem
 from unblur_sadropout.params import NoiseStepsParams, SquaredOverNoiseParams
 
 LEAST_NOISE = 1e-3
 """Standard deviation, as a part of the peak, below which noise is not told from rounding to 8 bits."""
-
-
-def noise_of(observed: Tensor, context: Context, who: str) -> float:
-    """Standard deviation of the noise of frames (frames, channels, *spatial), with a note (Chen, Zhu, Heng 2015)."""
-    if min(observed.shape[2:]) < SMALLEST[observed.ndim - 2]:
-        context.note(f"{who}: the image is too small to tell its noise, which is taken as {LEAST_NOISE:g} of the peak")
-        return LEAST_NOISE
-    noise = max(float(noise_std(observed).square().mean().sqrt()), LEAST_NOISE)
-    context.note(f"{who}: noise of {noise:.2g} of the peak, estimated from the observed image")
-    return noise
 
 
 class SquaredOverNoise(Misfit[SquaredOverNoiseParams]):
@@ -41,7 +30,8 @@ class SquaredOverNoise(Misfit[SquaredOverNoiseParams]):
         if given is not None:
             self.noise = given * context.scale ** (dims / 2)  # pixels are averaged
         else:
-            self.noise = noise_of(batch.observed, context, "squared-over-noise")
+            known = filled(batch.observed, batch.valid)
+            self.noise = noise_of(known, context, "squared-over-noise", LEAST_NOISE, LEAST_NOISE)
 
     def __call__(self, predicted: Tensor, observed: Tensor, weight: Tensor | None) -> Tensor:
         if weight is None:
@@ -57,11 +47,9 @@ class NoiseSteps(StoppingRule[NoiseStepsParams]):
     """
 
     def init(self, problem: Problem) -> None:
-        noise = noise_of(problem.batch.observed, problem.context, "noise-steps")
+        known = filled(problem.batch.observed, problem.batch.valid)
+        noise = noise_of(known, problem.context, "noise-steps", LEAST_NOISE, LEAST_NOISE)
         self.steps = round(float(np.interp(noise, self.params.noise, self.params.steps)))
 
     def update(self, info: Info, clock: Clock) -> str | None:
         return f"{self.steps} steps done, the number for this noise" if clock.step >= self.steps else None
-
-    def state_dict(self) -> dict[str, Any]:
-        return {}

@@ -14,13 +14,14 @@ from unblur.components import Batch, Clock, Context, Draw, ImagePrior, Shape, Tr
 from unblur.errors import ImageError
 from unblur.networks.blocks import HEADS, inverse_head
 from unblur.networks.initialise import child
+from unblur.noise import noise_of
 from unblur.operators.convolution import Convolution
 from unblur.operators.resample import extend
 from unblur.problem import Problem
 from unblur_sadropout.dropout import AdaptiveDropout, Variances
 from unblur_sadropout.guide import Guide, classical
 from unblur_sadropout.network import Drop, DropoutUNet, keep
-from unblur_sadropout.noise import noise_of
+from unblur_sadropout.noise import LEAST_NOISE
 from unblur_sadropout.params import DropoutNetworkParams
 from unblur_sadropout.seeds import Seed, fixed_masks, mask, replaced
 
@@ -41,9 +42,9 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
     (eq. 8). Without a generator nothing is replaced or dropped. The input has the latent image's size: beyond the
     observation the value of its border.
 
-    Classical estimates of a seed, which an estimator has made by `begin`, are ours: further inputs, and what the output
-    is added to, so that the network has only their errors to learn. They do without the replaced pixels where these are
-    farther from the truth than noise makes a pixel.
+    Classical estimates of a seed are ours: further inputs, and what the output is added to, so that the network has
+    only their errors to learn. They do without the replaced pixels where these are farther from the truth than noise
+    makes a pixel.
 
     The dropout ratios follow the variance of the neurons (eq. 15) in draws with gradients, those of an estimator's
     steps, at multiples of `adapt_every`. Readings: a neuron's variance is that before its dropout; ratios are scaled
@@ -77,6 +78,7 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
                 self.network.output.weight.mul_(_TIMID)
         context.compute.place(self.network, len(spatial))
         self.dropout = AdaptiveDropout(self.network.ratios, child(context.rng))
+        self.adapted = 0
         self.guide: Guide | None = None
         self.observed = batch.observed
         self.whole = Seed(_filled(batch))
@@ -89,13 +91,16 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
 
     @torch.no_grad()
     def begin(self, problem: Problem) -> None:
-        """Take up what classical methods make of the seeds with the problem's kernel, which must be known.
+        """Take up what classical methods make of the seeds with the problem's kernel.
 
-        Where they cannot (a blur that is no convolution, too small an image), which is noted, the seed itself stands
-        for it.
+        Where they cannot (a kernel that is not known, a blur that is no convolution, too small an image), which is
+        noted, the seed itself stands for it.
         """
         params = self.params
         if not (params.start or params.filters):
+            return
+        if problem.kernels.parameters():
+            self.context.note("dropout-unet: the kernel is not known, so that it begins with the observation")
             return
         kernel = problem.kernel(self._extended(self.whole.image), Clock(0, 1), None)
         operator = problem.forward.prepared(kernel, problem.latent_shape)
@@ -104,20 +109,20 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
             return
         if params.filters:
             self.guide = Guide(operator, self.whole.image, self._variance(), params.filters, self.size)
-        noise = noise_of(self.whole.image, self.context, "dropout-unet")
+        noise = self._noise()
         spoilt = bool(self.seeds) and self._change(self.share) > 2 * noise**2
         try:
             for seed in (self.whole, *self.seeds):
+                valid = _both(problem.batch.valid, seed.kept if spoilt else None)
                 seed.starts = [
-                    classical(problem, name, seed.image, seed.kept if spoilt else None, noise if spoilt else None)
-                    for name in params.start
+                    classical(problem, name, seed.image, valid, noise if spoilt else None) for name in params.start
                 ]
         except ImageError as error:
             self.context.note(f"dropout-unet: nothing classical to begin with ({error})")
 
     def _sparing(self) -> float:
         """The share of replaced pixels whose change, beside the noise, adds a part of the noise's variance."""
-        noise, most = noise_of(self.whole.image, self.context, "dropout-unet"), self.params.replaced
+        noise, most = self._noise(), self.params.replaced
         change = max(self._change(most) - (1 + 1 / 6) * noise**2, 1e-12)  # a mean of some six kept pixels is noisy too
         share = min(most, max(_LEAST, _ADDED * noise**2 / change))
         self.context.note(f"dropout-unet: {share:.0%} of the pixels are replaced in a seed")
@@ -125,8 +130,11 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
 
     def _variance(self) -> float:
         """Mean squared error of a seed: noise, and what replacing changes."""
-        noise = noise_of(self.whole.image, self.context, "dropout-unet")
+        noise = self._noise()
         return self.share * self._change(self.share) + (1 - self.share) * noise**2
+
+    def _noise(self) -> float:
+        return noise_of(self.whole.image, self.context, "dropout-unet", LEAST_NOISE, LEAST_NOISE)
 
     def _change(self, share: float) -> float:
         """Mean square of what replacing changes, over the replaced pixels."""
@@ -148,8 +156,9 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         if rng is None:
             return Draw(self._image(whole, keep))
         every = self.params.adapt_every
-        if every and clock.step and clock.step % every == 0 and torch.is_grad_enabled():
+        if every and clock.step % every == 0 and clock.step > self.adapted and torch.is_grad_enabled():
             self._adapt(whole, rng)
+            self.adapted = clock.step
         seed = self._seed(whole, rng)
         counted = seed.kept is not None and self.params.masked
         return Draw(self._image(seed, self.dropout.opened(rng)), 1 - seed.kept if counted else None)
@@ -187,11 +196,19 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         self.dropout.adapt(variances.result(), self.params.compound)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"network": self.network.state_dict(), "dropout": self.dropout.state_dict()}
+        return {"network": self.network.state_dict(), "dropout": self.dropout.state_dict(), "adapted": self.adapted}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.dropout.load_state_dict(state["dropout"])
+        self.adapted = state["adapted"]
+
+
+def _both(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    """Which pixels count where both say so."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first * second
 
 
 def _filled(batch: Batch) -> Tensor:

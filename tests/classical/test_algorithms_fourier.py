@@ -9,8 +9,9 @@ import torch
 
 from tests.classical.restoring import blocks, gaussian, misfits, observe, pipeline, problem_of, psnr, restore, streak
 from unblur.components import Clock, Estimator
+from unblur.operators.fourier import differences, roughness
 from unblur_classical.hyper_laplacian import fidelity, shrink
-from unblur_classical.periodic import differences, power, roughness
+from unblur_classical.periodic import power
 
 FILTERS = {"wiener": 20, "unsupervised-wiener": 40, "hyper-laplacian": 20}
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from tests.trials.plugin import METHODS, NONBLIND, blurred, compute, observation_for, registry
-from unblur import Pipeline, Stage
+from unblur import Pipeline, Stage, default_registry
 from unblur.driver import CancelToken, Event, Outcome, Run, finish
 from unblur.errors import CheckpointError, DivergedError
 from unblur.problem import Observation
@@ -104,6 +104,35 @@ def test_cancel_keeps_the_selected_result() -> None:
     assert outcome.executed == [7]
     assert outcome.selected_step == 1 + misfits.index(min(misfits))
     assert outcome.estimate.image.shape == (1, 1, 32, 32)
+
+
+def test_cancel_while_the_kernel_is_corrected_keeps_the_image_before() -> None:
+    """Steps that only look for a kernel have an image of flat regions."""
+    last = default_registry().method("hyper-laplacian").pipeline()
+    edges = default_registry().method("l0-gradient").pipeline().replace(stages=[Stage(steps=4)], then=last)
+    first = Pipeline(
+        forward_model=[("convolution", {"kernel_size": (5,)}), "squared"],
+        image_prior="pixels",
+        kernel_prior="free",
+        estimator="joint-adam",
+        stages=[Stage(steps=6)],
+        then=edges.replace(forward_model=[("convolution", {"kernel_size": (5,)})]),
+    )
+    token = CancelToken()
+    running = Run(first, blurred(), default_registry(), compute(), cancel=token)
+    events = running.events()
+    image = None
+    for event in iter(lambda: next(events), None):
+        if event.stage == 0:
+            image = running.preview().image
+        if (event.stage, event.step) == (1, 2):
+            token.cancel("enough")
+            break
+    outcome = finish(events)
+    assert outcome.executed == [6, 2]
+    assert image is not None
+    assert torch.equal(outcome.estimate.image, image)
+    assert any("the image is that of the stages before" in note for note in outcome.notes)
 
 
 def test_the_selected_iterate_is_returned_whole() -> None:

@@ -11,6 +11,7 @@ import torch
 
 from tests.trials.plugin import METHODS, NONBLIND, blurred, compute, observation_for, registry
 from unblur import Stage, planning
+from unblur.composition import resolve
 from unblur.compute import Compute
 from unblur.driver import Run, finish
 from unblur.errors import ResourceError
@@ -87,6 +88,30 @@ def test_a_kernel_larger_than_the_probe_is_measured() -> None:
     observation.psf = torch.full((1, 101, 101), 1 / 101**2)
     pipeline = NONBLIND.replace(forward_model="periodic")
     assert measure(pipeline, observation, REGISTRY, compute()).memory > 0
+
+
+def test_a_psf_as_large_as_the_image_is_counted_from_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    observation = blurred(size=128)
+    observation.psf = torch.full((1, 101, 101), 1 / 101**2)
+    pipeline = NONBLIND.replace(forward_model="valid")
+    built: list[int] = []
+    plain = planning.build
+
+    def noted(*args: Any) -> Any:
+        problem = plain(*args)
+        built.append(problem.latent_shape[-1])
+        return problem
+
+    def memory() -> int:
+        stage = pipeline.stages[0]
+        return planning.memory_of(resolve(pipeline, REGISTRY), stage, observation, compute(), None)
+
+    monkeypatch.setattr(planning, "build", noted)
+    from_the_middle = memory()
+    monkeypatch.setattr(planning, "_PROBED_PSF", 201)
+    from_the_whole = memory()
+    assert built == [96 + 46, 96 + 100]
+    assert from_the_middle == pytest.approx(from_the_whole, rel=0.2)
 
 
 def test_a_support_that_shrinks_is_expected_to_be_small() -> None:

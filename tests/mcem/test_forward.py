@@ -55,6 +55,15 @@ def test_the_grid_follows_the_image(params: dict[str, Any], spatial: Shape, grid
     assert found.image.shape[2:] == spatial
 
 
+def test_the_grid_is_that_of_the_full_resolution() -> None:
+    """A portrait that rounds to a square at half the resolution has the same grid there."""
+    tested = model(grid=(2, 3), kernel_size=(5, 5))
+    spec = tested.spec((1, 1, 60, 59), context())
+    assert spec.layout == KernelGrid((3, 2))
+    latent, many = smooth((1, 1, 34, 34), 0), kernels(6, (5, 5))
+    assert torch.equal(tested.predict(latent, many), svola(latent, many, (3, 2)))
+
+
 def test_predictions_are_those_of_the_operator() -> None:
     tested = model(grid=(2, 3), kernel_size=(5, 7))
     latent, many = smooth((1, 3, 40, 60), 0), kernels(6, (5, 7))

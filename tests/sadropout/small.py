@@ -38,4 +38,4 @@ def made(pipe: Pipeline, observation: Observation | None = None, seed: int = 0) 
     pipe.check(default_registry())
     stage = pipe.stages[0]
     problem = build(resolve(pipe.in_stage(stage), default_registry()), stage, observation, CPU, seed, [])
-    return problem, problem.estimator.init(problem, None)
+    return problem, problem.begin()

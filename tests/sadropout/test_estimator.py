@@ -68,3 +68,16 @@ def test_a_learned_kernel_takes_part() -> None:
     observation = photograph((24, 21), (5, 3))
     outcome = finish(Run(pipe, observation, default_registry(), CPU).events())
     assert not torch.equal(outcome.estimate.kernel, observation.psf)
+
+
+def test_too_few_kept_images_are_no_ensemble() -> None:
+    """Just after averaging begins, as many images are drawn anew as make one."""
+    problem, state = made(pipeline(estimator={"average_from": 0.6, "inferences": 4}))
+    for step in range(8):
+        problem.estimator.step(problem, state, problem.batch, Clock(step, 10))
+    clock = Clock(8, 10)
+    found = problem.estimator.estimate(problem, state, problem.batch, clock, generator(4))
+    rng = generator(4)
+    with torch.no_grad():
+        drawn = torch.stack([problem.draw(problem.batch, clock, rng).latent for _ in range(4)])
+    torch.testing.assert_close(found.image, drawn.mean(0))

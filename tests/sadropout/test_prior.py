@@ -164,3 +164,34 @@ def test_the_weights_move_to_the_next_stage() -> None:
     second, _ = made(pipeline(), seed=2)
     second.image.start_from(first.image, torch.zeros(()), None)  # type: ignore[arg-type]
     assert torch.equal(first.draw(first.batch, CLOCK, None).latent, second.draw(second.batch, CLOCK, None).latent)
+
+
+@pytest.mark.parametrize("name", ["l0-gradient", "blind-richardson-lucy", "mcem"])
+def test_what_needs_more_than_a_kernel_is_no_start(name: str) -> None:
+    with pytest.raises(ParameterError, match=f"'{name}' is not for free pixels and a known kernel; choose from"):
+        made(pipeline({"start": (name,)}))
+
+
+def test_several_draws_in_a_step_adapt_once() -> None:
+    problem, _ = made(pipeline({"adapt_every": 3, "adapt_samples": 4}))
+    problem.draw(problem.batch, Clock(3, 10), generator(1))
+    once = list(problem.image.dropout.ratios)  # type: ignore[attr-defined]
+    problem.draw(problem.batch, Clock(3, 10), generator(2))
+    assert all(torch.equal(*pair) for pair in zip(once, problem.image.dropout.ratios, strict=True))  # type: ignore[attr-defined]
+
+
+def test_a_start_is_in_the_light_that_the_latent_image_is_in() -> None:
+    """With gamma, the classical image of the observation in linear light; a constant one is its light."""
+    observation = photograph((32, 32), (5, 3))
+    observation = dataclasses.replace(observation, pixels=torch.full_like(observation.pixels, 0.5), white_level=1.0)
+    slots = {"forward_model": ["convolution", "squared", ("gamma", {"gamma": 2.2})]}
+    problem, _ = made(pipeline({"start": ("hyper-laplacian",), "replaced": 0.0}, **slots), observation)
+    start = problem.image.whole.starts[0]  # type: ignore[attr-defined]
+    torch.testing.assert_close(start, torch.full_like(start, 0.5**2.2), atol=2e-3, rtol=0)
+
+
+def test_with_other_estimators_it_begins_with_classical_images_too() -> None:
+    estimator = ("joint-adam", {"image_rate": 1e-3})
+    pipe = pipeline({"start": ("wiener",)}).replace(estimator=estimator)
+    problem, _ = made(pipe)
+    assert len(problem.image.whole.starts) == 1  # type: ignore[attr-defined]

@@ -68,7 +68,7 @@ def prepare_psf(
     floor(n / 2) on every axis, for even sizes too. ``centre=True`` moves the centroid there by whole pixels, without
     losing any; otherwise an off-centre PSF is kept and noted, since the result is then shifted. ``image_shape`` is the
     spatial shape of the image: a PSF that is larger is cropped if that loses at most 1 % of its flux, and margins that
-    carry nothing (together at most 1e-5 of it) are cut off where the latent image would have to be much larger for them.
+    carry next to nothing (1e-5 of it) are cut off where the latent image would have to be much larger for them.
 
     Raises ImageError for NaN, Inf, no flux, much negative flux, a PSF larger than the image, or missing axes.
     """
@@ -167,7 +167,7 @@ def _without_margins(kernels: np.ndarray, image_shape: tuple[int, ...], notes: l
     )
     if before < WORTH_CUTTING * after:
         return kernels
-    notes.append(f"the PSF was cut from {shape} to {kept.shape[1:]}: beyond lies less than {NEGLIGIBLE:.3%} of its flux")
+    notes.append(f"the PSF was cut from {shape} to {kept.shape[1:]}: beyond is less than {NEGLIGIBLE:.3%} of its flux")
     return kept
 
 

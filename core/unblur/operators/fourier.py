@@ -51,3 +51,22 @@ def as_float(*tensors: Tensor) -> tuple[Tensor, ...]:
     """The tensors in float64 if one is float64, else in float32: half precision is too coarse for transforms."""
     dtype = torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32
     return tuple(t.to(dtype) for t in tensors)
+
+
+def differences(grid: Sequence[int], device: torch.device) -> list[Tensor]:
+    """Transfer functions of the periodic forward differences along each axis, broadcastable to the half spectrum."""
+    factors = []
+    for axis, size in enumerate(grid):
+        count = size // 2 + 1 if axis == len(grid) - 1 else size
+        angle = 2 * torch.pi * torch.arange(count, dtype=torch.float64) / size
+        shape = [1] * len(grid)
+        shape[axis] = count
+        factor = torch.complex(torch.cos(angle) - 1, torch.sin(angle)).to(device, torch.complex64)
+        factors.append(factor.view(shape))
+    return factors
+
+
+def roughness(grid: Sequence[int], device: torch.device) -> Tensor:
+    """Transfer function of the gradient's square, the sum over the axes, on the half spectrum."""
+    total: Tensor = sum((factor.abs() ** 2 for factor in differences(grid, device)), torch.zeros((), device=device))
+    return total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -165,12 +166,16 @@ def _camera(case: Case) -> tuple[Any, Tensor, float]:
 
 
 def restore_undoes_calibrate(case: Case) -> None:
-    """`restore` undoes `calibrate`, but for a curve that the result is to show, and `spread` is its slope"""
+    """`restore` undoes `calibrate`, but for a curve that the result is to show; `taken_up`, `light`, `spread` match"""
     response, data, peak = _camera(case)
     shown = response.calibrate(response.restore(data), case.context())
     curve = response(data / peak) * peak
     nearest = min((data, curve), key=lambda wanted: float((shown - wanted).abs().max()))
     case.close(shown, nearest, "restored and calibrated again", 1e-4)
+    again = response.taken_up(response.restore(data), dataclasses.replace(case.context(), photons=peak))
+    case.close(again, data, "restored and taken up again", 1e-4)
+    seen = response(data / (2 * peak))
+    case.close(response.light(seen), data / (2 * peak), "the light of what was predicted", 1e-3)
     exact, gap = data.double(), 1e-4 * peak
     slope = (response.restore(exact + gap) - response.restore(exact - gap)) / (2 * gap)
     case.close(response.spread(torch.ones_like(exact), exact), slope.abs(), "the spread", 1e-3)

@@ -40,7 +40,7 @@ class Trial:
         video = self.composition.has("forward_model", "video")
         observation = moving(case.observed_shape) if video else photograph(case.observed_shape, case.kernel_shape)
         self.problem: Problem = build(resolved, stage, observation, case.compute, self.seed, [])
-        self.state: Any = self.problem.estimator.init(self.problem, None)
+        self.state: Any = self.problem.begin()
 
     @property
     def clock(self) -> Clock:

@@ -29,7 +29,8 @@ class Image:
     ``data`` has one dimension per letter of ``axes``: T time, C channel, Z depth, Y, X, and S for the three samples of
     RGB. ``pixel_size`` and ``units`` are given per axis (T, Z, Y, X); ``status`` says for ``"axes"`` and for each of
     those axes whether the fact was read, given, assumed, or is missing. ``alpha`` has the shape of ``data`` without S
-    and takes no part in a restoration. ``bit_depth`` is the number of bits the camera or the format used, if known.
+    and takes no part in a restoration. ``bit_depth`` is the number of bits the camera or the format used, if known;
+    ``white`` the value that is white, where the user said so.
     ``notes`` are sentences for the report: what was assumed, changed or lost.
 
     Raises ImageError if axes and data do not fit each other.
@@ -43,6 +44,7 @@ class Image:
     source: str | None = None
     alpha: np.ndarray | None = None
     bit_depth: int | None = None
+    white: float | None = None
     notes: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -109,7 +111,7 @@ class Image:
         """The same image with other pixels of the same shape and scale, such as the restored ones."""
         if data.shape != self.data.shape:
             raise ImageError(f"the new pixels have shape {data.shape}, the image has {self.data.shape}")
-        white = self.white_level
+        white = self.white_level if self.white is None else None
         depth = self.bit_depth if white is None else int(white + 1).bit_length() - 1
         return replace(self, data=data, bit_depth=depth, notes=(*self.notes, *notes))
 
@@ -155,6 +157,8 @@ class Image:
     @property
     def white_level(self) -> float | None:
         """The value at which the sensor or the format saturates; None if unknown (float, or a uint16 micrograph)."""
+        if self.white is not None:
+            return self.white
         if self.bit_depth is not None:
             return float(2**self.bit_depth - 1)
         if self.data.dtype == np.uint8 or (self.data.dtype == np.uint16 and self.is_rgb):

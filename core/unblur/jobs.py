@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from unblur import report as reports
 from unblur import tiles
 from unblur.choice import CameraValue, KernelSize, budget_of, compose, with_psf_grid, without_clock
 from unblur.clips import Series, clips, is_video, video_mode
+from unblur.composition import wants_grid
 from unblur.crop import Crop, parted, with_windows
 from unblur.errors import CheckpointError, FileError, ParameterError, UnblurError
 from unblur.forecast import Forecast
@@ -25,7 +27,16 @@ from unblur.job_plans import JobPlans
 from unblur.part_files import file_hashes
 from unblur.pieces import Piece, assemble, failed, finished, not_run, typed, unchanged
 from unblur.pipeline import Pipeline
-from unblur.planes import Planes, Task, choose_mode, micrometres, psf_for, refuse_anchors, split
+from unblur.planes import (
+    Planes,
+    Task,
+    choose_mode,
+    micrometres,
+    psf_for,
+    refuse_anchors,
+    refuse_several_kernels,
+    split,
+)
 from unblur.psfs import for_prior, take_psf
 from unblur.registry import Registry, default_registry
 from unblur.results import Result
@@ -121,8 +132,12 @@ class Job:
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise ParameterError(f"seed = {seed!r}: expected a whole number, at least 0")
         self.image = _as_image(image, axes, pixel_size)
+        if white_level is not None:
+            self.image = dataclasses.replace(self.image, white=_white(white_level))
         self.registry = registry or default_registry()
-        self.white_level = self.image.white_level if white_level is None else float(white_level)
+        self.white_level = self.image.white_level
+        if psf is None and (psf_axes is not None or centre_psf):
+            raise ParameterError("psf_axes and centre_psf say how a PSF is read, but none was given; leave them out")
         self.psf: Psf | None = take_psf(psf, self.image, psf_axes, centre_psf) if psf is not None else None
         self.mode, said = choose_mode(planes, self.image, None if self.psf is None else self.psf.kernel.ndim - 1)
         self.spatial = VOLUME if self.mode == "volume" else PLANE
@@ -149,10 +164,13 @@ class Job:
         if video:
             self.mode, said = video_mode(planes, self.image, self.pipeline, self.psf is not None, self.registry)
         refuse_anchors(anchors, self.mode, self.psf is not None)
+        refuse_several_kernels(self.image, video or wants_grid(self.pipeline, self.registry))
+        if clip_frames is not None and not video:
+            raise ParameterError(f"clip_frames = {clip_frames}, but planes are {self.mode}: only videos have clips")
         if video:
             self.tasks = clips(self.image, clip_frames)
         else:
-            self.tasks = split(self.image, self.mode, anchors, self.psf is not None)
+            self.tasks = split(self.image, self.mode, anchors, self.psf is not None, self.findings.constant)
         if self.psf is not None:
             self.psf = for_prior(self.psf, self.pipeline, self.registry)
             for task in self.tasks:
@@ -216,6 +234,7 @@ class Job:
             {
                 "input": self.input_hash,
                 "facts": [self.image.axes, self.white_level, micrometres(self.image, self.spatial)],
+                "sizes": {axis: [size, self.image.units.get(axis)] for axis, size in self.image.pixel_size.items()},
                 "psf": None if self.psf is None else reports.array_hash(self.psf.kernel),
                 "pipelines": {kind: one.to_dict() for kind, one in self.pipelines.items()},
                 "parameters": {kind: reports.parameters(one, self.registry) for kind, one in self.pipelines.items()},
@@ -308,7 +327,7 @@ class Job:
 
     def is_constant(self, task: Task) -> bool:
         """Whether there is nothing to restore: every frame of the task has one value."""
-        frames = task.frames if task.kept is not None else task.frames[:1]
+        frames = task.frames if task.kept is not None or task.kind == "kernel" else task.frames[:1]
         return all(frame in self.findings.constant for frame in frames)
 
     def forget_checkpoint(self) -> None:
@@ -429,3 +448,15 @@ def _as_image(image: np.ndarray | Image, axes: str | None, pixel_size: PixelSize
     if axes is not None and axes.upper() != image.axes:
         image = dataclasses.replace(image, axes=axes.upper(), status={**image.status, "axes": "given"})
     return image.with_pixel_size(pixel_size)
+
+
+def _white(level: float) -> float:
+    """A white level as a user gave it.
+
+    Raises:
+        ParameterError: no finite number above zero.
+    """
+    white = float(level)
+    if not (math.isfinite(white) and white > 0):
+        raise ParameterError(f"white_level = {level!r}: expected the value that is white, a finite number above 0")
+    return white

@@ -140,7 +140,26 @@ def refuse_anchors(anchors: Sequence[int] | None, mode: str, known_kernel: bool)
     )
 
 
-def split(image: Image, mode: str, anchors: Sequence[int] | None, known_kernel: bool) -> list[Task]:
+def refuse_several_kernels(image: Image, several: bool) -> None:
+    """Where every plane has several kernels, or a flow, one of T, C and Z must be left to number them.
+
+    Raises:
+        ImageError: the image has all three.
+    """
+    if several and all(image.sizes.get(axis, 1) > 1 for axis in "TCZ"):
+        raise ImageError(
+            f"axes {image.axes}: a series of stacks with channels cannot have several kernels in every plane; take one "
+            "channel, time or depth after the other, such as --region C=0:1"
+        )
+
+
+def split(
+    image: Image,
+    mode: str,
+    anchors: Sequence[int] | None,
+    known_kernel: bool,
+    constant: Sequence[Mapping[str, int]] = (),
+) -> list[Task]:
     """The tasks of an image in the order in which they run.
 
     Planes that share a kernel do so within a channel; `anchors` are positions in the order of T, then Z (default: the
@@ -159,14 +178,29 @@ def split(image: Image, mode: str, anchors: Sequence[int] | None, known_kernel: 
     tasks: list[Task] = []
     for channel, members in groups.items():
         members.sort(key=lambda index: (index.get("T", 0), index.get("Z", 0)))
-        chosen = [len(members) // 2] if anchors is None else list(anchors)
-        if not chosen or any(not 0 <= anchor < len(members) for anchor in chosen):
-            raise ParameterError(f"anchors {chosen}: expected positions from 0 to {len(members) - 1}")
         place = {"C": channel} if "C" in image.axes else {}
         number = len(tasks)
-        tasks.append(Task("kernel", place, tuple(members[anchor] for anchor in chosen)))
+        tasks.append(Task("kernel", place, _anchors(members, anchors, constant)))
         tasks.extend(Task("plane", index, (index,), kernel_from=number) for index in members)
     return tasks
+
+
+def _anchors(
+    members: Sequence[Index], anchors: Sequence[int] | None, constant: Sequence[Mapping[str, int]]
+) -> tuple[Index, ...]:
+    """The planes that the kernel of `members` comes from: those that are asked for, else the one in the middle.
+
+    One that is constant tells nothing of a kernel, and is left out unless all members are constant.
+    """
+    useful = [member for member in members if member not in constant] or list(members)
+    if anchors is None:
+        return (useful[len(useful) // 2],)
+    if not anchors or any(not 0 <= anchor < len(members) for anchor in anchors):
+        raise ParameterError(f"anchors {list(anchors)}: expected positions from 0 to {len(members) - 1}")
+    chosen = tuple(members[anchor] for anchor in anchors if members[anchor] in useful)
+    if not chosen:
+        raise ParameterError(f"anchors {list(anchors)}: these planes are constant and tell nothing; choose others")
+    return chosen
 
 
 def psf_for(psf: Psf, task: Task, image: Image) -> np.ndarray:

@@ -47,12 +47,7 @@ class Result:
 
     def as_image(self) -> Image:
         """The restored pixels with the input's axes, pixel size, units and alpha."""
-        restored = self.source.with_data(self.image)
-        white = self.source.white_level
-        if restored.bit_depth is None and white is not None:
-            # The dtype said what is white; the restored floats do not.
-            restored = replace(restored, bit_depth=int(white).bit_length())
-        return restored
+        return as_restored(self.source, self.image)
 
     def kernel_image(self) -> Image:
         """The kernel with its axes and the input's pixel size, as `unblur.deblur(psf=…)` takes it."""
@@ -130,13 +125,23 @@ class Result:
         return self.kernel_image()
 
 
+def as_restored(source: Image, data: np.ndarray) -> Image:
+    """Restored pixels of an image with its axes, pixel size, units and alpha."""
+    restored = source.with_data(data)
+    white = source.white_level
+    if restored.bit_depth is None and source.white is None and white is not None:
+        # The dtype said what is white; the restored floats do not.
+        restored = replace(restored, bit_depth=int(white).bit_length())
+    return restored
+
+
 def stack_kernels(
     kernels: Sequence[tuple[tuple[int, ...], np.ndarray]], outer: Sequence[int], axes: str, spatial: str
 ) -> tuple[np.ndarray, str]:
     """Kernels (count, *spatial) at positions along the outer axes, as one array with its axes.
 
     Smaller kernels are padded with zeros around their origin; positions without a kernel are NaN; axes of size one and
-    a count of one are left out.
+    a count of one are left out. Of `axes`, at least one letter of TCZ must be left for several kernels in one place.
     """
     count = max(kernel.shape[0] for _, kernel in kernels)
     shape = tuple(max(kernel.shape[1 + axis] for _, kernel in kernels) for axis in range(len(spatial)))
@@ -147,6 +152,7 @@ def stack_kernels(
         begins = [new // 2 - old // 2 for new, old in zip(shape, kernel.shape[1:], strict=True)]
         window = tuple(slice(start, start + old) for start, old in zip(begins, kernel.shape[1:], strict=True))
         here[(slice(None), *window)] = kernel
-    named = [*axes, next((letter for letter in "TCZ" if letter not in axes + spatial), ""), *spatial]
+    long = {axis for axis, size in zip(axes, outer, strict=True) if size > 1}
+    named = [*axes, next((letter for letter in "TCZ" if letter not in {*long, *spatial}), ""), *spatial]
     kept = [n for n, size in enumerate(stacked.shape) if size > 1 or n > len(outer)]
     return stacked.reshape([stacked.shape[n] for n in kept]), "".join(named[n] for n in kept)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+import tifffile
 from scipy.signal import fftconvolve
 
 from tests.cli.conftest import Unblur
@@ -147,3 +148,14 @@ def test_the_demo_gives_files_a_panel_and_figures(
         for name in ("before.png", "after.png", "after.tif", "kernel.tif", "panel.png", "after.png.json"):
             assert (tmp_path / "demo" / f"{case}_{name}").exists()
     assert said.count("aligned PSNR") == 2
+
+
+def test_a_method_that_fails_leaves_the_others_in_the_panel(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    pixels = tifffile.imread(cells)
+    tifffile.imwrite(cells, pixels[:12, :12])
+    panel = tmp_path / "panel.png"
+    given = ("--psf", tmp_path / "psf.tif", "--methods", "richardson-lucy,wiener", "-o", panel)
+    code, _, err = unblur("compare", cells, *given)
+    assert code == 3
+    assert "error: wiener: " in err
+    assert panel.exists()

@@ -11,6 +11,9 @@ from unblur.errors import UnblurError
 BAD_INPUT = 2
 """Exit code for whatever a user can act on."""
 
+PLANES_FAILED = 3
+"""Exit code where some planes, or some of the methods compared, failed, and the others were written."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point of ``unblur``; exits with 0, 2 (error), 3 (planes failed), 130 or 143 (signals)."""

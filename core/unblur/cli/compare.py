@@ -12,7 +12,9 @@ from unblur.cli import options
 if TYPE_CHECKING:
     import numpy as np
 
+    from unblur.cli.panels import Column
     from unblur.image import Image
+    from unblur.jobs import Job
 
 
 def compare(
@@ -32,13 +34,15 @@ def compare(
     max_seconds: Annotated[float | None, typer.Option(help="Budget for each method.")] = None,
     seed: Annotated[int, typer.Option(help="For all of them.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-) -> None:
+) -> int:
     """Run several methods on a crop and draw them side by side, on one grey scale."""
     from unblur import io
+    from unblur.cli import PLANES_FAILED
     from unblur.cli.panels import Column, flat, levels_of, write_panel
     from unblur.cli.progress import bar
-    from unblur.cli.text import duration
-    from unblur.errors import FileError
+    from unblur.cli.signals import interruptible
+    from unblur.driver import CancelToken
+    from unblur.errors import FileError, UnblurError
     from unblur.io.atomic import check_writable
     from unblur.jobs import Job
     from unblur.registry import default_registry
@@ -73,20 +77,42 @@ def compare(
     columns = [Column("observed", observed)]
     if unsharp:
         columns.append(Column("unsharp masking", unsharp_mask(observed)))
-    for name, job in jobs.items():
-        with bar() as update:
-            for event in job.events():
-                update(event)
-        row = job.result.report["planes"][-1]
-        words = f"{name}: {row['stop_reason']}, {duration(row['seconds'])}" if "stop_reason" in row else name
-        typer.echo(words)
-        for text in job.result.report["warnings"]:
-            typer.echo(f"  warning: {text}", err=True)
-        result = job.result
-        kernel = flat(result.kernel, result.kernel_axes) if result.kernel_grid is None else result.kernel_picture()
-        columns.append(Column(f"{name}, {duration(row.get('seconds', 0))}", flat(result.image, image.axes), kernel))
+    failed: list[UnblurError] = []
+    with interruptible() as interrupt:
+        for name, job in jobs.items():
+            if interrupt.number is not None:
+                break
+            job.cancel = CancelToken()
+            interrupt.watch(job.cancel)
+            try:
+                with bar() as update:
+                    for event in job.events():
+                        update(event)
+            except UnblurError as error:
+                failed.append(error)
+                typer.echo(f"error: {name}: {error}", err=True)
+                continue
+            if job.result.report["planes"][-1]["status"] != "not run":
+                columns.append(_column(name, job))
+    if len(failed) == len(jobs):
+        raise failed[0]
     write_panel(output, columns, levels)
     typer.echo(f"{output}: written")
+    return interrupt.exit_code or (PLANES_FAILED if failed else 0)
+
+
+def _column(name: str, job: Job) -> Column:
+    """The picture of one result, and its words on the terminal."""
+    from unblur.cli.panels import Column, flat
+    from unblur.cli.text import duration
+
+    result = job.result
+    row = result.report["planes"][-1]
+    typer.echo(f"{name}: {row['stop_reason']}, {duration(row['seconds'])}" if "stop_reason" in row else name)
+    for text in result.report["warnings"]:
+        typer.echo(f"  warning: {text}", err=True)
+    kernel = flat(result.kernel, result.kernel_axes) if result.kernel_grid is None else result.kernel_picture()
+    return Column(f"{name}, {duration(row.get('seconds', 0))}", flat(result.image, job.image.axes), kernel)
 
 
 def places(text: str | None) -> dict[str, int]:

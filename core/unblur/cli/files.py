@@ -13,14 +13,14 @@ import numpy as np
 import typer
 
 from unblur import io
-from unblur.cli import BAD_INPUT, fail
+from unblur.cli import BAD_INPUT, PLANES_FAILED, fail
 from unblur.cli.places import Places, places
 from unblur.cli.progress import bar
 from unblur.cli.signals import Interrupt, interruptible
 from unblur.cli.text import duration
 from unblur.clips import is_video
 from unblur.composition import gives_uncertainty
-from unblur.errors import CheckpointError, FileError, ImageError
+from unblur.errors import FileError, UnblurError, UnknownNameError
 from unblur.forecast import all_steps
 from unblur.image import Image
 from unblur.io.casting import cast
@@ -30,9 +30,6 @@ from unblur.planes import words
 from unblur.registry import default_registry
 from unblur.report import same_run
 from unblur.results import Result
-
-PLANES_FAILED = 3
-"""Exit code where some planes could not be restored, and the others were written."""
 
 PREVIEW_SECONDS = 20.0
 
@@ -80,10 +77,12 @@ def run_files(
                 typer.echo(f"[{number + 1}/{len(everything)}] {files.source}")
             try:
                 code = _run_file(files, wishes, interrupt)
-            except (FileError, ImageError, CheckpointError) as error:
+            except UnknownNameError:
+                raise  # the same for every file
+            except UnblurError as error:
                 if len(everything) == 1:
                     raise
-                code = fail(error)
+                code = fail(error if isinstance(error, FileError) else FileError(files.source, str(error)))
             if interrupt.number is not None:
                 return interrupt.exit_code
             worst = BAD_INPUT if BAD_INPUT in (code, worst) else max(code, worst)
@@ -91,7 +90,8 @@ def run_files(
 
 
 def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
-    files.check()
+    given = (wishes.job.get("psf"), wishes.job.get("pipeline"), wishes.plan)
+    files.check([Path(path) for path in given if path is not None])
     image = (io.read_series if wishes.video else io.read)(files.source, **wishes.reading)
     with io.output_lock(files.output):
         if files.checkpoint.exists():
@@ -102,19 +102,22 @@ def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
         interrupt.watch(token)
         plan = read_plan(wishes.plan) if wishes.plan else None
         job = Job(image, **wishes.job, plan=plan, cancel=token, checkpoint=files.checkpoint)
-        if not wishes.force and files.output.exists() and same_run(files.report(), job.fingerprint):
+        if not wishes.force and files.as_asked(wishes.dtype) and same_run(files.report(), job.fingerprint):
             job.settle_checkpoint()
             typer.echo(f"{files.output}: done before with the same input and settings, skipped (--force does it again)")
             return 0
         files.check_overwrite(wishes.force)
+        files.check_formats(job.image, wishes.dtype)
         _announce(job, files, wishes)
         result = _follow(job, files, wishes, token)
         if result is None:
             return 0
         notes = result.save(files.output, kernel=files.kernel, uncertainty=_wanted(files, result), dtype=wishes.dtype)
+        if files.preview is not None:
+            _drawn(files.preview, lambda path: _panel(path, job, result))
         _conclude(result, files, notes)
         if result.report["status"] != "cancelled":
-            job.forget_checkpoint()
+            _forget(job)
     return 0 if result.complete or token.reason else PLANES_FAILED
 
 
@@ -195,8 +198,6 @@ def _follow(job: Job, files: Places, wishes: Wishes, token: Any) -> Result | Non
     if all(row["status"] == "not run" for row in result.report["planes"] if row["kind"] == "plane"):
         typer.echo(f"{files.source}: {token.reason} before there was a result; nothing is written")
         return None
-    if files.preview is not None:
-        _panel(files.preview, job, result)
     return result
 
 
@@ -210,16 +211,35 @@ def _previewer(job: Job, files: Places) -> Callable[[JobEvent], None]:
         nonlocal last
         if time.monotonic() - last < PREVIEW_SECONDS or files.preview is None:
             return
+        _drawn(files.preview, lambda path: draw(path, event))
+        last = time.monotonic()
+
+    def draw(path: Path, event: JobEvent) -> None:
         estimate = event.event.preview()
         observed = job.tasks[event.plane].look(job.image, job.spatial, slice(1))[0]
         axes = "S" + job.spatial
         pictures = [_picture(array, axes) for array in (observed, estimate.image[0].float().cpu().numpy())]
         kernels, grid = estimate.kernel.float().cpu().numpy(), estimate.grid
         kernel = flat(kernels[0], job.spatial) if grid is None else grid.mosaic(kernels)
-        triptych(files.preview, pictures[0], kernel, pictures[1], job.white_level, grid)
-        last = time.monotonic()
+        triptych(path, pictures[0], kernel, pictures[1], job.white_level, grid)
 
     return show
+
+
+def _drawn(path: Path, draw: Callable[[Path], None]) -> None:
+    """Make a picture; one that cannot be written is no reason to lose a result."""
+    try:
+        draw(path)
+    except (OSError, UnblurError) as error:
+        typer.echo(f"  warning: the preview {path} is not written: {error}", err=True)
+
+
+def _forget(job: Job) -> None:
+    """Remove the checkpoint; the result is there, whether that works or not."""
+    try:
+        job.forget_checkpoint()
+    except UnblurError as error:
+        typer.echo(f"  warning: {error}", err=True)
 
 
 def _picture(array: Any, axes: str) -> Any:
@@ -255,7 +275,7 @@ def _conclude(result: Result, files: Places, notes: Sequence[str]) -> None:
     if len(rows) > 4:
         typer.echo(f"… and {len(rows) - 4} more, all in the report")
     for text in (*report["warnings"], *notes):
-        typer.echo(f"  warning: {text}", err=True)
+        typer.echo(f"  warning: {f'{files.source}: ' if files.many else ''}{text}", err=True)
     if files.uncertainty is not None and report["uncertainty"]:
         known = report["uncertainty"]
         typer.echo(f"{files.uncertainty}: {known['status']}: {known['meaning']}")

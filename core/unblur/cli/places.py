@@ -8,10 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from unblur.errors import FileError
+from unblur.image import Image
+from unblur.io import read_header
 from unblur.io.atomic import check_writable as check_place
 from unblur.io.atomic import sweep
-from unblur.io.writing import WRITABLE, check_writable, report_path
+from unblur.io.kernels import ARRAYS
+from unblur.io.reading import SUFFIXES
+from unblur.io.video import VIDEO
+from unblur.io.writing import WRITABLE, check_holds, check_writable, report_path
+from unblur.results import as_restored
+
+FILES = (*SUFFIXES, *VIDEO, ARRAYS)
+"""Endings that name a file, and no folder."""
 
 
 @dataclass(frozen=True)
@@ -23,33 +34,39 @@ class Places:
     kernel: Path | None = None
     uncertainty: Path | None = None
     preview: Path | None = None
+    many: bool = False
 
     @property
     def checkpoint(self) -> Path:
         return Path(f"{self.output}.checkpoint")
 
-    def check(self) -> None:
-        """Refuse, before any work, what cannot be written or would destroy the input.
+    @property
+    def others(self) -> list[Path]:
+        """What is written beside the image."""
+        return [path for path in (self.kernel, self.uncertainty, self.preview) if path is not None]
+
+    def check(self, inputs: Sequence[Path] = ()) -> None:
+        """Refuse, before any work, what cannot be written or would destroy the input, or one of the other `inputs`.
 
         Raises:
             FileError: the file and the reason.
         """
-        outputs = [path for path in (self.output, self.kernel, self.uncertainty, self.preview) if path is not None]
+        outputs = [self.output, *self.others]
         for path in outputs:
             if path == self.preview:
                 check_place(path)
             else:
                 check_writable(path, arrays=path == self.kernel)
-            if path.exists() and self.source.exists() and path.samefile(self.source):
-                raise FileError(path, "is the input itself", "Choose another output")
+            for given in (self.source, *inputs):
+                if path.exists() and given.exists() and path.samefile(given):
+                    raise FileError(path, "is an input of this run", "Choose another output")
         if len({path.resolve() for path in outputs}) < len(outputs):
             raise FileError(self.output, "two of the outputs are the same file", "Give each a name of its own")
 
     def sweep(self) -> None:
         """Remove what a process that was killed while it wrote these files has left."""
-        for path in (self.output, report_path(self.output), self.kernel, self.uncertainty, self.preview):
-            if path is not None:
-                sweep(path)
+        for path in (self.output, report_path(self.output), *self.others):
+            sweep(path)
 
     def report(self) -> Mapping[str, Any]:
         """The report beside the output; empty where there is none."""
@@ -60,13 +77,42 @@ class Places:
         return content if isinstance(content, dict) else {}
 
     def check_overwrite(self, force: bool) -> None:
-        """Only what was made by a run is replaced without being told.
+        """Only what was made by a run is replaced without being told: what has a report, and what goes with that.
 
         Raises:
             FileError: something else stands there.
         """
-        if self.output.exists() and not force and "fingerprint" not in self.report():
-            raise FileError(self.output, "exists, and no report says that a run made it", "--force replaces it")
+        if force or "fingerprint" in self.report() or self.checkpoint.exists():
+            return
+        for path in (self.output, *self.others):
+            if path.exists():
+                raise FileError(path, "exists, and no report says that a run made it", "--force replaces it")
+
+    def check_formats(self, image: Image, dtype: str | None) -> None:
+        """Refuse, before any work, formats that cannot hold the result for an image.
+
+        Raises:
+            FileError: the file and the reason.
+        """
+        png = any(str(path).lower().endswith(".png") for path in (self.output, self.uncertainty))
+        like = np.broadcast_to(np.float32(np.nanmax(image.data) if png else 1), image.shape)
+        check_holds(self.output, as_restored(image, like), dtype)
+        if self.uncertainty is not None:
+            check_holds(self.uncertainty, image.with_data(like))
+        if self.kernel is not None and str(self.kernel).lower().endswith(VIDEO):
+            raise FileError(self.kernel, "a kernel is no video", "Choose .tif, .npz or .png")
+
+    def as_asked(self, dtype: str | None) -> bool:
+        """Whether all that is asked for is there, in this dtype (None: that of the format)."""
+        report = self.report()
+        wanted = [self.output, *self.others]
+        if self.uncertainty is not None and report.get("uncertainty") is None:
+            wanted.remove(self.uncertainty)
+        if not all(path.exists() for path in wanted):
+            return False
+        floats = str(self.output).lower().endswith((".tif", ".tiff"))
+        asked = dtype or ("float32" if floats else None)
+        return asked is None or str(self.output).lower().endswith(VIDEO) or read_header(self.output).dtype == asked
 
 
 def places(
@@ -77,37 +123,49 @@ def places(
     Raises:
         FileError: a folder cannot be made, or two inputs would have the same output.
     """
-    if len(sources) == 1 and not output.is_dir() and str(output).lower().endswith(WRITABLE):
-        return [Places(sources[0], output, kernel, uncertainty, preview)]
     if len(sources) == 1 and output.suffix and not output.is_dir():
         return [Places(sources[0], output, kernel, uncertainty, preview)]
+    if len(sources) == 1:
+        place = Places(sources[0], output / _name(sources[0]), kernel, uncertainty, preview)
+        if not any(path.is_dir() or not path.suffix for path in place.others):
+            _made(output, 1)
+            return [place]
     folders = [folder for folder in (output, kernel, uncertainty, preview) if folder is not None]
     for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FileError(folder, f"no folder for the outputs of {len(sources)} inputs ({error.strerror})") from error
-    seen: dict[str, Path] = {}
+        if folder.suffix.lower() in FILES and not folder.is_dir():
+            raise FileError(folder, f"is the name of a file, and {len(sources)} inputs need a folder", "Name a folder")
+        _made(folder, len(sources))
+    seen: dict[Path, Path] = {}
     made = []
     for source in sources:
         name = _name(source)
-        if name in seen:
-            raise FileError(source, f"would be written to the same file as {seen[name]}", "Run them apart")
-        seen[name] = source
         data = name if name.lower().endswith((".tif", ".tiff")) else f"{source.stem}.tif"
-        made.append(
-            Places(
-                source,
-                output / name,
-                kernel / data if kernel else None,
-                uncertainty / data if uncertainty else None,
-                preview / f"{source.stem}.png" if preview else None,
-            )
+        files = Places(
+            source,
+            output / name,
+            kernel / data if kernel else None,
+            uncertainty / data if uncertainty else None,
+            preview / f"{source.stem}.png" if preview else None,
+            many=len(sources) > 1,
         )
+        for path in (files.output, *files.others):
+            if path in seen:
+                raise FileError(source, f"would be written to the same file as {seen[path]}: {path}", "Run them apart")
+            seen[path] = source
+        made.append(files)
     return made
+
+
+def _made(folder: Path, count: int) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(folder, f"no folder for the outputs of {count} inputs ({error.strerror})") from error
 
 
 def _name(source: Path) -> str:
     if source.is_dir():
-        return f"{source.name}.tif"
-    return source.name if source.name.lower().endswith(WRITABLE) else f"{source.stem}.png"
+        return f"{source.resolve().name}.tif"
+    if source.name.lower().endswith(WRITABLE):
+        return source.name
+    return f"{source.stem}.png" if source.suffix.lower() in (".jpg", ".jpeg") else f"{source.stem}.tif"

@@ -153,6 +153,11 @@ def write_video(path: Path, image: Image, dtype: DTypeLike | None = None) -> tup
     return tuple(notes)
 
 
+def check_video(path: Path, image: Image, dtype: DTypeLike | None) -> None:
+    """Raise ImageError if a video of this name cannot hold the image."""
+    _depth(path, image, dtype)
+
+
 def frame_rate(image: Image) -> Fraction | None:
     """Frames per second, from the file or from the interval along T in seconds."""
     if image.metadata.get("frame_rate"):

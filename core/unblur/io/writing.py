@@ -15,9 +15,9 @@ from unblur.image import Image
 from unblur.io.atomic import atomic_path, flush, make_way, to_json
 from unblur.io.atomic import check_writable as check_place
 from unblur.io.kernels import ARRAYS, write_arrays
-from unblur.io.png_out import write_png
+from unblur.io.png_out import check_png, write_png
 from unblur.io.tiff_out import write_ome, write_tiff
-from unblur.io.video import VIDEO, library, write_video
+from unblur.io.video import VIDEO, check_video, library, write_video
 
 WRITABLE = (".ome.tif", ".ome.tiff", ".tif", ".tiff", ".png", *VIDEO)
 Arrays = Mapping[str, np.ndarray]
@@ -34,6 +34,18 @@ def check_writable(path: str | Path, arrays: bool = False) -> None:
     if str(path).lower().endswith(VIDEO):
         library(path)
     check_place(path)
+
+
+def check_holds(path: str | Path, image: Image, dtype: DTypeLike | None = None) -> None:
+    """Raise FileError, before any work, if the format of ``path`` cannot hold an image like this one."""
+    name = str(path).lower()
+    try:
+        if name.endswith(".png"):
+            check_png(image, dtype)
+        elif name.endswith(VIDEO):
+            check_video(Path(path), image, dtype)
+    except ImageError as error:
+        raise FileError(path, str(error)) from None
 
 
 def report_path(path: str | Path) -> Path:

@@ -1,0 +1,187 @@
+"""What is written where: nothing is lost, replaced or left out in silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from tests.cli.conftest import Unblur
+from unblur import io
+from unblur.cli import files as running
+
+RL = ("--method", "richardson-lucy", "--set", "stages.0.steps=3", "--threads", "1")
+
+
+def test_what_is_wrong_with_one_file_does_not_stop_the_others(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    """Whatever its kind: here a parameter that fits the other files."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    stack = np.stack([tifffile.imread(cells)] * 3)
+    tifffile.imwrite(folder / "a.tif", stack[:2], photometric="minisblack")
+    tifffile.imwrite(folder / "b.tif", stack, photometric="minisblack")
+    shared = ("--axes", "TYX", "--planes", "shared-kernel", "--anchors", "2", "--kernel-size", "5")
+    blind = ("--method", "blind-richardson-lucy", "--set", "stages.0.steps=2", "--threads", "1")
+    code, _, err = unblur("run", folder, "-o", tmp_path / "out", *shared, *blind)
+    assert code == 2
+    assert (tmp_path / "out" / "b.tif").exists()
+    assert f"{folder / 'a.tif'}: " in err
+
+
+@pytest.mark.parametrize(
+    ("output", "more", "words"),
+    [
+        ("out.png", (), "PNG holds uint8 or uint16"),
+        ("out.png", ("--dtype", "float32"), "PNG holds uint8 or uint16"),
+        ("out.tif", ("--kernel", "k.mkv"), "no video"),
+        ("out.tif", ("--uncertainty", "u.png"), "PNG holds uint8 or uint16"),
+    ],
+)
+def test_a_format_that_cannot_hold_the_result_is_refused_before_the_run(
+    unblur: Unblur,
+    cells: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    output: str,
+    more: tuple[str, ...],
+    words: str,
+) -> None:
+    monkeypatch.setattr(running, "_follow", lambda *_: pytest.fail("it ran"))
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite(cells, tifffile.imread(cells).astype(np.float32))
+    code, _, err = unblur("run", cells, "-o", output, "--psf", "psf.tif", *RL, *more)
+    assert code == 2
+    assert words in err
+
+
+def test_what_is_asked_for_besides_is_made_although_the_image_is_there(
+    unblur: Unblur, cells: Path, tmp_path: Path
+) -> None:
+    command = ("run", cells, "-o", tmp_path / "out.tif", "--psf", tmp_path / "psf.tif", *RL)
+    assert unblur(*command)[0] == 0
+    assert "skipped" in unblur(*command)[1]
+    kernel = tmp_path / "kernel.tif"
+    said = unblur(*command, "--kernel", kernel)[1]
+    assert "skipped" not in said
+    assert kernel.exists()
+    assert "skipped" in unblur(*command, "--kernel", kernel)[1]
+    assert "skipped" not in unblur(*command, "--dtype", "uint16")[1]
+    assert tifffile.imread(tmp_path / "out.tif").dtype == np.uint16
+    assert "skipped" not in unblur(*command, "--dtype", "uint16", "--pixel-size", "0.2")[1]
+
+
+def test_files_of_others_are_not_replaced(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    psf, foreign = tmp_path / "psf.tif", tmp_path / "kernel.tif"
+    before = psf.read_bytes()
+    command = ("run", cells, "-o", tmp_path / "out.tif", "--psf", psf, *RL)
+    code, _, err = unblur(*command, "--kernel", psf)
+    assert code == 2
+    assert "is an input of this run" in err
+    assert psf.read_bytes() == before
+    foreign.write_bytes(b"mine")
+    code, _, err = unblur(*command, "--kernel", foreign)
+    assert code == 2
+    assert "--force replaces it" in err
+    assert foreign.read_bytes() == b"mine"
+    assert unblur(*command, "--kernel", foreign, "--force")[0] == 0
+
+
+def test_two_inputs_never_share_a_kernel_file(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 30, 3)).astype(np.uint8)
+    io.write(folder / "a.png", io.read(_picture(tmp_path / "p.png", pixels)))
+    tifffile.imwrite(folder / "a.tif", tifffile.imread(cells))
+    given = ("--psf", tmp_path / "psf.tif", "--kernel", tmp_path / "kernels")
+    code, _, err = unblur("run", folder, "-o", tmp_path / "out", *given, *RL)
+    assert code == 2
+    assert "the same file" in err
+
+
+def test_a_file_name_is_no_folder_for_several(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.tif"
+    tifffile.imwrite(other, tifffile.imread(cells))
+    code, _, err = unblur("run", cells, other, "-o", tmp_path / "out.tif", "--psf", tmp_path / "psf.tif", *RL)
+    assert code == 2
+    assert "Name a folder" in err
+    assert not (tmp_path / "out.tif").exists()
+
+
+def test_one_input_and_a_folder_leave_the_kernel_a_file(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    kernel = tmp_path / "kernel.tif"
+    given = ("--psf", tmp_path / "psf.tif", "--kernel", kernel)
+    assert unblur("run", cells, "-o", f"{tmp_path / 'results'}/", *given, *RL)[0] == 0
+    assert kernel.is_file()
+    assert (tmp_path / "results" / cells.name).exists()
+
+
+def test_a_preview_that_cannot_be_written_costs_no_result(
+    unblur: Unblur, cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(running, "_panel", full)
+    given = ("--psf", tmp_path / "psf.tif", "--preview", tmp_path / "panel.png")
+    code, _, err = unblur("run", cells, "-o", tmp_path / "out.tif", *given, *RL)
+    assert code == 0
+    assert "no space left" in err
+    assert (tmp_path / "out.tif").exists()
+
+
+def test_a_foreign_file_in_the_checkpoint_costs_no_result(
+    unblur: Unblur, cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = running._follow
+
+    def visited(job: object, files: running.Places, *more: object) -> object:
+        result = plain(job, files, *more)  # type: ignore[arg-type]
+        (files.checkpoint / ".DS_Store").touch()
+        return result
+
+    monkeypatch.setattr(running, "_follow", visited)
+    code, _, err = unblur("run", cells, "-o", tmp_path / "out.tif", "--psf", tmp_path / "psf.tif", *RL)
+    assert code == 0
+    assert "is no checkpoint" in err
+
+
+@pytest.mark.parametrize("level", ["0", "-1", "nan", "inf"])
+def test_a_white_level_is_a_number_above_zero(unblur: Unblur, cells: Path, tmp_path: Path, level: str) -> None:
+    given = ("--psf", tmp_path / "psf.tif", f"--white-level={level}", *RL)
+    code, _, err = unblur("run", cells, "-o", tmp_path / "out.tif", *given)
+    assert code == 2
+    assert "white_level" in err
+
+
+def test_a_given_white_level_is_white_in_the_file_too(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    pixels = tifffile.imread(cells).astype(np.float32)
+    tifffile.imwrite(cells, pixels / pixels.max())
+    given = ("--psf", tmp_path / "psf.tif", "--white-level", "1", *RL)
+    code, _, err = unblur("run", cells, "-o", tmp_path / "out.png", *given)
+    assert code == 0, err
+    assert unblur("run", cells, "-o", tmp_path / "out.tif", *given)[0] == 0
+    drawn, exact = io.read(tmp_path / "out.png").data, tifffile.imread(tmp_path / "out.tif")
+    assert drawn.dtype == np.uint16
+    np.testing.assert_allclose(drawn, np.clip(exact, 0, 1) * 65535, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [(("--clip-frames", "5"), "only videos have clips"), (("--centre-psf",), "none was given")],
+)
+def test_options_that_would_do_nothing_are_refused(
+    unblur: Unblur, cells: Path, tmp_path: Path, more: tuple[str, ...], words: str
+) -> None:
+    psf = ("--psf", tmp_path / "psf.tif") if "--clip-frames" in more else ("--kernel-size", "5")
+    code, _, err = unblur("run", cells, "-o", tmp_path / "out.tif", *psf, *more)
+    assert code == 2
+    assert words in err
+
+
+def _picture(path: Path, pixels: np.ndarray) -> Path:
+    from PIL import Image
+
+    Image.fromarray(pixels).save(path)
+    return path

@@ -206,6 +206,7 @@ class Job:
         self._interval = checkpoint_seconds
         self._plans = JobPlans(self)
         self.resumed = False
+        self.resumed_from: str | None = None
         self.series: Series | None = None
         self._pieces: list[Piece] = []
         self._result: Result | None = None
@@ -283,6 +284,7 @@ class Job:
         self.resumed = bool(resume and savepoint and savepoint.exists())
         if savepoint and self.resumed:
             plans = savepoint.resume(self.force, self._plans.stages())
+            self.resumed_from = savepoint.stored if savepoint.stored != self.fingerprint else None
         else:
             plans = self._plans.made(self._given_plan)
         self._plans.refuse_what_does_not_fit()

@@ -208,6 +208,11 @@ def job_report(
         for text in (*record["warnings"], *([f"failed: {record['error']}"] if "error" in record else []))
     ]
     warnings += _poor(job, rows)
+    if job.resumed_from is not None:
+        warnings.append(
+            "resumed by force from a run with another input, other settings or versions: what that had done is part of "
+            "the result"
+        )
     return {
         "schema": SCHEMA,
         "status": "cancelled" if stopped else "failed planes" if "failed" in statuses else "done",
@@ -224,6 +229,7 @@ def job_report(
         "environment": environment(job.compute),
         "budget_seconds": job.budget,
         "resumed": job.resumed,
+        "resumed_from": job.resumed_from,
         "seconds": round(seconds, 3),
         "plan": rows,
         "planes": list(records),
@@ -252,4 +258,5 @@ def _poor(job: Job, rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def same_run(report: Mapping[str, Any], fingerprint: str) -> bool:
     """Whether a report tells of a finished run that `fingerprint` stands for."""
-    return report.get("fingerprint") == fingerprint and report.get("status") == "done"
+    mixed = report.get("resumed_from") is not None
+    return report.get("fingerprint") == fingerprint and report.get("status") == "done" and not mixed

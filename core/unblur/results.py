@@ -152,7 +152,8 @@ def stack_kernels(
         begins = [new // 2 - old // 2 for new, old in zip(shape, kernel.shape[1:], strict=True)]
         window = tuple(slice(start, start + old) for start, old in zip(begins, kernel.shape[1:], strict=True))
         here[(slice(None), *window)] = kernel
-    long = {axis for axis, size in zip(axes, outer, strict=True) if size > 1}
-    named = [*axes, next((letter for letter in "TCZ" if letter not in {*long, *spatial}), ""), *spatial]
+    short = "".join(axis for axis, size in zip(axes, outer, strict=True) if size == 1)
+    free = [letter for letter in "TCZ" if letter not in axes + spatial] + list(short)
+    named = [*axes, free[0] if free else "", *spatial]
     kept = [n for n, size in enumerate(stacked.shape) if size > 1 or n > len(outer)]
     return stacked.reshape([stacked.shape[n] for n in kept]), "".join(named[n] for n in kept)

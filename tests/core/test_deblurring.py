@@ -15,6 +15,7 @@ from unblur.driver import CancelToken
 from unblur.errors import CheckpointError, CompositionError, ImageError, ParameterError, PluginError, UnknownNameError
 from unblur.image import Image
 from unblur.jobs import Job
+from unblur.report import same_run
 
 REGISTRY = small_registry()
 PSF = np.outer([1, 2, 1], [1, 2, 1]).astype(np.float32) / 16
@@ -180,6 +181,26 @@ def test_a_shared_kernel_comes_from_the_anchors_alone() -> None:
     assert not np.array_equal(again.image[3], result.image[3])
 
 
+def test_a_constant_plane_is_no_anchor() -> None:
+    """A dark frame tells nothing of a kernel: neither when it is asked for, nor in the middle."""
+    y = picture((5, 20, 18))
+    y[[0, 2]] = 0.5
+    shared = {"axes": "TYX", "planes": "shared-kernel", "method": "two-step"}
+    kernel = deblur(y, anchors=[0, 3], **shared).kernel
+    np.testing.assert_array_equal(kernel, deblur(y, anchors=[3], **shared).kernel)
+    assert not np.array_equal(kernel, np.ones((1, 1)))
+    assert deblur(y, **shared).kernel.shape == (5, 5)
+    with pytest.raises(ParameterError, match="tell nothing"):
+        job(y, anchors=[0, 2], **shared)
+
+
+def test_several_kernels_in_every_plane_need_a_free_axis() -> None:
+    series = picture((2, 2, 3, 20, 18))
+    with pytest.raises(ImageError, match="--region C=0:1"):
+        Job(series, axes="TCZYX", method="mcem", kernel_size=5, threads=1)
+    Job(series[:, :1], axes="TCZYX", method="mcem", kernel_size=5, threads=1)
+
+
 @pytest.mark.parametrize(
     ("wishes", "kernel", "plane"),
     [
@@ -302,6 +323,9 @@ def test_a_checkpoint_of_other_settings_is_refused_unless_forced(tmp_path: Path)
         deblur(picture(), seed=3, checkpoint=checkpoint, resume=True)
     forced = deblur(picture(), seed=3, checkpoint=checkpoint, resume=True, force=True)
     assert forced.report["resumed"]
+    assert any("resumed by force" in text for text in forced.report["warnings"])
+    assert forced.report["resumed_from"] == job(picture(), checkpoint=checkpoint).fingerprint
+    assert not same_run(forced.report, forced.report["fingerprint"])
 
 
 def test_what_does_not_fit_even_by_force_is_a_checkpoint_error(tmp_path: Path) -> None:

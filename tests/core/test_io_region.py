@@ -5,10 +5,11 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import PIL.Image
+import psutil
 import pytest
 import tifffile
 
-from unblur.errors import FileError, ImageError, ParameterError
+from unblur.errors import FileError, ImageError, ParameterError, ResourceError
 from unblur.image import Image
 from unblur.io import read, read_header, write
 
@@ -53,6 +54,18 @@ def test_a_region_of_a_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path / "a.ome.tif", region={"T": (2, 3)}).data, image.data[2:3])
     with pytest.raises(FileError, match=r"a\.ome\.tif.*T=2:4"):
         read(tmp_path / "a.ome.tif", region={"T": (2, 4)})
+
+
+def test_only_the_region_need_fit_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = stack()
+    write(tmp_path / "a.ome.tif", image)
+    memory = psutil.virtual_memory()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(available=100, total=100))
+    with pytest.raises(ResourceError):
+        read(tmp_path / "a.ome.tif")
+    part = read(tmp_path / "a.ome.tif", region={"T": (2, 3)}).data
+    assert not isinstance(part, np.memmap)
+    np.testing.assert_array_equal(part, image.data[2:3])
 
 
 def test_the_region_option_is_read_as_documented() -> None:

@@ -19,6 +19,7 @@ from unblur.results import stack_kernels
         ("TC", (3, 2), 4, "YX", "TCZYX"),
         ("TC", (1, 2), 4, "YX", "CZYX"),
         ("T", (3,), 4, "ZYX", "TCZYX"),
+        ("TCZ", (1, 2, 3), 4, "YX", "CZTYX"),
     ],
 )
 def test_every_dimension_has_a_letter(outer: str, sizes: tuple[int, ...], count: int, spatial: str, axes: str) -> None:

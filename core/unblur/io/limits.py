@@ -37,5 +37,5 @@ def check_claim(
     if claimed > limit:
         raise ResourceError(
             f"{path}: holds {text}; at most {limit / 1e9:.3g} GB can be read with the memory that is free. "
-            "Crop or downsample it first"
+            "Give a region of it, or downsample it first"
         )

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from unblur.errors import FileError, ImageError
 from unblur.image import Image, PixelSize
 from unblur.io.header import Header
@@ -34,7 +36,8 @@ def read(
     ``axes`` overrides what the file says, one letter of TCZYXS per dimension; it is needed where the file does not say
     what its dimensions are. ``pixel_size`` is one number for Y and X, one per spatial axis, or a mapping by axis
     letter. ``series`` chooses among images that differ; ``multi_file`` follows an OME-TIFF to the other files of its
-    set, in the same folder. ``region`` gives start and stop along some of the axes, of which only that part is kept.
+    set, in the same folder. ``region`` gives start and stop along some of the axes, of which only that part is kept: of
+    a TIFF, only that part need fit in memory.
     Dimensions of size one that the file adds are left out.
 
     Raises FileError if the file cannot be read, is cut, or claims what it does not hold, and where a choice is missing;
@@ -48,12 +51,12 @@ def read(
         _refuse_series(path, series)
         image = read_photo(path, axes, pixel_size)
     else:
-        image = read_tiff(path, axes, pixel_size, series, multi_file)
+        image = read_tiff(path, axes, pixel_size, series, multi_file, on_disk=bool(region))
     if not region:
         return image
     part = part_of(image, region, path)
-    # Copied, so that the rest is not kept in memory.
-    return replace(part, data=part.data.copy(), alpha=None if part.alpha is None else part.alpha.copy())
+    # Copied, so that the rest is kept neither in memory nor on the disk.
+    return replace(part, data=np.array(part.data), alpha=None if part.alpha is None else np.array(part.alpha))
 
 
 def part_of(image: Image, region: Mapping[str, tuple[int, int]], path: Path) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from pathlib import Path
@@ -22,5 +23,6 @@ def folder() -> Path:
 def tidy(root: Path) -> None:
     """Remove checkpoints that are too old to be gone on with."""
     for path in root.iterdir():
-        if path.is_dir() and time.time() - path.stat().st_mtime > DAYS * 86400:
-            shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another window has removed it
+            if path.is_dir() and time.time() - path.stat().st_mtime > DAYS * 86400:
+                shutil.rmtree(path, ignore_errors=True)

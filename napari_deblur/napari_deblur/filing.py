@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_deblur import copying, looks, saving, summary
 from napari_deblur.conductor import Conductor
@@ -91,8 +91,17 @@ class Filing:
         if own.kind in "iu":
             kinds[f"TIFF as {own.name}, like the input: rounded and clipped (*.tif *.tiff)"] = own.name
         name, kind = QFileDialog.getSaveFileName(self._dock, "Save", suggested, ";;".join(kinds))
-        if name:
+        if name and self._may_replace(name, saving.targets(run.result, name)):
             self.save_run(run, name, kinds.get(kind))
+
+    def _may_replace(self, asked: str, files: Iterable[Path | None]) -> bool:
+        """Whether files may go that the system's dialog, which knows but the one name, has not asked about."""
+        there = [one for one in files if one is not None and one != Path(asked) and one.exists()]
+        if not there:
+            return True
+        names = "\n".join(one.name for one in there)
+        answer = QMessageBox.question(self._dock, "Save", f"These files are there already:\n{names}\nReplace them?")
+        return bool(answer == QMessageBox.StandardButton.Yes)
 
     def ask_save_run_pipeline(self, run: Run) -> None:
         self._ask_pipeline(lambda: (run.request, run.part))
@@ -113,5 +122,5 @@ class Filing:
 
     def _ask_pipeline(self, what: Callable[[], tuple[Request, LayerSource]]) -> None:
         name, _ = QFileDialog.getSaveFileName(self._dock, "Save pipeline", "pipeline.toml", "Pipelines (*.toml)")
-        if name:
+        if name and self._may_replace(name, [saving.pipeline_path(name)]):
             self._dock.attempt(lambda: self.save_pipeline(name, *what()))

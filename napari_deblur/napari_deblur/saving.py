@@ -89,26 +89,29 @@ def save(
     Raises:
         FileError: a file cannot be written, or is the one that was restored.
     """
-    path = Path(path)
-    if not path.name.lower().endswith((".tif", ".tiff", ".png")):
-        path = path.with_name(path.name + SUFFIX)
+    path, *_ = targets(result, path)
     source = Path(result.source.source or "")
     if path.exists() and source.is_file() and path.samefile(source):
         raise FileError(path, "is the image that was restored", "Choose another name")
+    if viewed:
+        result = dataclasses.replace(result, report={**result.report, looks.REPORT_KEY: viewed})
+    _, beside, spread = targets(result, path)
+    others = {"kernel": beside if kernel else None, "uncertainty": spread if uncertainty else None}
+    notes = result.save(path, kernel=others["kernel"], uncertainty=others["uncertainty"], dtype=dtype)
+    return [path, *(one for one in others.values() if one is not None)], notes
+
+
+def targets(result: Result, path: str | Path) -> tuple[Path, Path, Path | None]:
+    """The files that `save` writes: the restored image, the kernel, and the uncertainty, if there is one."""
+    path = Path(path)
+    if not path.name.lower().endswith((".tif", ".tiff", ".png")):
+        path = path.with_name(path.name + SUFFIX)
     stem = path.name
     for ending in ENDINGS:
         stem = stem.removesuffix(ending)
-    if viewed:
-        result = dataclasses.replace(result, report={**result.report, looks.REPORT_KEY: viewed})
-    kernel_name = f"kernel{SUFFIX}" if result.kernel_grid is None else "kernels.npz"
-    others = {
-        "kernel": path.with_name(f"{stem}.{kernel_name}") if kernel else None,
-        "uncertainty": path.with_name(f"{stem}.uncertainty{SUFFIX}")
-        if uncertainty and result.uncertainty is not None
-        else None,
-    }
-    notes = result.save(path, kernel=others["kernel"], uncertainty=others["uncertainty"], dtype=dtype)
-    return [path, *(one for one in others.values() if one is not None)], notes
+    kernel = f"kernel{SUFFIX}" if result.kernel_grid is None else "kernels.npz"
+    spread = None if result.uncertainty is None else path.with_name(f"{stem}.uncertainty{SUFFIX}")
+    return path, path.with_name(f"{stem}.{kernel}"), spread
 
 
 def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -139,13 +142,17 @@ def save_pipeline(pipeline: Pipeline, path: str | Path) -> Path:
     Raises:
         FileError: it cannot be written.
     """
-    path = Path(path)
-    if not path.suffix:
-        path = path.with_suffix(".toml")
+    path = pipeline_path(path)
     text = pipeline.to_toml()
     with io.atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return path
+
+
+def pipeline_path(path: str | Path) -> Path:
+    """The file that `save_pipeline` writes for a name."""
+    path = Path(path)
+    return path if path.suffix else path.with_suffix(".toml")
 
 
 def load_pipeline(path: str | Path, registry: Registry) -> Pipeline:

@@ -122,7 +122,8 @@ class Several:
         if chosen.folder is not None:
             _make(chosen.folder)
             paths = [*saving.batch_paths(names, chosen.folder, chosen.pattern)]
-        items = [work.Item(*one) for one in zip(names, loads, paths, strict=True)]
+        shown = [number < len(sources) for number in range(len(names))]
+        items = [work.Item(*one) for one in zip(names, loads, paths, shown, strict=True)]
         of = {id(item): source for item, source in zip(items, sources, strict=False)}
         dock.begin(work.batch(items, request, dock.registry), "batch", partial(self._show_batch, request, of))
 

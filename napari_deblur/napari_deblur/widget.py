@@ -277,8 +277,12 @@ class Deblur(QWidget):
 
     def _run(self) -> None:
         request, part = self.request(), self.part()
-        root = checkpoints.folder()
-        checkpoints.tidy(root)
+        root = None
+        try:
+            root = checkpoints.folder()
+            checkpoints.tidy(root)
+        except OSError as error:
+            self.message.show_note(f"No checkpoint is kept, so that this run cannot be gone on from: {error}")
         self._restore(request, part, RUN, root)
 
     def _restore(self, request: Request, part: layers.LayerSource, what: str, root: Any) -> None:

@@ -5,9 +5,10 @@ PyTorch is imported here and nowhere else in the widget, when the first piece of
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,8 @@ from napari_deblur.request import Request
 from napari_deblur.results import is_empty
 from napari_deblur.warming import import_all
 from napari_deblur.worker import Dropped, Failure, Preview, Worker
-from unblur.errors import CheckpointError
+from unblur.errors import CheckpointError, FileError
+from unblur.io import output_lock
 from unblur.pipeline import Part
 
 if TYPE_CHECKING:
@@ -75,17 +77,32 @@ def restore(
             return _anew(worker, job)
         # Named by what the result follows from, so that none is taken for another's.
         image, path = job.image, checkpoints / job.fingerprint[:32]
-        job = _job(worker, lambda: image, request, registry, path)
-        if not job.resumable:
-            return _anew(worker, job)
-        try:
-            return _run(worker, job, resume=True)
-        except CheckpointError:
-            job.forget_checkpoint()
-        result = _anew(worker, _job(worker, lambda: image, request, registry, path))
+        with _claimed(path) as mine:
+            if not mine:
+                return _anew(worker, job)
+            job = _job(worker, lambda: image, request, registry, path)
+            if not job.resumable:
+                return _anew(worker, job)
+            try:
+                return _run(worker, job, resume=True)
+            except CheckpointError:
+                job.forget_checkpoint()
+            result = _anew(worker, _job(worker, lambda: image, request, registry, path))
         return replace(result, report={**result.report, "warnings": [*result.report["warnings"], DAMAGED]})
 
     return work
+
+
+@contextlib.contextmanager
+def _claimed(path: Path) -> Iterator[bool]:
+    """Whether a checkpoint may be kept there: another window may be at the same, or the disk full."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(output_lock(path.with_name(f"{path.name}.run")))
+        except (FileError, OSError):
+            yield False
+        else:
+            yield True
 
 
 def _anew(worker: Worker, job: Job) -> Result:
@@ -124,24 +141,25 @@ def compare(
 
 @dataclass(frozen=True)
 class Item:
-    """One piece of a batch: its name, its pixels, and the file that the restored image goes into, if any."""
+    """One piece of a batch: its name, its pixels, and the file that the restored image goes into, if any.
+
+    `shown`: the result is wanted in the window; others are not kept in memory.
+    """
 
     name: str
     load: Load
     path: Path | None = None
+    shown: bool = True
 
 
 @dataclass(frozen=True)
 class Done:
-    """What became of an item: its result, or why there is none, or only a part of one."""
+    """What became of an item: its result, if it is to be shown, and what is to be said of it."""
 
     item: Item
     result: Result | None
     said: str
-
-    @property
-    def complete(self) -> bool:
-        return self.result is not None and self.result.complete
+    complete: bool = False
 
 
 def batch(items: Sequence[Item], request: Request, registry: Registry) -> Callable[[Worker], list[Done]]:
@@ -175,11 +193,12 @@ def _batch_item(worker: Worker, item: Item, request: Request, registry: Registry
         return Done(item, None, "stopped before there was an image")
     said = [] if result.complete else ["not every plane was restored"]
     if item.path is None:
-        return Done(item, result, ", ".join([*said, "restored"]))
+        return Done(item, result, ", ".join([*said, "restored"]), result.complete)
     # Under another name, so that the same batch restores it when it is run again.
     path = item.path if result.report["status"] != "cancelled" else _stopped(item.path)
     written, notes = saving.save(result, path)
-    return Done(item, result, ", ".join([*said, f"saved as {written[0].name}", *notes]))
+    words = ", ".join([*said, f"saved as {written[0].name}", *notes])
+    return Done(item, result if item.shown else None, words, result.complete)
 
 
 def _stopped(path: Path) -> Path:

@@ -124,7 +124,7 @@ def test_a_true_claim_beyond_the_memory(tmp_path: Path, monkeypatch: pytest.Monk
     PIL.Image.fromarray(numbers((64, 64), "uint8")).save(tmp_path / "a.png")
     monkeypatch.setattr("unblur.io.limits.SHARE_OF_FREE_MEMORY", 1e-9)
     for name in ("a.tif", "a.png"):
-        with pytest.raises(ResourceError, match="Crop or downsample"):
+        with pytest.raises(ResourceError, match="Give a region of it, or downsample"):
             read(tmp_path / name)
 
 

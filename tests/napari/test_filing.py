@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from napari.layers import Image
 from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QMessageBox
 
 from napari_deblur import copying, layers, saving
 from napari_deblur.panel.runs_part import Run
@@ -72,3 +73,25 @@ def test_a_copied_run_is_on_the_clipboard(dock: Deblur, ended: Run, monkeypatch:
     wait_for(lambda: not dock.filing.busy)
     assert QGuiApplication.clipboard().text() == "richardson-lucy in napari-deblur: copying"
     assert "script" in dock.message.text.text()
+
+
+def test_what_the_dialog_did_not_ask_about_is_asked_about(
+    dock: Deblur, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ending that a name gets, and the files beside it."""
+    asked: list[str] = []
+
+    def question(_: object, __: str, words: str) -> Any:
+        asked.append(words)
+        return QMessageBox.StandardButton.No
+
+    monkeypatch.setattr(QMessageBox, "question", question)
+    name = str(tmp_path / "cells2")
+    for there in ("cells2.ome.tif", "cells2.kernel.ome.tif"):
+        (tmp_path / there).write_bytes(b"mine")
+    files = [tmp_path / "cells2.ome.tif", tmp_path / "cells2.kernel.ome.tif", None]
+    assert not dock.filing._may_replace(name, files)
+    assert "cells2.ome.tif\ncells2.kernel.ome.tif" in asked[0]
+    assert dock.filing._may_replace(str(tmp_path / "new"), [tmp_path / "new.ome.tif"])
+    assert dock.filing._may_replace(str(tmp_path / "cells2.ome.tif"), [tmp_path / "cells2.ome.tif"])
+    assert len(asked) == 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import napari
@@ -354,3 +356,24 @@ def test_a_video_is_run_as_a_whole_and_its_motion_shown(dock: Deblur, monkeypatc
     times, rows, columns = motion.data[:, 0].T
     ends = np.rint([rows + motion.data[:, 1, 1], columns + motion.data[:, 1, 2]]).astype(int)
     np.testing.assert_allclose(motion.data[:, 1, 2], flow[times.astype(int), 0, *ends], rtol=1e-4)
+
+
+def test_without_a_place_for_checkpoints_it_runs_all_the_same(dock: Deblur, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused() -> Path:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(checkpoints, "folder", refused)
+    run(dock)
+    assert dock.runs_part.runs[0].result.complete
+
+
+def test_a_checkpoint_that_another_window_is_at_is_left_alone(dock: Deblur, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextlib.contextmanager
+    def held(_: Path) -> Iterator[None]:
+        raise FileError("x", "is being written by another process")
+        yield
+
+    monkeypatch.setattr(work, "output_lock", held)
+    run(dock)
+    assert dock.runs_part.runs[0].result.complete
+    assert not list(checkpoints.folder().iterdir())

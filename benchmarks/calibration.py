@@ -72,6 +72,7 @@ def restored(name: str, method: str, options: argparse.Namespace, seed: int) -> 
     for _ in job.events():
         pass
     image, spread = (np.asarray(part, np.float64) for part in (job.result.image, job.result.uncertainty))
+    spread /= job.result.report["uncertainty"]["factor"] or 1.0
     found = align(image, scene.sharp, border=BORDER)
     inside = (slice(BORDER, -BORDER),) * 2
     moved = shift(spread, [-offset for offset in found.shift], order=1, mode="nearest")[inside]

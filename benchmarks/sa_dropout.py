@@ -125,7 +125,8 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
         "notes": record.get("notes"),
     }
     if result.uncertainty is not None:
-        row["psnr_single"] = _single(image, result.uncertainty, truth, border)
+        spread = result.uncertainty / (result.report["uncertainty"]["factor"] or 1.0)
+        row["psnr_single"] = _single(image, spread, truth, border)
     if best_of:
         best = max(curve, key=lambda point: point["psnr"])
         row |= {"psnr": best["psnr"], "steps": best["step"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from unblur import Component, Method, hookimpl
+from unblur import Calibration, Component, Method, hookimpl
 from unblur_sadropout import params
 from unblur_sadropout.presets import BP_DIP, DEEP_DECODER, DIP, DIP_TV, SA_DROPOUT
 
@@ -105,6 +105,15 @@ def unblur_methods() -> Iterable[Method]:
         presets=SA_DROPOUT,
         reference=SOURCE,
         needs_psf=True,
+        calibrations={
+            "balanced": Calibration(
+                factor=3.52,
+                within=(0.75, 0.90),
+                rank_correlation=0.41,
+                least_steps=800,
+                measured_on="four grey photographs with drawn camera shake and noise of 1 or 3 %",
+            )
+        },
     )
     yield Method(
         name="dip",

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from commands import commands
+
 from unblur.choice import choose_method
 from unblur.composition import USES, gives_uncertainty
 from unblur.params import Field, fields_of
@@ -61,6 +63,7 @@ def pages(registry: Registry) -> dict[str, str]:
         "choice.md": "\n".join(_choice()),
         "situations.md": "\n".join(_situations(registry)),
         "heart.md": "\n".join(_heart()),
+        "commands.md": commands(),
     }
 
 

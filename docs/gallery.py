@@ -28,7 +28,8 @@ from unblur.testing.camera_shake import ShakenScene, kernels, shaken_scene
 Array = NDArray[np.float64]
 HERE = Path(__file__).parent / "images"
 SIDE, SIZE = 256, 25
-COLUMNS = 4
+ROW = 5
+"""Panels in a row at the most."""
 
 
 @dataclass(frozen=True)
@@ -167,11 +168,12 @@ def picture(kernel: Array) -> Array:
 
 
 def draw(found: Sequence[Panel], path: Path) -> None:
-    """Side by side, in rows of four."""
-    rows = -(-len(found) // COLUMNS)
-    figure = Figure(figsize=(2.9 * COLUMNS, 3.3 * rows), dpi=90, layout="constrained")
+    """Side by side, in rows of equal length."""
+    rows = -(-len(found) // ROW)
+    columns = -(-len(found) // rows)
+    figure = Figure(figsize=(2.9 * columns, 3.3 * rows), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, COLUMNS, squeeze=False).ravel()
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis in axes[len(found) :]:
         axis.set_axis_off()
     for axis, panel in zip(axes, found, strict=False):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect
 import re
 import types
@@ -14,6 +13,7 @@ import pytest
 import unblur
 from tests.docs.pages import DOCS, PAGES, ROOT
 from unblur import hookspecs
+from unblur.cli.run import run as unblur_run
 from unblur.composition import USES
 from unblur.errors import CompositionError
 from unblur.params import fields_of
@@ -27,12 +27,9 @@ def text_of(name: str) -> str:
 
 @pytest.fixture(scope="module")
 def reference() -> types.ModuleType:
-    spec = importlib.util.spec_from_file_location("reference", DOCS / "_ext" / "reference.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DOCS / "_ext")
+        return importlib.import_module("reference")
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +180,14 @@ def test_the_heart_of_the_core_is_small(reference: types.ModuleType) -> None:
 def test_lines_of_code_leave_prose_out(reference: types.ModuleType) -> None:
     text = '"""Two\nlines."""\n\n# why\nx = 1\ndef f():\n    """Doc."""\n    return """text"""\n'
     assert reference.code_lines(text) == 3
+
+
+def test_the_command_line_is_complete(reference: types.ModuleType) -> None:
+    page = reference.commands()
+    for command in ("run", "compare", "methods", "describe", "doctor", "bench levin", "demo", "train", "new-plugin"):
+        assert f"## unblur {command}\n" in page
+    options = inspect.signature(unblur_run).parameters
+    named = {"assign": "set"}
+    for name in options.keys() - {"inputs", "checkpoint_seconds"}:
+        assert f"--{named.get(name, name).replace('_', '-')}" in page
+    assert "checkpoint-seconds" not in page

@@ -72,7 +72,7 @@ def test_every_method_and_preset_is_in_the_reference(pages: dict[str, str], regi
 
 def test_the_generated_pages_are_included() -> None:
     written = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
-    for name in ("methods", "components", "traits", "choice", "situations", "heart"):
+    for name in ("methods", "components", "traits", "choice", "situations", "heart", "commands"):
         assert f"```{{include}} generated/{name}.md\n```" in written
 
 

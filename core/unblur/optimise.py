@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unblur.moments import Moments
 from unblur.params import Schedule, value_at
 
 
@@ -39,6 +40,17 @@ class AdamGroups:
         if not loss.requires_grad:
             return
         loss.backward()  # type: ignore[no-untyped-call]
+        self._update(fraction)
+
+    def follow(self, gradients: Sequence[Tensor], fraction: float) -> None:
+        """The same for gradients that are known, one for each parameter in the order of the groups."""
+        parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        self._update(fraction)
+        self.optimiser.zero_grad(set_to_none=True)
+
+    def _update(self, fraction: float) -> None:
         for group in self.optimiser.param_groups:
             group["lr"] = self.softness * value_at(self.rates[group["name"]], fraction)
         self.optimiser.step()
@@ -57,6 +69,21 @@ class AdamGroups:
             for name in ("exp_avg", "exp_avg_sq"):  # the fused update takes them to lie in memory as the parameter does
                 moments[name] = torch.empty_like(parameter).copy_(moments[name])
         self.softness = state["softness"]
+
+
+class AveragedAdam(AdamGroups):
+    """Adam, and the moments of the images that were kept: the state of estimators whose image is a mean of draws."""
+
+    def __init__(self, groups: Mapping[str, Sequence[Tensor]], rates: Mapping[str, Schedule]) -> None:
+        super().__init__(groups, rates)
+        self.kept = Moments()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "kept": self.kept.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.kept.load_state_dict(state["kept"])
 
 
 def take_first_step() -> None:

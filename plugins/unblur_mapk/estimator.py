@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from unblur.components import Batch, Clock, Draw, Estimate, Estimator, Info, State
 from unblur.moments import Moments
-from unblur.optimise import AdamGroups
+from unblur.optimise import AveragedAdam
 from unblur.problem import Problem
 from unblur_mapk.params import MonteCarloParams
-
-
-class MonteCarloState:
-    """Adam for both networks, and the moments of the images that were kept."""
-
-    def __init__(self, adam: AdamGroups) -> None:
-        self.adam = adam
-        self.kept = Moments()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"adam": self.adam.state_dict(), "kept": self.kept.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.adam.load_state_dict(state["adam"])
-        self.kept.load_state_dict(state["kept"])
 
 
 class MonteCarloMap(Estimator[MonteCarloParams]):
@@ -43,23 +27,23 @@ class MonteCarloMap(Estimator[MonteCarloParams]):
     the misfit of the images with the new kernel.
     """
 
-    def init(self, problem: Problem, earlier: State | None) -> MonteCarloState:
+    def init(self, problem: Problem, earlier: State | None) -> AveragedAdam:
         groups = {"image": problem.image.parameters(), "kernel": problem.kernels.parameters()}
         rates = {"image": self.params.image_rate, "kernel": self.params.kernel_rate}
-        return MonteCarloState(AdamGroups(groups, rates))
+        return AveragedAdam(groups, rates)
 
-    def step(self, problem: Problem, state: MonteCarloState, batch: Batch, clock: Clock) -> Info:
+    def step(self, problem: Problem, state: AveragedAdam, batch: Batch, clock: Clock) -> Info:
         draws = [problem.draw(batch, clock, problem.rng) for _ in range(self.params.samples)]
         if len(problem.kernels.parameters()):
             held = [Draw(draw.latent.detach(), draw.weight) for draw in draws]
             for _ in range(self.params.kernel_steps):
                 kernels = [problem.kernel(draw.latent, clock, problem.rng) for draw in held]
                 misfit = self._misfit(problem, held, kernels, batch, clock)
-                state.adam.step(misfit + self._penalty(problem, held, kernels, clock), clock.fraction)
+                state.step(misfit + self._penalty(problem, held, kernels, clock), clock.fraction)
         with torch.no_grad():
             kernels = [problem.kernel(draw.latent, clock, problem.rng) for draw in draws]
         misfit = self._misfit(problem, draws, kernels, batch, clock)
-        state.adam.step(misfit + self._penalty(problem, draws, kernels, clock), clock.fraction)
+        state.step(misfit + self._penalty(problem, draws, kernels, clock), clock.fraction)
         if clock.fraction >= self.params.average_from:
             for draw in draws:
                 state.kept.add(draw.latent)
@@ -79,11 +63,9 @@ class MonteCarloMap(Estimator[MonteCarloParams]):
         pairs = zip(draws, kernels, strict=True)
         return torch.stack([problem.penalty(draw.latent, kernel, clock) for draw, kernel in pairs]).mean()
 
-    def estimate(
-        self, problem: Problem, state: MonteCarloState, batch: Batch, clock: Clock, rng: Generator
-    ) -> Estimate:
+    def estimate(self, problem: Problem, state: AveragedAdam, batch: Batch, clock: Clock, rng: Generator) -> Estimate:
         sampled = state.kept
-        if sampled.count < max(2, self.params.draws):
+        if not sampled.settled(clock, self.params.draws):
             sampled = self._sampled(problem, batch, clock, rng)
         spread = sampled.std()
         if sampled.mean is None or (spread is not None and not spread.any()):
@@ -99,5 +81,5 @@ class MonteCarloMap(Estimator[MonteCarloParams]):
             moments.add(problem.draw(batch, clock, rng).latent)
         return moments
 
-    def soften(self, state: MonteCarloState) -> bool:
-        return state.adam.soften()
+    def soften(self, state: AveragedAdam) -> bool:
+        return state.soften()

@@ -12,6 +12,7 @@ from unblur.components import Batch, Clock, Draw, Estimate, Estimator, Info, Sta
 from unblur.moments import Moments
 from unblur.noise import noise_of
 from unblur.operators.missing import filled
+from unblur.optimise import AdamGroups
 from unblur.params import value_at
 from unblur.pipeline import Stage
 from unblur.problem import Problem
@@ -32,27 +33,17 @@ ENOUGH = 10
 class McemState:
     """The Langevin sampler of the image, Adam for the kernels, and the moments of the samples that count."""
 
-    def __init__(self, langevin: Langevin, kernels: Sequence[Tensor], noise: float, stage: Stage) -> None:
-        self.langevin = langevin
-        self.adam = torch.optim.Adam(kernels, lr=1e-3, fused=True) if len(kernels) else None
+    def __init__(self, langevin: Langevin, kernels: AdamGroups | None, noise: float, stage: Stage) -> None:
+        self.langevin, self.kernels = langevin, kernels
         self.noise = noise
         self.place = stage.scale, stage.frames, stage.crop
         self.softness = 1.0
         self.kept = Moments()
 
-    def ascend(self, learned: Sequence[Tensor], gradients: Sequence[Tensor], rate: float) -> None:
-        """One step of Adam on the kernels' parameters."""
-        assert self.adam is not None
-        self.adam.param_groups[0]["lr"] = rate
-        for parameter, gradient in zip(learned, gradients, strict=True):
-            parameter.grad = gradient
-        self.adam.step()
-        self.adam.zero_grad(set_to_none=True)
-
     def state_dict(self) -> dict[str, Any]:
         return {
             "langevin": self.langevin.state_dict(),
-            "adam": None if self.adam is None else self.adam.state_dict(),
+            "kernels": None if self.kernels is None else self.kernels.state_dict(),
             "noise": self.noise,
             "softness": self.softness,
             "kept": self.kept.state_dict(),
@@ -60,8 +51,8 @@ class McemState:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.langevin.load_state_dict(state["langevin"])
-        if self.adam is not None:
-            self.adam.load_state_dict(state["adam"])
+        if self.kernels is not None:
+            self.kernels.load_state_dict(state["kernels"])
         self.noise, self.softness = state["noise"], state["softness"]
         self.kept.load_state_dict(state["kept"])
 
@@ -94,7 +85,9 @@ class Mcem(Estimator[McemParams]):
             memory=params.memory,
             momentum=params.momentum,
         )
-        state = McemState(langevin, problem.kernels.parameters(), noise, problem.stage)
+        learned = problem.kernels.parameters()
+        kernels = AdamGroups({"kernel": learned}, {"kernel": params.kernel_rate}) if len(learned) else None
+        state = McemState(langevin, kernels, noise, problem.stage)
         if isinstance(earlier, McemState) and earlier.place == state.place:
             langevin.take_over(earlier.langevin)
         return state
@@ -154,14 +147,14 @@ class Mcem(Estimator[McemParams]):
         clock: Clock,
     ) -> None:
         """The M-step; where the E-step's passes gave slopes, their means are those of its first update."""
+        assert state.kernels is not None
         learned = list(problem.kernels.parameters())
-        rate = state.softness * value_at(self.params.kernel_rate, clock.fraction)
         for update in range(self.params.kernel_steps):
             if update == 0 and not self.params.redraw:
                 gradients = [torch.stack(each).mean(0) for each in zip(*slopes, strict=True)]
             else:
                 gradients = _gradients(self._expectation(problem, held, batch, clock), learned)
-            state.ascend(learned, gradients, rate)
+            state.kernels.follow(gradients, clock.fraction)
 
     @staticmethod
     def _expectation(problem: Problem, held: Sequence[Draw], batch: Batch, clock: Clock) -> Tensor:
@@ -174,7 +167,7 @@ class Mcem(Estimator[McemParams]):
 
     def estimate(self, problem: Problem, state: McemState, batch: Batch, clock: Clock, rng: Generator) -> Estimate:
         spread = state.kept.std()
-        if self.params.output == "mean" and state.kept.mean is not None and state.kept.count >= ENOUGH:
+        if self.params.output == "mean" and state.kept.mean is not None and state.kept.settled(clock, ENOUGH):
             image = state.kept.mean
         else:
             image = problem.draw(batch, clock, None).latent
@@ -182,7 +175,7 @@ class Mcem(Estimator[McemParams]):
 
     def soften(self, state: McemState) -> bool:
         state.softness *= 0.1
-        return True
+        return state.kernels is None or state.kernels.soften()
 
 
 def _gradients(loss: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:

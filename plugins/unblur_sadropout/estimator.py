@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Generator
 
 from unblur.components import Batch, Clock, Draw, Estimate, Estimator, Info, State
 from unblur.moments import Moments
-from unblur.optimise import AdamGroups
+from unblur.optimise import AveragedAdam
 from unblur.problem import Problem
 from unblur_sadropout.params import DropoutEnsembleParams
-
-
-class EnsembleState:
-    """Adam, and the moments of the images that were kept."""
-
-    def __init__(self, adam: AdamGroups) -> None:
-        self.adam = adam
-        self.kept = Moments()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"adam": self.adam.state_dict(), "kept": self.kept.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.adam.load_state_dict(state["adam"])
-        self.kept.load_state_dict(state["kept"])
 
 
 class DropoutEnsemble(Estimator[DropoutEnsembleParams]):
@@ -35,23 +18,23 @@ class DropoutEnsemble(Estimator[DropoutEnsembleParams]):
     differ there is none. A kernel that learns takes part in every step.
     """
 
-    def init(self, problem: Problem, earlier: State | None) -> EnsembleState:
+    def init(self, problem: Problem, earlier: State | None) -> AveragedAdam:
         groups = {"image": problem.image.parameters(), "kernel": problem.kernels.parameters()}
         rates = {"image": self.params.image_rate, "kernel": self.params.kernel_rate}
-        return EnsembleState(AdamGroups(groups, rates))
+        return AveragedAdam(groups, rates)
 
-    def step(self, problem: Problem, state: EnsembleState, batch: Batch, clock: Clock) -> Info:
+    def step(self, problem: Problem, state: AveragedAdam, batch: Batch, clock: Clock) -> Info:
         draw = problem.draw(batch, clock, problem.rng)
         kernel = problem.kernel(draw.latent, clock, problem.rng)
         misfit = problem.misfit(draw, kernel, batch, clock)
-        state.adam.step(misfit + problem.penalty(draw.latent, kernel, clock), clock.fraction)
+        state.step(misfit + problem.penalty(draw.latent, kernel, clock), clock.fraction)
         if clock.fraction >= self.params.average_from:
             state.kept.add(draw.latent)
         return Info(misfit.detach(), Draw(draw.latent.detach(), draw.weight), kernel.detach())
 
-    def estimate(self, problem: Problem, state: EnsembleState, batch: Batch, clock: Clock, rng: Generator) -> Estimate:
+    def estimate(self, problem: Problem, state: AveragedAdam, batch: Batch, clock: Clock, rng: Generator) -> Estimate:
         drawn = state.kept
-        if drawn.count < max(2, self.params.inferences):
+        if not drawn.settled(clock, self.params.inferences):
             drawn = Moments()
             for _ in range(self.params.inferences):
                 drawn.add(problem.draw(batch, clock, rng).latent)
@@ -62,5 +45,5 @@ class DropoutEnsemble(Estimator[DropoutEnsembleParams]):
             spread = None
         return Estimate(drawn.mean, problem.kernel(drawn.mean, clock, None), spread)
 
-    def soften(self, state: EnsembleState) -> bool:
-        return state.adam.soften()
+    def soften(self, state: AveragedAdam) -> bool:
+        return state.soften()

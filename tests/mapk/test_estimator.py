@@ -42,7 +42,7 @@ def test_one_sample_has_no_deviation() -> None:
 def test_each_half_leaves_the_other_network_untouched(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
     trial, state = begun(composition({"samples": samples, "kernel_steps": 2}))
     moved: list[tuple[bool, bool]] = []
-    descend = state.adam.step
+    descend = state.step
 
     def watch(loss: Tensor, fraction: float) -> None:
         before = values(trial, "image"), values(trial, "kernels")
@@ -50,7 +50,7 @@ def test_each_half_leaves_the_other_network_untouched(samples: int, monkeypatch:
         after = values(trial, "image"), values(trial, "kernels")
         moved.append((not torch.equal(before[0], after[0]), not torch.equal(before[1], after[1])))
 
-    monkeypatch.setattr(state.adam, "step", watch)
+    monkeypatch.setattr(state, "step", watch)
     advance(trial, state, 0, 2)
     assert moved == [(False, True), (False, True), (True, False)] * 2
 
@@ -78,14 +78,14 @@ def test_losses_of_both_halves_are_those_of_the_paper(monkeypatch: pytest.Monkey
     clock = Clock(0, STEPS)
     kernels: list[Tensor] = []
     losses: list[float] = []
-    descend = state.adam.step
+    descend = state.step
 
     def watch(loss: Tensor, fraction: float) -> None:
         kernels.append(trial.kernel(drawn[0], clock, None).detach())
         losses.append(float(loss.detach()))
         descend(loss, fraction)
 
-    monkeypatch.setattr(state.adam, "step", watch)
+    monkeypatch.setattr(state, "step", watch)
     [info] = advance(trial, state, 0, 1)
     fits = [
         torch.stack([(trial.predict(x, k) - trial.batch.observed).square().mean() for x in drawn]).mean()
@@ -104,7 +104,7 @@ def test_a_known_kernel_leaves_one_half() -> None:
     before = values(trial, "image")
     infos = advance(trial, state, 0, 2)
     assert not torch.equal(values(trial, "image"), before)
-    assert state.adam.optimiser.state[trial.image.parameters()[0]]["step"] == 2
+    assert state.optimiser.state[trial.image.parameters()[0]]["step"] == 2
     assert torch.equal(infos[0].kernel, infos[1].kernel)  # type: ignore[arg-type]
 
 

@@ -2,16 +2,15 @@
 
 Photographs that come with scikit-image, their middle 256 pixels, grey, blurred by a drawn camera shake. A figure that
 is there is not made again; --only names those to make. Over every image stand its aligned PSNR (±5 pixels, border 15)
-and the seconds of its run; in its corner is the kernel, or the grid, each as bright as its largest weight.
+and the seconds of its run; in its corner is the kernel, as bright as its largest weight.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import skimage.data
@@ -21,13 +20,13 @@ from numpy.typing import NDArray
 from skimage.color import rgb2gray
 
 import unblur
-from unblur.kernel_grid import KernelGrid
 from unblur.metrics import aligned_psnr
 from unblur.testing.camera_shake import ShakenScene, kernels, shaken_scene
 
 Array = NDArray[np.float64]
 HERE = Path(__file__).parent / "images"
-SIDE, SIZE = 256, 25
+SIDE, SIZE, MOVE = 256, 25, 9.0
+"""Pixels of the photograph, of the kernel's bound, and of the farthest shift."""
 ROW = 5
 """Panels in a row at the most."""
 
@@ -39,16 +38,13 @@ class Scene:
     photograph: str
     noise: float
     seed: int
-    move: float = 9.0
-    turn: float = 0.0
-    grid: tuple[int, int] = (1, 1)
 
     def made(self) -> ShakenScene:
         pixels = getattr(skimage.data, self.photograph)()
         grey = np.asarray(rgb2gray(pixels) if pixels.ndim == 3 else pixels / 255.0)
         top, left = ((n - SIDE) // 2 for n in grey.shape)
         sharp = grey[top : top + SIDE, left : left + SIDE]
-        return shaken_scene(sharp, self.grid, (SIZE, SIZE), self.seed, self.move, self.turn, self.noise)
+        return shaken_scene(sharp, (1, 1), (SIZE, SIZE), self.seed, MOVE, 0.0, self.noise)
 
 
 @dataclass(frozen=True)
@@ -67,7 +63,6 @@ class Run:
     kernel_size: int = SIZE
     stretched: float = 1.0
     uncertainty: bool = False
-    settings: dict[str, Any] = field(default_factory=dict)
 
     def given(self, scene: ShakenScene) -> Array:
         """The kernel that the method is told."""
@@ -85,7 +80,6 @@ class Panel:
 KNOWN = Scene("camera", noise=0.03, seed=13)
 UNKNOWN = Scene("astronaut", noise=0.01, seed=15)
 NOISY = Scene("astronaut", noise=0.05, seed=15)
-TURNED = Scene("camera", noise=0.01, seed=0, move=3.0, turn=9.0, grid=(3, 3))
 SMOOTH = Scene("moon", noise=0.01, seed=13)
 
 FIGURES: dict[str, tuple[Scene, Sequence[Run]]] = {
@@ -126,13 +120,6 @@ FIGURES: dict[str, tuple[Scene, Sequence[Run]]] = {
             Run("mc-mapk", kernel_size=51, seconds=100, title="mc-mapk, 51 pixels allowed"),
         ],
     ),
-    "turned": (
-        TURNED,
-        [
-            Run("mc-mapk", seconds=100),
-            Run("mcem", seconds=150, settings={"forward_model.grid": [3, 3]}),
-        ],
-    ),
     "smooth": (SMOOTH, [Run("l0-gradient"), Run("mc-mapk", seconds=100), Run("mcem-uniform", seconds=100)]),
 }
 
@@ -146,7 +133,6 @@ def panels(scene: ShakenScene, runs: Sequence[Run], threads: int | None) -> list
             method=run.method,
             psf=run.given(scene) if run.known else None,
             kernel_size=None if run.known else run.kernel_size,
-            settings=run.settings,
             white_level=1.0,
             max_seconds=run.seconds,
             threads=threads,
@@ -154,17 +140,11 @@ def panels(scene: ShakenScene, runs: Sequence[Run], threads: int | None) -> list
         image = np.asarray(result.image, float)
         figures = f"{aligned_psnr(image, scene.sharp):.2f} dB, {result.report['seconds']:.0f} s"
         print(run.title or run.method, figures, result.report["warnings"], flush=True)
-        kernel = np.asarray(result.kernel, float)
-        found.append(Panel(f"{run.title or run.method}\n{figures}", image, picture(kernel)))
+        found.append(Panel(f"{run.title or run.method}\n{figures}", image, result.kernel_picture()))
         if run.uncertainty:
             spread = np.asarray(result.uncertainty, float)
             found.append(Panel("its uncertainty\n", spread / np.percentile(spread, 99.5)))
-    return [*found, Panel("truth\n", scene.sharp, picture(scene.kernels))]
-
-
-def picture(kernel: Array) -> Array:
-    """One kernel, or a grid of them (rows, columns, height, width), as a picture."""
-    return KernelGrid(kernel.shape[:-2] or (1, 1)).mosaic(kernel.reshape(-1, *kernel.shape[-2:]))
+    return [*found, Panel("truth\n", scene.sharp, scene.kernels[0, 0])]
 
 
 def draw(found: Sequence[Panel], path: Path) -> None:

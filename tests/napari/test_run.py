@@ -377,3 +377,12 @@ def test_a_checkpoint_that_another_window_is_at_is_left_alone(dock: Deblur, monk
     run(dock)
     assert dock.runs_part.runs[0].result.complete
     assert not list(checkpoints.folder().iterdir())
+
+
+def test_a_run_can_be_removed_from_the_list(dock: Deblur) -> None:
+    run(dock)
+    dock.runs_part.remove(dock.runs_part.runs[0])
+    assert dock.runs_part.runs == []
+    assert dock.runs_part._rows == {}
+    assert len(dock.viewer.layers) == 3
+    runs_again(dock)

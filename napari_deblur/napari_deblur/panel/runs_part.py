@@ -54,6 +54,7 @@ class RunsPart(QWidget):
         super().__init__()
         self._switch, self._actions = switch, actions
         self.runs: list[Run] = []
+        self._rows: dict[Run, QWidget] = {}
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(12, 0, 0, 0)
         self._layout.setSpacing(2)
@@ -72,13 +73,23 @@ class RunsPart(QWidget):
         warned.setIndent(28)  # below the title
         if not warnings:
             warned.hide()
-        menu = QMenu(self)
+        more = QToolButton()
+        menu = QMenu(more)
         for name, action in self._actions.items():
             menu.addAction(name).triggered.connect(lambda _=False, action=action: action(run))
-        more = QToolButton()
+        menu.addSeparator()
+        menu.addAction("Remove from this list").triggered.connect(lambda: self.remove(run))
         more.setText("…")
         more.setToolTip("Save, copy, report")
         more.setMenu(menu)
         more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
-        self._layout.insertWidget(0, column(row(before_after, said, more, stretch=1), warned))
+        self._rows[run] = column(row(before_after, said, more, stretch=1), warned)
+        self._layout.insertWidget(0, self._rows[run])
+
+    def remove(self, run: Run) -> None:
+        """Let go of a run: its pixels are kept for what its menu does. Its layers stay."""
+        self.runs.remove(run)
+        gone = self._rows.pop(run)
+        self._layout.removeWidget(gone)
+        gone.deleteLater()

@@ -35,6 +35,9 @@ _RESERVE = 0.93
 _FINISH = 0.4
 """Part of a budget that the stages of `then` may take whole; beyond it they lose steps as all others do."""
 
+_SHORT = 0.05
+"""Part of a budget up to which a stage of `then` keeps its steps even where the whole of `then` does not."""
+
 _PROBE = 96
 """Side of the region on which memory is measured; it grows linearly with the latent image from there."""
 
@@ -82,19 +85,22 @@ class Cost:
     def within(self, budget: float | None) -> Cost:
         """The same with fewer steps, in proportion, where the budget in seconds does not allow all.
 
-        What `then` does with the result keeps its steps, unless that takes much of the budget.
+        What `then` does with the result keeps its steps, unless that takes much of the budget; then its short stages do.
         """
         if budget is None or self.seconds <= _RESERVE * (budget - self.spent):
             return self
         allowed = max(0.0, _RESERVE * (budget - self.spent))
-        first = len(self.steps) - self.then
-        finish = self.seconds_from(first)
-        if finish > _FINISH * allowed:
-            first, finish = len(self.steps), 0.0
-        before = sum(self.setup[:first])
-        factor = max(0.0, allowed - finish - before) / max(self.seconds - finish - before, 1e-9)
-        fewer = tuple(max(1, math.floor(steps * factor)) for steps in self.steps[:first])
-        return dataclasses.replace(self, steps=(*fewer, *self.steps[first:]))
+        taken = [steps * pace for steps, pace in zip(self.steps, self.seconds_per_step, strict=True)]
+        kept = range(len(self.steps) - self.then, len(self.steps))
+        whole = self.seconds_from(kept.start) <= _FINISH * allowed
+        kept_whole = {stage for stage in kept if whole or taken[stage] <= _SHORT * allowed}
+        fixed = sum(self.setup) + sum(taken[stage] for stage in kept_whole)
+        factor = max(0.0, allowed - fixed) / max(self.seconds - fixed, 1e-9)
+        fewer = (
+            steps if stage in kept_whole else max(1, math.floor(steps * factor))
+            for stage, steps in enumerate(self.steps)
+        )
+        return dataclasses.replace(self, steps=tuple(fewer))
 
     def seconds_from(self, stage: int) -> float:
         """Seconds that a stage and those after it take."""

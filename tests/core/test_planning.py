@@ -69,6 +69,13 @@ def test_what_then_does_keeps_its_steps_unless_it_takes_much_of_the_budget() -> 
     assert cost.within(4.1).steps == (31, 6, 3)
 
 
+def test_a_long_last_stage_takes_no_steps_from_short_ones_before_it() -> None:
+    """Six steps that correct a kernel are worth nothing when they become one."""
+    cost = Cost((100, 6, 400), (0.1, 0.05, 0.1), memory=0, spent=0.0, then=2)
+    assert cost.within(20).steps == (36, 6, 146)
+    assert cost.within(4).steps == (7, 1, 29)
+
+
 def test_a_plan_from_a_budget_runs_as_planned() -> None:
     pipeline = METHODS["coarse-to-fine"]
     cost = Cost((12, 12, 12), (1.0, 1.0, 1.0), memory=0, spent=0.0).within(13)

@@ -85,7 +85,7 @@ class Cost:
     def within(self, budget: float | None) -> Cost:
         """The same with fewer steps, in proportion, where the budget in seconds does not allow all.
 
-        What `then` does with the result keeps its steps, unless that takes much of the budget; then its short stages do.
+        What `then` does with the result keeps its steps; where that takes much of the budget, only its short stages do.
         """
         if budget is None or self.seconds <= _RESERVE * (budget - self.spent):
             return self

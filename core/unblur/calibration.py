@@ -18,19 +18,23 @@ _OF_THE_IMAGE = ("kernel_size", "grid", "orientation")
 UNCALIBRATED = "a standard deviation by which places of one image compare; how large the error is, it does not say"
 
 
-def calibration_of(pipeline: Pipeline, rows: Sequence[Mapping[str, Any]], registry: Registry) -> Calibration | None:
+def calibration_of(
+    pipeline: Pipeline, rows: Sequence[Mapping[str, Any]], registry: Registry, white_level: float | None
+) -> Calibration | None:
     """What was measured of maps such as those of a run; None where nothing was, or the run differs from those.
 
     Args:
         pipeline: of the planes. That of a method's preset is recognised by its stages and parameters, but for numbers
             of steps, a budget, and what follows from the image.
         rows: of the report, of the planes that have a map.
+        white_level: of the image, where it is known.
     """
     mine = _compared(pipeline, registry)
     for method in registry.methods().values():
         for preset, found in method.calibrations.items():
             if mine == _compared(method.presets[preset], registry):
-                return found if rows and all(_enough(row, found) for row in rows) else None
+                alike = white_level is not None or not found.white_level
+                return found if rows and alike and all(_enough(row, found) for row in rows) else None
     return None
 
 

@@ -112,7 +112,11 @@ class Series:
 
     @property
     def _outer(self) -> str:
-        return "".join(axis for axis in self.source.axes if axis not in PLANE + "S")
+        """The axes of the flow's places. A letter must be left for its components: of three, one of size 1 goes."""
+        outer = [axis for axis in self.source.axes if axis not in PLANE + "S"]
+        if len(outer) == len("TCZ"):
+            outer.remove(next(axis for axis in outer if self.source.sizes[axis] == 1))
+        return "".join(outer)
 
     @property
     def flow_axes(self) -> str:

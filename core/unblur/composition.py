@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -46,6 +47,14 @@ def check(pipeline: Pipeline, registry: Registry) -> None:
 def wants_grid(pipeline: Pipeline, registry: Registry) -> bool:
     """Whether the forward model of a pipeline's first stages has several kernels, each for its place."""
     return "kernel_prior:grid" in resolve(pipeline, registry).base("forward_model").registered.component.requires
+
+
+def kernels_in_a_plane(pipeline: Pipeline, registry: Registry) -> int:
+    """How many kernels a plane has at the most, as far as the forward model's parameter `grid` says; else 1."""
+    models = [
+        resolve(segment.in_stage(segment.stages[-1]), registry).base("forward_model") for segment in pipeline.segments()
+    ]
+    return max(math.prod(getattr(model.params, "grid", (1,))) for model in models)
 
 
 def gives_uncertainty(pipeline: Pipeline, registry: Registry) -> bool:

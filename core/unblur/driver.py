@@ -75,7 +75,8 @@ class Outcome:
         reason: why it stopped.
         plan, executed: steps per stage, planned and done.
         misfit: of the last executed step.
-        residual: standard deviation of observed minus predicted in the problem's units: consistency with the model.
+        residual: standard deviation of observed minus predicted in the problem's units: consistency with the model. NaN
+            where a run ended in stages that only look for the kernel, and the image is that of those before.
         warnings: what the forward model finds remarkable in the estimate.
     """
 
@@ -414,15 +415,18 @@ class Run:
         self._selected_step = step
         return current(self._problem, self._state, self._clock(step))
 
-    def _without_what_only_serves(self, finished: Estimate) -> Estimate:
-        """Where a run ends while the kernel is looked for, the image of the stages before, if they gave one."""
+    def _kept(self, finished: Estimate) -> Estimate | None:
+        """What a run that ends while the kernel is looked for gives in place of the image that only serves to find it.
+
+        That is the image of the stages before, if they gave one, with the kernel as it is now.
+        """
         ends_early = any(segment.first for segment in self._segments[self._index + 1 :])
         if not (self._problem.estimator.for_kernel and ends_early):
-            return finished
+            return None
         before = self.observation
         if before.estimate is None or before.estimate.shape != finished.image.shape:
             self.notes.append("stopped while the kernel was looked for: the image only serves to find it")
-            return finished
+            return None
         self.notes.append("stopped while the kernel was corrected: the image is that of the stages before")
         return Estimate(before.estimate, finished.kernel, before.spread, finished.grid)
 
@@ -434,12 +438,15 @@ class Run:
             error = target.observed - problem.predict(estimate.image, estimate.kernel)
             residual = float(error.std() if target.valid is None else error[target.valid > 0].std())
             warnings = problem.forward.findings(estimate, problem.batch)
-        if problem.stage.scale != 1:
+        finished = self._finished(estimate)
+        before = self._kept(finished)
+        if before is not None:
+            finished, residual, warnings = before, math.nan, []
+        elif problem.stage.scale != 1:
             self.notes.append(
                 f"stopped at {problem.stage.scale:g} of the resolution: the image was enlarged from there"
             )
-        finished = self._without_what_only_serves(self._finished(estimate))
-        begun = self.observation.estimate
+        begun = None if before is not None else self.observation.estimate
         if finished.spread is not None and begun is not None and begun.shape == finished.spread.shape:
             self.notes.append(
                 "the standard deviation counts how far the image lies from the one that `then` began with"

@@ -17,7 +17,7 @@ from unblur import report as reports
 from unblur import tiles
 from unblur.choice import CameraValue, KernelSize, budget_of, compose, with_psf_grid, without_clock
 from unblur.clips import Series, clips, is_video, video_mode
-from unblur.composition import wants_grid
+from unblur.composition import kernels_in_a_plane
 from unblur.crop import Crop, parted, with_windows
 from unblur.errors import CheckpointError, FileError, ParameterError, UnblurError
 from unblur.forecast import Forecast
@@ -164,15 +164,19 @@ class Job:
         if video:
             self.mode, said = video_mode(planes, self.image, self.pipeline, self.psf is not None, self.registry)
         refuse_anchors(anchors, self.mode, self.psf is not None)
-        refuse_several_kernels(self.image, video or wants_grid(self.pipeline, self.registry))
+        own = self.psf is None and self.mode == "independent"
+        refuse_several_kernels(self.image, video or (own and kernels_in_a_plane(self.pipeline, self.registry) > 1))
         if clip_frames is not None and not video:
             raise ParameterError(f"clip_frames = {clip_frames}, but planes are {self.mode}: only videos have clips")
         if video:
             self.tasks = clips(self.image, clip_frames)
         else:
             self.tasks = split(self.image, self.mode, anchors, self.psf is not None, self.findings.constant)
+            fewer = any(len(task.frames) < len(anchors or ()) for task in self.tasks if task.kind == "kernel")
+            said = [*said, "planes that are constant tell nothing of a kernel: no anchors"] if fewer else said
         if self.psf is not None:
-            self.psf = for_prior(self.psf, self.pipeline, self.registry)
+            field = [self.image.sizes[axis] for axis in self.spatial]
+            self.psf = for_prior(self.psf, self.pipeline, self.registry, field)
             for task in self.tasks:
                 psf_for(self.psf, task, self.image)
         plane = {axis: self.image.sizes[axis] for axis in self.spatial}
@@ -284,7 +288,7 @@ class Job:
         self.resumed = bool(resume and savepoint and savepoint.exists())
         if savepoint and self.resumed:
             plans = savepoint.resume(self.force, self._plans.stages())
-            self.resumed_from = savepoint.stored if savepoint.stored != self.fingerprint else None
+            self.resumed_from = savepoint.stored if savepoint.mixed else None
         else:
             plans = self._plans.made(self._given_plan)
         self._plans.refuse_what_does_not_fit()

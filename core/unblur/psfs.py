@@ -11,7 +11,7 @@ import numpy as np
 from unblur.errors import CompositionError, FileError, ImageError, ParameterError
 from unblur.image import PLANE, VOLUME, Image
 from unblur.io.kernels import ARRAYS, read_kernels
-from unblur.io.psf import GridPsf, Psf, prepare_psf
+from unblur.io.psf import GridPsf, Psf, prepare_psf, without_margins
 from unblur.io.reading import read
 from unblur.params import fields_of, validate
 from unblur.pipeline import Part, Pipeline
@@ -70,15 +70,18 @@ def model_psf(
     return kernel
 
 
-def for_prior(psf: Psf, pipeline: Pipeline, registry: Registry) -> Psf:
-    """The PSF for the kernel prior of a pipeline: one that resamples the PSF itself assumes nothing of its pixels.
+def for_prior(psf: Psf, pipeline: Pipeline, registry: Registry, shape: Sequence[int]) -> Psf:
+    """The PSF for the kernel prior of a pipeline, and an image of a spatial shape.
+
+    One that resamples the PSF itself assumes nothing of its pixels. One that takes it as it is needs no empty margins;
+    where it is only what a kernel begins with, they are room for the kernel.
 
     Raises:
         ParameterError: that prior would resample what was resampled already.
     """
     prior = registry.component("kernel_prior", pipeline.slots["kernel_prior"][0].name).component
     if not any(field.name == "pixel_size" for field in fields_of(prior.params)):
-        return psf
+        return without_margins(psf, shape) if "fixed" in prior.provides else psf
     if any(note.startswith(RESAMPLED) for note in psf.notes):
         raise ParameterError(
             f"kernel prior {prior.name!r} resamples the PSF, whose own pixel size has been used for that already; "

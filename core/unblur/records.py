@@ -64,6 +64,7 @@ class Calibration:
         rank_correlation: of the map with the size of the errors, on these.
         least_steps: of all stages together; of a run that has fewer nothing is known.
         measured_on: what the images were, in words.
+        white_level: whether these had a known white level, as photographs do; then nothing is known of others.
     """
 
     factor: float
@@ -71,6 +72,7 @@ class Calibration:
     rank_correlation: float
     least_steps: int
     measured_on: str
+    white_level: bool = False
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Result:
 
     def as_image(self) -> Image:
         """The restored pixels with the input's axes, pixel size, units and alpha."""
-        return as_restored(self.source, self.image)
+        return self.source.with_data(self.image)
 
     def kernel_image(self) -> Image:
         """The kernel with its axes and the input's pixel size, as `unblur.deblur(psf=…)` takes it."""
@@ -123,16 +123,6 @@ class Result:
         if name.endswith(".png"):
             return Image.from_array(np.rint(255 * self.kernel_picture()).astype(np.uint8))
         return self.kernel_image()
-
-
-def as_restored(source: Image, data: np.ndarray) -> Image:
-    """Restored pixels of an image with its axes, pixel size, units and alpha."""
-    restored = source.with_data(data)
-    white = source.white_level
-    if restored.bit_depth is None and source.white is None and white is not None:
-        # The dtype said what is white; the restored floats do not.
-        restored = replace(restored, bit_depth=int(white).bit_length())
-    return restored
 
 
 def stack_kernels(

@@ -33,11 +33,13 @@ class Savepoint:
         path: the folder; made on first use.
         fingerprint: of the job that writes.
         stored: fingerprint of the job that wrote what is there, which differs only where that was forced.
+        mixed: whether another job has gone on from it, now or before.
     """
 
     path: Path
     fingerprint: str
     stored: str = field(init=False)
+    mixed: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.stored = self.fingerprint
@@ -52,7 +54,9 @@ class Savepoint:
             self.path.mkdir(exist_ok=True)
         except OSError as error:
             raise FileError(self.path, f"cannot be made: {error.strerror or error}") from error
-        content = {"fingerprint": self.fingerprint, "plans": list(plans)}
+        self._write({"fingerprint": self.fingerprint, "plans": list(plans), "mixed": False})
+
+    def _write(self, content: dict[str, Any]) -> None:
         write_json(self.path / "job.json", {**content, "checksum": _checksum(content)})
 
     def resume(self, force: bool, stages: Sequence[int | None]) -> list[dict[str, Any]]:
@@ -61,7 +65,7 @@ class Savepoint:
         Raises:
             CheckpointError: it cannot be read, or belongs to another job and `force` is not set or does not help.
         """
-        self.stored, plans = self._read()
+        self.stored, plans, self.mixed = self._read()
         if self.stored != self.fingerprint and not force:
             raise CheckpointError(
                 f"{self.path}: made with another input, other settings or versions. "
@@ -71,6 +75,9 @@ class Savepoint:
             wanted not in (None, len(plan["steps"])) for plan, wanted in zip(plans, stages, strict=True)
         ):
             raise CheckpointError(f"{self.path}: made with other planes or stages. Start without --resume")
+        if self.stored != self.fingerprint and not self.mixed:
+            self.mixed = True
+            self._write({"fingerprint": self.stored, "plans": plans, "mixed": True})
         for torn in self.path.glob(".unblur-*"):  # of processes that were killed
             torn.unlink(missing_ok=True)
         return plans
@@ -126,12 +133,12 @@ class Savepoint:
         (self.path / "job.json").unlink(missing_ok=True)  # first: without it nothing goes on from what is left
         shutil.rmtree(self.path)
 
-    def _read(self) -> tuple[str, list[dict[str, Any]]]:
+    def _read(self) -> tuple[str, list[dict[str, Any]], bool]:
         try:
             content = json.loads((self.path / "job.json").read_text(encoding="utf-8"))
             if content.pop("checksum") != _checksum(content):
                 raise ValueError("bad checksum of job.json")
-            return content["fingerprint"], content["plans"]
+            return content["fingerprint"], content["plans"], bool(content["mixed"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{self.path}: not a readable checkpoint ({error}). Delete it to start anew"

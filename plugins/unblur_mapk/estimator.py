@@ -68,7 +68,7 @@ class MonteCarloMap(Estimator[MonteCarloParams]):
         if not sampled.settled(clock, self.params.draws):
             sampled = self._sampled(problem, batch, clock, rng)
         spread = sampled.std()
-        if sampled.mean is None or (spread is not None and not spread.any()):
+        if sampled.mean is None or spread is None or not spread.any():
             return super().estimate(problem, state, batch, clock, rng)
         return Estimate(sampled.mean, problem.kernel(sampled.mean, clock, None), spread)
 

@@ -79,8 +79,8 @@ class MonteCarloParams:
         int,
         Ge(0),
         Doc(
-            "Images that an estimate draws where none have been kept, for their mean and standard deviation. "
-            "0 for one pass without randomness and no uncertainty."
+            "Images that an estimate draws where not as many have been kept, for their mean and standard deviation. "
+            "0 or 1 for one pass without randomness and no uncertainty."
         ),
     ] = 10
     drawn_at: Annotated[

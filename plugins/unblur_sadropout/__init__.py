@@ -112,6 +112,7 @@ def unblur_methods() -> Iterable[Method]:
                 rank_correlation=0.41,
                 least_steps=800,
                 measured_on="four grey photographs with drawn camera shake and noise of 1 or 3 %",
+                white_level=True,
             )
         },
     )

@@ -50,8 +50,9 @@ def classical(problem: Problem, name: str, observed: Tensor, valid: Tensor | Non
             f"image_prior.start: {name!r} is not for free pixels and a known kernel; choose from {fitting}"
         )
     image: ImagePrior[Any] = pixels.load()(pixels.component.params())
-    for response in problem.responses:
-        observed = response.light(observed)
+    observed = light(problem, observed)
+    if problem.responses:
+        noise = None  # that of the frames as they were
     batch = dataclasses.replace(problem.batch, observed=observed, valid=valid)
     context = dataclasses.replace(problem.context, noise=noise)
     image.init(problem.latent_shape, batch, context)
@@ -63,6 +64,13 @@ def classical(problem: Problem, name: str, observed: Tensor, valid: Tensor | Non
     for step in range(_STEPS):
         estimator.step(simple, state, batch, Clock(step, _STEPS))
     return estimator.estimate(simple, state, batch, Clock(_STEPS, _STEPS), simple.rng).image.detach().clone()
+
+
+def light(problem: Problem, observed: Tensor) -> Tensor:
+    """Observed frames without what the camera's responses do to a prediction."""
+    for response in problem.responses:
+        observed = response.light(observed)
+    return observed
 
 
 def _fits(estimator: Registered) -> bool:

@@ -68,8 +68,8 @@ class DropoutNetworkParams:
         tuple[str, ...],
         Doc(
             "Estimators for free pixels, such as hyper-laplacian, whose images are further inputs of the network, and "
-            "whose mean its output is added to; empty for none. Needs a known kernel, and an estimator that hands it "
-            "over (dropout-ensemble). With `seeds`, each has images of its own, which know nothing of what it replaced."
+            "whose mean its output is added to; empty for none. Needs a known kernel. "
+            "With `seeds`, each has images of its own, which know nothing of what it replaced."
         ),
     ] = ()
     filters: Annotated[
@@ -114,8 +114,9 @@ class DropoutEnsembleParams:
         Gt(0),
         Le(1),
         Doc(
-            "Fraction of the planned steps from which on images drawn in training are kept instead: the estimate is "
-            "their mean, the uncertainty their standard deviation, at no cost. 1 for none."
+            "Fraction of the planned steps from which on images drawn in training are kept instead: as soon as there "
+            "are as many as `inferences`, the estimate is their mean, the uncertainty their standard deviation, at no "
+            "cost. 1 for none."
         ),
     ] = 1.0
 

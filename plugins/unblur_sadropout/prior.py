@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from unblur.operators.convolution import Convolution
 from unblur.operators.resample import extend
 from unblur.problem import Problem
 from unblur_sadropout.dropout import AdaptiveDropout, Variances
-from unblur_sadropout.guide import Guide, classical
+from unblur_sadropout.guide import Guide, classical, light
 from unblur_sadropout.network import Drop, DropoutUNet, keep
 from unblur_sadropout.noise import LEAST_NOISE
 from unblur_sadropout.params import DropoutNetworkParams
@@ -108,7 +109,9 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
             self.context.note("dropout-unet: the blur is no convolution, so that it begins with the observation")
             return
         if params.filters:
-            self.guide = Guide(operator, self.whole.image, self._variance(), params.filters, self.size)
+            seen = light(problem, self.whole.image)
+            self.guide = Guide(operator, seen, self._variance(), params.filters, self.size)
+            self.light = partial(light, problem)
         noise = self._noise()
         spoilt = bool(self.seeds) and self._change(self.share) > 2 * noise**2
         try:
@@ -175,7 +178,7 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         extended = self._extended(seed.image)
         inputs = [extended]
         if self.guide is not None:
-            inputs.append(self.guide(seed.image))
+            inputs.append(self.guide(self.light(seed.image)))
         else:
             inputs += [extended] * len(self.params.filters)
         starts = seed.starts or [extended] * len(self.params.start)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import tifffile
 
 from tests.cli.conftest import Unblur
 from unblur import io
 from unblur.cli import files as running
+from unblur.image import Image
 
 RL = ("--method", "richardson-lucy", "--set", "stages.0.steps=3", "--threads", "1")
 
@@ -105,7 +107,7 @@ def test_a_file_name_is_no_folder_for_several(unblur: Unblur, cells: Path, tmp_p
     tifffile.imwrite(other, tifffile.imread(cells))
     code, _, err = unblur("run", cells, other, "-o", tmp_path / "out.tif", "--psf", tmp_path / "psf.tif", *RL)
     assert code == 2
-    assert "Name a folder" in err
+    assert "Name folders" in err
     assert not (tmp_path / "out.tif").exists()
 
 
@@ -167,6 +169,28 @@ def test_a_given_white_level_is_white_in_the_file_too(unblur: Unblur, cells: Pat
     np.testing.assert_allclose(drawn, np.clip(exact, 0, 1) * 65535, atol=1)
 
 
+def test_a_given_white_level_is_white_in_a_video_too(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    frames = np.zeros((3, 16, 16), np.float32)
+    frames[:, :, 8:] = 1
+    image = Image(frames, "TYX", white=1.0)
+    notes = io.write(tmp_path / "v.mkv", image)
+    assert any("white stays white" in note for note in notes)
+    assert io.read(tmp_path / "v.mkv").data.max() == 255
+
+
+def test_a_kernel_of_another_run_is_neither_replaced_nor_taken_for_this_one(
+    unblur: Unblur, cells: Path, tmp_path: Path
+) -> None:
+    kernel, given = tmp_path / "kernel.tif", ("--psf", tmp_path / "psf.tif", *RL)
+    assert unblur("run", cells, "-o", tmp_path / "a.tif", *given)[0] == 0
+    assert unblur("run", cells, "-o", tmp_path / "b.tif", *given, "--kernel", kernel)[0] == 0
+    code, said, err = unblur("run", cells, "-o", tmp_path / "a.tif", *given, "--kernel", kernel)
+    assert code == 2
+    assert "skipped" not in said
+    assert "--force replaces it" in err
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [(("--clip-frames", "5"), "only videos have clips"), (("--centre-psf",), "none was given")],
@@ -181,7 +205,5 @@ def test_options_that_would_do_nothing_are_refused(
 
 
 def _picture(path: Path, pixels: np.ndarray) -> Path:
-    from PIL import Image
-
-    Image.fromarray(pixels).save(path)
+    PIL.Image.fromarray(pixels).save(path)
     return path

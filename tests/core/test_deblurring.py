@@ -199,6 +199,8 @@ def test_several_kernels_in_every_plane_need_a_free_axis() -> None:
     with pytest.raises(ImageError, match="--region C=0:1"):
         Job(series, axes="TCZYX", method="mcem", kernel_size=5, threads=1)
     Job(series[:, :1], axes="TCZYX", method="mcem", kernel_size=5, threads=1)
+    Job(series, axes="TCZYX", method="mcem-uniform", kernel_size=5, threads=1)
+    Job(series, axes="TCZYX", method="mcem", planes="shared-kernel", kernel_size=5, threads=1)
 
 
 @pytest.mark.parametrize(
@@ -326,6 +328,17 @@ def test_a_checkpoint_of_other_settings_is_refused_unless_forced(tmp_path: Path)
     assert any("resumed by force" in text for text in forced.report["warnings"])
     assert forced.report["resumed_from"] == job(picture(), checkpoint=checkpoint).fingerprint
     assert not same_run(forced.report, forced.report["fingerprint"])
+
+
+def test_a_checkpoint_that_another_job_went_on_from_stays_mixed(tmp_path: Path) -> None:
+    checkpoint = interrupted(tmp_path, picture(), 5)
+    other = job(picture(), seed=3, checkpoint=checkpoint, force=True)
+    events = other.events(resume=True)
+    next(events)
+    events.close()
+    again = deblur(picture(), checkpoint=checkpoint, resume=True)
+    assert again.report["resumed_from"] == again.report["fingerprint"]
+    assert not same_run(again.report, again.report["fingerprint"])
 
 
 def test_what_does_not_fit_even_by_force_is_a_checkpoint_error(tmp_path: Path) -> None:

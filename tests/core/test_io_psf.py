@@ -8,6 +8,9 @@ import pytest
 from unblur.errors import FileError, ImageError
 from unblur.image import Image
 from unblur.io import Psf, prepare_psf, write
+from unblur.io.psf import GridPsf, without_margins
+from unblur.jobs import Job
+from unblur.kernel_grid import KernelGrid
 from unblur.psfs import take_psf
 
 
@@ -127,20 +130,44 @@ def test_larger_than_the_image() -> None:
 
 def test_empty_margins_are_cut_where_they_would_cost_much() -> None:
     full = gaussian((32, 64, 64))
-    cut = prepare_psf(full, "ZYX", image_shape=(32, 64, 64))
+    psf = prepare_psf(full, "ZYX")
+    cut = without_margins(psf, (32, 64, 64))
     assert cut.kernel.shape == (1, 9, 9, 9)
     assert np.unravel_index(cut.kernel[0].argmax(), (9, 9, 9)) == (4, 4, 4)
     np.testing.assert_allclose(cut.kernel[0], full[12:21, 28:37, 28:37] / full.sum(), rtol=2e-5)
-    assert "cut from (32, 64, 64) to (9, 9, 9)" in cut.notes[0]
-    assert prepare_psf(full, "ZYX", image_shape=(3000, 3000, 3000)).kernel.shape == (1, 32, 64, 64)
-    noisy = full + 1e-4
-    assert prepare_psf(noisy, "ZYX", image_shape=(32, 64, 64)).kernel.shape == (1, 32, 64, 64)
+    assert cut.flux == psf.flux
+    assert "cut from (32, 64, 64) to (9, 9, 9)" in cut.notes[-1]
+    assert without_margins(psf, (3000, 3000, 3000)).kernel is psf.kernel
+    noisy = prepare_psf(full + 1e-4, "ZYX")
+    assert without_margins(noisy, (32, 64, 64)).kernel is noisy.kernel
 
 
 def test_a_point_far_out_in_the_psf_is_no_margin() -> None:
     psf = gaussian((41, 41))
     psf[20, 38] = 0.01
-    assert prepare_psf(psf, image_shape=(50, 50)).kernel.shape == (1, 9, 37)
+    assert without_margins(prepare_psf(psf), (50, 50)).kernel.shape == (1, 9, 37)
+
+
+def test_of_several_psfs_the_widest_decides_and_a_grid_stays_one() -> None:
+    several = prepare_psf(np.stack([gaussian((41, 41)), gaussian((41, 41), sigma=2.0)]), "CYX")
+    cut = without_margins(GridPsf.of(several, KernelGrid((1, 2))), (50, 50))
+    assert cut.kernel.shape == (2, 19, 19)
+    assert cut.grid == KernelGrid((1, 2))
+    np.testing.assert_allclose(cut.kernel.sum(axis=(1, 2)), 1, rtol=1e-6)
+
+
+def test_only_a_kernel_that_is_taken_as_it_is_loses_its_margins() -> None:
+    """One that begins with the PSF grows into them, and one that is resampled may need them."""
+    psf, image = gaussian((41, 41)), np.random.default_rng(0).random((60, 60)).astype(np.float32)
+
+    def shape(method: str, **settings: object) -> tuple[int, ...]:
+        job = Job(image, method=method, psf=psf, pixel_size=0.1, settings=settings, threads=1)
+        assert job.psf is not None
+        return job.psf.kernel.shape[1:]
+
+    assert shape("wiener") == (9, 9)
+    assert shape("blind-richardson-lucy") == (41, 41)
+    assert shape("wiener", **{"kernel_prior": "measured-psf", "kernel_prior.pixel_size": [0.2]}) == (41, 41)
 
 
 def test_psf_from_a_colour_picture(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def compare(
 ) -> int:
     """Run several methods on a crop and draw them side by side, on one grey scale."""
     from unblur import io
-    from unblur.cli import PLANES_FAILED
+    from unblur.cli import BAD_INPUT, PLANES_FAILED
     from unblur.cli.panels import Column, flat, levels_of, write_panel
     from unblur.cli.progress import bar
     from unblur.cli.signals import interruptible
@@ -95,7 +95,7 @@ def compare(
             if job.result.report["planes"][-1]["status"] != "not run":
                 columns.append(_column(name, job))
     if len(failed) == len(jobs):
-        raise failed[0]
+        return BAD_INPUT
     write_panel(output, columns, levels)
     typer.echo(f"{output}: written")
     return interrupt.exit_code or (PLANES_FAILED if failed else 0)

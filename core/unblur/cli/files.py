@@ -102,7 +102,7 @@ def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
         interrupt.watch(token)
         plan = read_plan(wishes.plan) if wishes.plan else None
         job = Job(image, **wishes.job, plan=plan, cancel=token, checkpoint=files.checkpoint)
-        if not wishes.force and files.as_asked(wishes.dtype) and same_run(files.report(), job.fingerprint):
+        if not wishes.force and same_run(files.report(), job.fingerprint) and files.as_asked(wishes.dtype):
             job.settle_checkpoint()
             typer.echo(f"{files.output}: done before with the same input and settings, skipped (--force does it again)")
             return 0
@@ -112,7 +112,11 @@ def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
         result = _follow(job, files, wishes, token)
         if result is None:
             return 0
-        notes = result.save(files.output, kernel=files.kernel, uncertainty=_wanted(files, result), dtype=wishes.dtype)
+        spread = _wanted(files, result)
+        written = (files.kernel, spread, files.preview)
+        result.report["files"] = [files.name(path) for path in written if path is not None]
+        result.report["dtype"] = files.dtype(wishes.dtype)
+        notes = result.save(files.output, kernel=files.kernel, uncertainty=spread, dtype=wishes.dtype)
         if files.preview is not None:
             _drawn(files.preview, lambda path: _panel(path, job, result))
         _conclude(result, files, notes)
@@ -238,7 +242,7 @@ def _forget(job: Job) -> None:
     """Remove the checkpoint; the result is there, whether that works or not."""
     try:
         job.forget_checkpoint()
-    except UnblurError as error:
+    except (OSError, UnblurError) as error:
         typer.echo(f"  warning: {error}", err=True)
 
 

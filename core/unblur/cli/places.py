@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,12 @@ import numpy as np
 
 from unblur.errors import FileError
 from unblur.image import Image
-from unblur.io import read_header
 from unblur.io.atomic import check_writable as check_place
 from unblur.io.atomic import sweep
 from unblur.io.kernels import ARRAYS
 from unblur.io.reading import SUFFIXES
 from unblur.io.video import VIDEO
 from unblur.io.writing import WRITABLE, check_holds, check_writable, report_path
-from unblur.results import as_restored
 
 FILES = (*SUFFIXES, *VIDEO, ARRAYS)
 """Endings that name a file, and no folder."""
@@ -77,16 +76,26 @@ class Places:
         return content if isinstance(content, dict) else {}
 
     def check_overwrite(self, force: bool) -> None:
-        """Only what was made by a run is replaced without being told: what has a report, and what goes with that.
+        """Only what was made by a run is replaced without being told: what a report says so of.
 
         Raises:
             FileError: something else stands there.
         """
-        if force or "fingerprint" in self.report() or self.checkpoint.exists():
+        if force or self.checkpoint.exists():
             return
+        made = self.made()
         for path in (self.output, *self.others):
-            if path.exists():
+            if path.exists() and self.name(path) not in made:
                 raise FileError(path, "exists, and no report says that a run made it", "--force replaces it")
+
+    def name(self, path: Path) -> str:
+        """A file as reports name it, from the folder of the output."""
+        return os.path.relpath(path, self.output.parent)
+
+    def made(self) -> Collection[str]:
+        """The files that the run made which the report beside the output tells of."""
+        report = self.report()
+        return {self.name(self.output), *report.get("files", ())} if "fingerprint" in report else ()
 
     def check_formats(self, image: Image, dtype: str | None) -> None:
         """Refuse, before any work, formats that cannot hold the result for an image.
@@ -96,23 +105,27 @@ class Places:
         """
         png = any(str(path).lower().endswith(".png") for path in (self.output, self.uncertainty))
         like = np.broadcast_to(np.float32(np.nanmax(image.data) if png else 1), image.shape)
-        check_holds(self.output, as_restored(image, like), dtype)
+        check_holds(self.output, image.with_data(like), dtype)
         if self.uncertainty is not None:
             check_holds(self.uncertainty, image.with_data(like))
         if self.kernel is not None and str(self.kernel).lower().endswith(VIDEO):
             raise FileError(self.kernel, "a kernel is no video", "Choose .tif, .npz or .png")
 
     def as_asked(self, dtype: str | None) -> bool:
-        """Whether all that is asked for is there, in this dtype (None: that of the format)."""
-        report = self.report()
-        wanted = [self.output, *self.others]
-        if self.uncertainty is not None and report.get("uncertainty") is None:
-            wanted.remove(self.uncertainty)
-        if not all(path.exists() for path in wanted):
+        """Whether the run of the report has made all that is asked for, in this dtype (None: that of the format).
+
+        A preview is not waited for: one that could not be written before cannot be written now.
+        """
+        report, made = self.report(), self.made()
+        spread = self.uncertainty if report.get("uncertainty") is not None else None
+        wanted = [path for path in (self.output, self.kernel, spread) if path is not None]
+        if not all(path.exists() and self.name(path) in made for path in wanted):
             return False
-        floats = str(self.output).lower().endswith((".tif", ".tiff"))
-        asked = dtype or ("float32" if floats else None)
-        return asked is None or str(self.output).lower().endswith(VIDEO) or read_header(self.output).dtype == asked
+        return bool(report.get("dtype") == self.dtype(dtype))
+
+    def dtype(self, asked: str | None) -> str | None:
+        """The numbers of the output: those that are asked for, or that a TIFF has without; None where others decide."""
+        return asked or ("float32" if self.output.suffix.lower() in (".tif", ".tiff") else None)
 
 
 def places(
@@ -133,7 +146,8 @@ def places(
     folders = [folder for folder in (output, kernel, uncertainty, preview) if folder is not None]
     for folder in folders:
         if folder.suffix.lower() in FILES and not folder.is_dir():
-            raise FileError(folder, f"is the name of a file, and {len(sources)} inputs need a folder", "Name a folder")
+            count = "several inputs need" if len(sources) > 1 else "the others need"
+            raise FileError(folder, f"is the name of a file, and {count} a folder", "Name folders for all, or files")
         _made(folder, len(sources))
     seen: dict[Path, Path] = {}
     made = []
@@ -148,7 +162,7 @@ def places(
             preview / f"{source.stem}.png" if preview else None,
             many=len(sources) > 1,
         )
-        for path in (files.output, *files.others):
+        for path in {files.output, *files.others}:
             if path in seen:
                 raise FileError(source, f"would be written to the same file as {seen[path]}: {path}", "Run them apart")
             seen[path] = source

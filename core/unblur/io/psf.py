@@ -38,6 +38,10 @@ class Psf(NamedTuple):
         """The same with other notes."""
         return self._replace(notes=tuple(notes))
 
+    def with_kernel(self, kernel: np.ndarray) -> Psf:
+        """The same with other kernels."""
+        return self._replace(kernel=kernel)
+
 
 class GridPsf(Psf):
     """Kernels of a grid, ready for use."""
@@ -58,6 +62,9 @@ class GridPsf(Psf):
     def noted(self, notes: Iterable[str]) -> Psf:
         return GridPsf.of(super().noted(notes), self.layout)
 
+    def with_kernel(self, kernel: np.ndarray) -> Psf:
+        return GridPsf.of(super().with_kernel(kernel), self.layout)
+
 
 def prepare_psf(
     array: np.ndarray, axes: str | None = None, *, image_shape: Sequence[int] | None = None, centre: bool = False
@@ -67,8 +74,7 @@ def prepare_psf(
     ``array`` is YX, or with ``axes`` ZYX for a volume, and CYX, TYX, CZYX or TZYX for several PSFs. The origin is at
     floor(n / 2) on every axis, for even sizes too. ``centre=True`` moves the centroid there by whole pixels, without
     losing any; otherwise an off-centre PSF is kept and noted, since the result is then shifted. ``image_shape`` is the
-    spatial shape of the image: a PSF that is larger is cropped if that loses at most 1 % of its flux, and margins that
-    carry next to nothing (1e-5 of it) are cut off where the latent image would have to be much larger for them.
+    spatial shape of the image: a PSF that is larger is cropped if that loses at most 1 % of its flux.
 
     Raises ImageError for NaN, Inf, no flux, much negative flux, a PSF larger than the image, or missing axes.
     """
@@ -81,8 +87,6 @@ def prepare_psf(
         kernels = _cropped(kernels, tuple(image_shape), notes)
     if centre:
         kernels = _centred(kernels, notes)
-    if image_shape is not None:
-        kernels = _without_margins(kernels, tuple(image_shape), notes)
     flux = kernels.reshape(len(kernels), -1).sum(axis=1, dtype=np.float64)
     if (flux <= 0).any():
         raise ImageError(f"PSF {int(np.argmin(flux))} sums to {flux.min():g}; a PSF needs light in it")
@@ -154,21 +158,25 @@ def _cropped(kernels: np.ndarray, image_shape: tuple[int, ...], notes: list[str]
     return kept
 
 
-def _without_margins(kernels: np.ndarray, image_shape: tuple[int, ...], notes: list[str]) -> np.ndarray:
-    """Cut around the origin to what carries weight: simulated PSFs often come as large as the image, mostly empty."""
-    shape = kernels.shape[1:]
-    halves = [max(_half(kernel, axis) for kernel in kernels) for axis in range(len(shape))]
+def without_margins(psf: Psf, image_shape: Sequence[int]) -> Psf:
+    """A PSF cut around its origin to what carries weight, where the latent image would be much larger otherwise.
+
+    Simulated PSFs often come as large as the image, and are mostly empty. What is cut off carries less than 1e-5.
+    """
+    shape = psf.kernel.shape[1:]
+    halves = [max(_half(kernel, axis) for kernel in psf.kernel) for axis in range(len(shape))]
     window = tuple(
         slice(max(size // 2 - half, 0), size // 2 + half + 1) for size, half in zip(shape, halves, strict=True)
     )
-    kept = kernels[(slice(None), *window)]
+    kept = psf.kernel[(slice(None), *window)]
     before, after = (
         math.prod(n + k - 1 for n, k in zip(image_shape, sizes, strict=True)) for sizes in (shape, kept.shape[1:])
     )
     if before < WORTH_CUTTING * after:
-        return kernels
-    notes.append(f"the PSF was cut from {shape} to {kept.shape[1:]}: beyond is less than {NEGLIGIBLE:.3%} of its flux")
-    return kept
+        return psf
+    sums = kept.sum(axis=tuple(range(1, kept.ndim)), keepdims=True, dtype=np.float64)
+    note = f"the PSF was cut from {shape} to {kept.shape[1:]}: beyond is less than {NEGLIGIBLE:.3%} of its flux"
+    return psf.noted((*psf.notes, note)).with_kernel((kept / sums).astype(np.float32))
 
 
 def _half(kernel: np.ndarray, axis: int) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unblur.errors import FileError, ImageError
+from unblur.errors import FileError, ImageError, ResourceError
 from unblur.image import Image, PixelSize
 from unblur.io.header import Header
 from unblur.io.photo import photo_header, read_photo
@@ -36,8 +36,8 @@ def read(
     ``axes`` overrides what the file says, one letter of TCZYXS per dimension; it is needed where the file does not say
     what its dimensions are. ``pixel_size`` is one number for Y and X, one per spatial axis, or a mapping by axis
     letter. ``series`` chooses among images that differ; ``multi_file`` follows an OME-TIFF to the other files of its
-    set, in the same folder. ``region`` gives start and stop along some of the axes, of which only that part is kept: of
-    a TIFF, only that part need fit in memory.
+    set, in the same folder. ``region`` gives start and stop along some of the axes, of which only that part is kept: a
+    TIFF that does not fit in memory is then read by way of a temporary file.
     Dimensions of size one that the file adds are left out.
 
     Raises FileError if the file cannot be read, is cut, or claims what it does not hold, and where a choice is missing;
@@ -51,7 +51,12 @@ def read(
         _refuse_series(path, series)
         image = read_photo(path, axes, pixel_size)
     else:
-        image = read_tiff(path, axes, pixel_size, series, multi_file, on_disk=bool(region))
+        try:
+            image = read_tiff(path, axes, pixel_size, series, multi_file)
+        except ResourceError:
+            if not region:
+                raise
+            image = read_tiff(path, axes, pixel_size, series, multi_file, on_disk=True)
     if not region:
         return image
     part = part_of(image, region, path)

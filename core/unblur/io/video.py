@@ -107,7 +107,7 @@ def write_video(path: Path, image: Image, dtype: DTypeLike | None = None) -> tup
     """Write a series as a video; the codec follows from the name (see `VIDEO`).
 
     Grey and RGB, in the bits of the original: eight, or in a file without loss up to sixteen. Intensities are rounded
-    and clipped, and notes count how many.
+    and clipped, and notes count how many; where the user said what is white, they are scaled so that it is.
 
     Raises:
         ImageError: no series of planes, or nothing says what value is white.
@@ -119,6 +119,9 @@ def write_video(path: Path, image: Image, dtype: DTypeLike | None = None) -> tup
     height, width = image.sizes["Y"], image.sizes["X"]
     notes = []
     clipped = missing = 0
+    scale = 1.0 if image.white is None else float(np.iinfo(wanted).max) / image.white
+    if scale != 1:
+        notes.append(f"scaled by {scale:.6g}, so that white stays white in {wanted.name}")
     rate = frame_rate(image)
     if rate is None:
         rate = USUAL_RATE
@@ -130,7 +133,8 @@ def write_video(path: Path, image: Image, dtype: DTypeLike | None = None) -> tup
             stream.pix_fmt = _pixel_format(image, wanted, lossless, height, width)
             if not lossless:
                 stream.options = {"crf": QUALITY}
-            for frame in _frames(image):
+            for plain in _frames(image):
+                frame = plain if scale == 1 else plain.astype(np.float64) * scale
                 missing += int(np.count_nonzero(np.isnan(frame)))
                 limits = np.iinfo(wanted)
                 rounded = np.rint(np.nan_to_num(frame.astype(np.float64)))

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from unblur import Pipeline
-from unblur.errors import CompositionError
 from unblur_mcem.presets import uniform, without_warm_up
 
 NOISE = 0.01
@@ -22,13 +21,9 @@ def ablations(base: Pipeline) -> dict[str, Pipeline]:
     """The compositions by name.
 
     Args:
-        base: networks of `mcem`: the preset ``paper``, or one of `NETWORKS`.
-
-    Raises:
-        CompositionError: a pipeline whose image has no network, as in ``balanced`` and ``fast``.
+        base: a pipeline of `mcem`. `mle` and `map-tv` change the image's network: they fit the preset ``paper`` and those
+            of `NETWORKS`, and no other.
     """
-    if base.slots["image_prior"][0].name == "pixels":
-        raise CompositionError("the ablations change the image's network, and this pipeline has none; take NETWORKS")
     mle = _likelihood(base)
     return {
         "mcem": base,

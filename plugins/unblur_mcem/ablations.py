@@ -21,8 +21,8 @@ def ablations(base: Pipeline) -> dict[str, Pipeline]:
     """The compositions by name.
 
     Args:
-        base: a pipeline of `mcem`. `mle` and `map-tv` change the image's network: they fit the preset ``paper`` and those
-            of `NETWORKS`, and no other.
+        base: a pipeline of `mcem`. `mle` and `map-tv` change the image's network, and so fit the preset ``paper`` and
+            the pipelines of `NETWORKS` only.
     """
     mle = _likelihood(base)
     return {

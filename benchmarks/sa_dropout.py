@@ -90,7 +90,10 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
     method, _, left_out = case.method.partition("/")
     pipeline = default_registry().method(method).pipeline("balanced" if classical else options.preset)
     if left_out:
-        pipeline = ablations(pipeline)[left_out]
+        known = ablations(pipeline)
+        if left_out not in known:
+            raise SystemExit(f"{case.method}: no ingredient {left_out!r}; there are {', '.join(known)}")
+        pipeline = known[left_out]
     job = Job(
         observed.astype(np.float32),
         pipeline=pipeline,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from unblur.errors import UnblurError
 from unblur.hookspecs import hookimpl
 from unblur.pipeline import Part, Pipeline, Stage
-from unblur.records import Calibration, Component, Method
+from unblur.records import GRADIENT_NEEDS, GRADIENT_TRAITS, Calibration, Component, Method
 from unblur.registry import Registry, default_registry
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from unblur.image import Image
 
 __all__ = [
+    "GRADIENT_NEEDS",
+    "GRADIENT_TRAITS",
     "Calibration",
     "Component",
     "Image",

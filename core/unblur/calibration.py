@@ -18,8 +18,18 @@ _OF_THE_IMAGE = ("kernel_size", "grid", "orientation")
 UNCALIBRATED = "a standard deviation by which places of one image compare; how large the error is, it does not say"
 
 
+_WHOLE = 0.9
+"""Part of the planned steps that a run must have done: maps of runs that ended before are made in another way."""
+
+
 def calibration_of(
-    pipeline: Pipeline, rows: Sequence[Mapping[str, Any]], registry: Registry, white_level: float | None
+    pipeline: Pipeline,
+    rows: Sequence[Mapping[str, Any]],
+    registry: Registry,
+    *,
+    dims: int,
+    colour: bool,
+    white_level: float | None,
 ) -> Calibration | None:
     """What was measured of maps such as those of a run; None where nothing was, or the run differs from those.
 
@@ -27,19 +37,23 @@ def calibration_of(
         pipeline: of the planes. That of a method's preset is recognised by its stages and parameters, but for numbers
             of steps, a budget, and what follows from the image.
         rows: of the report, of the planes that have a map.
+        dims: spatial dimensions of the image.
+        colour: whether it has three channels that are restored together.
         white_level: of the image, where it is known.
     """
     mine = _compared(pipeline, registry)
     for method in registry.methods().values():
         for preset, found in method.calibrations.items():
             if mine == _compared(method.presets[preset], registry):
-                alike = white_level is not None or not found.white_level
+                alike = (dims, colour) == (found.dims, found.colour)
+                alike = alike and (white_level is not None or not found.white_level)
                 return found if rows and alike and all(_enough(row, found) for row in rows) else None
     return None
 
 
 def _enough(row: Mapping[str, Any], calibration: Calibration) -> bool:
-    return bool(row["status"] == "done" and sum(row["executed"]) >= calibration.least_steps)
+    done, (least, most) = sum(row["executed"]), calibration.steps
+    return bool(row["status"] == "done" and least <= done <= most and done >= _WHOLE * sum(row["plan"]))
 
 
 def uncertainty_facts(calibration: Calibration | None) -> dict[str, Any]:

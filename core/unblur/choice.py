@@ -106,7 +106,7 @@ def compose(
         built = _with_kernel_size(built, kernel_size, 3 if volume else 2, registry)
     if offset is not None or gain is not None:
         built = _with_camera(built, offset, gain)
-    built = built.set({address: value for address, value in (settings or {}).items() if address not in filled})
+    built = _changed(built, {key: value for key, value in (settings or {}).items() if key not in filled}, said)
     if method is not None and not psf:
         _check_psf(method, preset, built, registry)
     if max_seconds is not None:
@@ -144,6 +144,18 @@ def _refilled(pipeline: Pipeline, filled: Mapping[str, Any], said: list[str]) ->
         changed.append(segment.replace(stages=stages))
     said[:] = dict.fromkeys(said)
     return _chain(changed)
+
+
+def _changed(pipeline: Pipeline, settings: Mapping[str, Any], said: list[str]) -> Pipeline:
+    """With other parameters, in all stages; but for the grid, of which the first ones may have another on purpose."""
+    for address, value in settings.items():
+        if address.rpartition(".")[2] in _OF_GRID:
+            pipeline = pipeline.set({address: value})
+            continue
+        before, pipeline = pipeline.set({address: value}), pipeline.set_throughout({address: value})
+        if pipeline != before:
+            said.append(f"{address} holds in all stages; some had a value of their own")
+    return pipeline
 
 
 def _slot(address: str) -> str:
@@ -205,6 +217,17 @@ def with_psf_grid(pipeline: Pipeline, grid: Sequence[int], registry: Registry) -
             settings["forward_model.orientation"] = "fixed"
         changed.append(segment.set(settings))
     return _chain(changed)
+
+
+def for_kernels_of(kernel: Pipeline, after: Pipeline, registry: Registry) -> Pipeline:
+    """What restores with kernels that another pipeline finds, with its forward model where they are a grid of them."""
+    *_, last = kernel.segments()
+    if not wants_grid(last, registry) or wants_grid(after, registry):
+        return after
+    forward = [last.slots["forward_model"][0], *after.slots["forward_model"][1:]]
+    handed = _with_grid_handed_on(last.replace(then=after.replace(forward_model=forward)), registry).then
+    assert handed is not None
+    return handed
 
 
 def _with_grid_handed_on(pipeline: Pipeline, registry: Registry) -> Pipeline:

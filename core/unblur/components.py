@@ -307,11 +307,11 @@ class Response(Component[P]):
         """The inverse of `calibrate`, for the result, and a curve of `__call__` that the result is to show (gamma)."""
         return image
 
-    def taken_up(self, image: Tensor, context: Context) -> Tensor:
+    def unrestored(self, image: Tensor, context: Context) -> Tensor:
         """The inverse of `restore`, for an image that a run gave; override where `restore` shows a curve."""
         return self.calibrate(image, context)
 
-    def light(self, observed: Tensor) -> Tensor:
+    def linearised(self, observed: Tensor) -> Tensor:
         """The inverse of `__call__` on what was observed, as far as there is one; that of noise is no matter."""
         return observed
 

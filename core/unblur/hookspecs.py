@@ -71,10 +71,7 @@ def unblur_estimators() -> Iterable[Component]:  # type: ignore[empty-body]
         def unblur_estimators():
             yield unblur.Component(
                 name="sign-descent", target="unblur_example.parts:SignDescent", params=SignDescentParams,
-                requires=frozenset({"image_prior:learns", "forward_model:misfit"}),
-                provides=frozenset({
-                    "uses-misfit", "uses-response", "uses-image-penalty", "uses-kernel-penalty", "learns-kernel",
-                }),
+                provides=unblur.GRADIENT_TRAITS, requires=unblur.GRADIENT_NEEDS,
                 summary="Steps of fixed size against the sign of the gradient.",
             )
     """

@@ -30,7 +30,7 @@ class Image:
     RGB. ``pixel_size`` and ``units`` are given per axis (T, Z, Y, X); ``status`` says for ``"axes"`` and for each of
     those axes whether the fact was read, given, assumed, or is missing. ``alpha`` has the shape of ``data`` without S
     and takes no part in a restoration. ``bit_depth`` is the number of bits the camera or the format used, if known;
-    ``white`` the value that is white, where the user said so.
+    ``given_white`` the value that is white, where the user said so (:meth:`with_white_level`).
     ``notes`` are sentences for the report: what was assumed, changed or lost.
 
     Raises ImageError if axes and data do not fit each other.
@@ -44,7 +44,7 @@ class Image:
     source: str | None = None
     alpha: np.ndarray | None = None
     bit_depth: int | None = None
-    white: float | None = None
+    given_white: float | None = None
     notes: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -107,11 +107,21 @@ class Image:
             notes=(*self.notes, "the pixel size was given without a unit: µm is assumed") if assumed else self.notes,
         )
 
+    def with_white_level(self, level: float) -> Image:
+        """The same image where the user says which value is white.
+
+        Raises ImageError unless it is a finite number above zero.
+        """
+        white = float(level)
+        if not (math.isfinite(white) and white > 0):
+            raise ImageError(f"white_level = {level!r}: expected the value that is white, a finite number above 0")
+        return replace(self, given_white=white)
+
     def with_data(self, data: np.ndarray, notes: Iterable[str] = ()) -> Image:
         """The same image with other pixels of the same shape and scale, such as the restored ones."""
         if data.shape != self.data.shape:
             raise ImageError(f"the new pixels have shape {data.shape}, the image has {self.data.shape}")
-        white = self.white_level if self.white is None else None
+        white = self.white_level if self.given_white is None else None
         depth = self.bit_depth if white is None else int(white + 1).bit_length() - 1
         return replace(self, data=data, bit_depth=depth, notes=(*self.notes, *notes))
 
@@ -157,8 +167,8 @@ class Image:
     @property
     def white_level(self) -> float | None:
         """The value at which the sensor or the format saturates; None if unknown (float, or a uint16 micrograph)."""
-        if self.white is not None:
-            return self.white
+        if self.given_white is not None:
+            return self.given_white
         if self.bit_depth is not None:
             return float(2**self.bit_depth - 1)
         if self.data.dtype == np.uint8 or (self.data.dtype == np.uint16 and self.is_rgb):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy as np
 
 from unblur import report as reports
 from unblur import tiles
-from unblur.choice import CameraValue, KernelSize, budget_of, compose, with_psf_grid, without_clock
+from unblur.choice import CameraValue, KernelSize, budget_of, compose, for_kernels_of, with_psf_grid, without_clock
 from unblur.clips import Series, clips, is_video, video_mode
 from unblur.composition import kernels_in_a_plane
 from unblur.crop import Crop, parted, with_windows
@@ -133,7 +132,7 @@ class Job:
             raise ParameterError(f"seed = {seed!r}: expected a whole number, at least 0")
         self.image = _as_image(image, axes, pixel_size)
         if white_level is not None:
-            self.image = dataclasses.replace(self.image, white=_white(white_level))
+            self.image = self.image.with_white_level(white_level)
         self.registry = registry or default_registry()
         self.white_level = self.image.white_level
         if psf is None and (psf_axes is not None or centre_psf):
@@ -260,7 +259,7 @@ class Job:
         if not any(task.kind == "kernel" for task in self.tasks):
             return {"plane": whole}
         kernel, after = parted(whole, self.registry)
-        after = after or self.registry.method(NON_BLIND).pipeline(self.preset)
+        after = after or for_kernels_of(kernel, self.registry.method(NON_BLIND).pipeline(self.preset), self.registry)
         after.check(self.registry)
         return {"kernel": kernel, "plane": after}
 
@@ -454,15 +453,3 @@ def _as_image(image: np.ndarray | Image, axes: str | None, pixel_size: PixelSize
     if axes is not None and axes.upper() != image.axes:
         image = dataclasses.replace(image, axes=axes.upper(), status={**image.status, "axes": "given"})
     return image.with_pixel_size(pixel_size)
-
-
-def _white(level: float) -> float:
-    """A white level as a user gave it.
-
-    Raises:
-        ParameterError: no finite number above zero.
-    """
-    white = float(level)
-    if not (math.isfinite(white) and white > 0):
-        raise ParameterError(f"white_level = {level!r}: expected the value that is white, a finite number above 0")
-    return white

@@ -104,7 +104,14 @@ def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piec
     """The result of a job from the pieces of its tasks."""
     found = job.series
     mapped = [piece.record for piece in pieces if piece.spread is not None]
-    calibration = calibration_of(job.pipelines["plane"], mapped, job.registry, job.white_level)
+    calibration = calibration_of(
+        job.pipelines["plane"],
+        mapped,
+        job.registry,
+        dims=len(job.spatial),
+        colour=job.image.is_rgb,
+        white_level=job.white_level,
+    )
     uncertain = mapped or (found is not None and found.spread is not None)
     records = [piece.record for piece in pieces]
     report = reports.job_report(job, plans, records, seconds, uncertainty_facts(calibration) if uncertain else None)

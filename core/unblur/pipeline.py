@@ -166,6 +166,8 @@ class Pipeline:
                 or a list of names (base first) to fill the slot anew; ``"stages.N.steps"``;
                 ``"then.…"`` for what follows, ``"then"`` to "none" to leave it out.
 
+        A stage that sets the same parameter keeps its own value; `set_throughout` changes it there as well.
+
         Raises:
             ParameterError: the address names nothing in this pipeline.
         """
@@ -173,6 +175,27 @@ class Pipeline:
         for address, value in settings.items():
             pipeline = pipeline._set(address, value)
         return pipeline
+
+    def set_throughout(self, settings: Mapping[str, Any]) -> Pipeline:
+        """As `set`, and no stage changes these parameters back."""
+        return self._unstaged(settings).set(settings)
+
+    def _unstaged(self, addresses: Iterable[str]) -> Pipeline:
+        """A copy whose stages set none of these parameters."""
+        mine = {self._parameter(address) for address in addresses}
+        stages = [
+            dataclasses.replace(stage, set={key: v for key, v in stage.set.items() if self._parameter(key) not in mine})
+            for stage in self.stages
+        ]
+        later = [address.removeprefix("then.") for address in addresses if address.startswith("then.")]
+        return self.replace(stages=stages, then=self.then._unstaged(later) if self.then else None)
+
+    def _parameter(self, address: str) -> tuple[str, str, str]:
+        """Slot, part and parameter of an address, which may leave out the name of a base."""
+        slot, _, rest = address.partition(".")
+        part, _, parameter = rest.rpartition(".")
+        base = next((parts[0].name for name, parts in self.slots.items() if name == slot and parts), "")
+        return slot, part or base, parameter
 
     def _set(self, address: str, value: Any) -> Pipeline:
         slot, _, rest = address.partition(".")

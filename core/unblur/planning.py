@@ -33,7 +33,7 @@ _RESERVE = 0.93
 """Part of a budget that is planned; the rest is for what lies between the steps."""
 
 _FINISH = 0.4
-"""Part of a budget that the stages of `then` may take whole; beyond it they lose steps as all others do."""
+"""Part of a budget that the stages of `then` may take whole; beyond it their long ones lose steps as all others do."""
 
 _SHORT = 0.05
 """Part of a budget up to which a stage of `then` keeps its steps even where the whole of `then` does not."""

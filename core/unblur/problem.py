@@ -30,6 +30,7 @@ from unblur.components import (
 from unblur.composition import Resolved, ResolvedPart
 from unblur.compute import Compute, seed_of
 from unblur.errors import CompositionError, ImageError
+from unblur.operators.missing import counted_by_both
 from unblur.operators.resample import resample_kernel, resize
 from unblur.params import value_at
 from unblur.pipeline import Stage
@@ -142,9 +143,7 @@ class Problem:
 
     def counted(self, draw: Draw, target: Batch) -> Tensor | None:
         """Which pixels of the target count for a draw, as weights of its shape; None where all do."""
-        if draw.weight is None or target.valid is None:
-            return target.valid if draw.weight is None else draw.weight
-        return draw.weight * target.valid
+        return counted_by_both(draw.weight, target.valid)
 
     def misfit(self, draw: Draw, kernel: Tensor, batch: Batch, clock: Clock) -> Tensor:
         """The weighted sum of the misfits: a scalar.
@@ -331,7 +330,7 @@ def _estimate(
         return None
     image = context.compute.tensor(observation.estimate)
     for response in intensity.responses:
-        image = response.taken_up(image, context)
+        image = response.unrestored(image, context)
     image = _chosen((image - intensity.offset) / intensity.peak, stage)
     return image if stage.scale == 1 else resize(image, tuple(batch.observed.shape[2:]))
 

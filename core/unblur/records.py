@@ -26,6 +26,14 @@ ROLES: Mapping[Slot, tuple[Role, ...]] = {
 }
 """The roles of a slot, the first one being the default."""
 
+GRADIENT_TRAITS = frozenset(
+    {"learns-kernel", "uses-misfit", "uses-response", "uses-image-penalty", "uses-kernel-penalty"}
+)
+"""What an estimator `provides` that follows the gradient of misfit and penalties to an image and its kernel."""
+
+GRADIENT_NEEDS = frozenset({"image_prior:learns", "forward_model:misfit"})
+"""What such an estimator `requires`."""
+
 
 @dataclass(frozen=True)
 class Component:
@@ -62,16 +70,20 @@ class Calibration:
         factor: multiplies the map; found on some of the images.
         within: parts of the errors within one and two of the multiplied standard deviations, on the other images.
         rank_correlation: of the map with the size of the errors, on these.
-        least_steps: of all stages together; of a run that has fewer nothing is known.
+        steps: the fewest and the most of the runs, all stages together; of others nothing is known.
         measured_on: what the images were, in words.
+        dims: spatial dimensions of these.
+        colour: whether they had three channels.
         white_level: whether these had a known white level, as photographs do; then nothing is known of others.
     """
 
     factor: float
     within: tuple[float, float]
     rank_correlation: float
-    least_steps: int
+    steps: tuple[int, int]
     measured_on: str
+    dims: int = 2
+    colour: bool = False
     white_level: bool = False
 
 

@@ -40,7 +40,9 @@ class Conductor(QObject):
         self.worker: Worker | None = None
         self._all: list[Worker] = []
         self._then: Then = lambda result: None
+        self._each: Then = lambda piece: None
         self._turns: Iterator[None] | None = None
+        self._over = False
         self._live: Live | None = None
         self._notes: tuple[str, ...] = ()
         self._timer = QTimer(self)
@@ -59,10 +61,16 @@ class Conductor(QObject):
         """Whether a piece of work is being done, or its result brought into the window."""
         return self.worker is not None
 
-    def begin(self, work: Work, what: str, then: Then, live: Live | None = None) -> None:
-        """Start a piece of work; `then` is called with its result, and its previews are shown by `live`."""
+    def begin(
+        self, work: Work, what: str, then: Then, live: Live | None = None, each: Then = lambda piece: None
+    ) -> None:
+        """Start a piece of work; `then` is called with its result, and its previews are shown by `live`.
+
+        `each` is called with every piece that the work hands over before its end, also where it is cancelled.
+        """
         assert self.worker is None, "one piece of work at a time"
-        self._then, self._live = then, live
+        self._then, self._each, self._live = then, each, live
+        self._over = False
         self.worker = Worker(work, what).start()
         self._all[:] = [self.worker]
         self._timer.start(LOOK_EVERY)
@@ -89,9 +97,14 @@ class Conductor(QObject):
         preview = worker.progress.preview
         if preview is not None and (self._live is None or worker.wish == "cancel" or self._live.show(preview)):
             preview.seen.set()
-        if not running:
-            self._turns = self._ending(worker)
-            self._timer.start(TURN_AFTER)
+        if worker.pieces:
+            self._take_turns(self._piece(worker.pieces.popleft()))
+        elif not running:
+            self._take_turns(self._ending(worker))
+
+    def _take_turns(self, turns: Iterator[None]) -> None:
+        self._turns = turns
+        self._timer.start(TURN_AFTER)
 
     def _turn(self, turns: Iterator[None]) -> None:
         try:
@@ -102,15 +115,24 @@ class Conductor(QObject):
             pass
         except Exception as error:  # said in the dock, and not raised into Qt's loop
             self.failed.emit(Failure.of(error))
+        self._turns = None
+        if not self._over:
+            self._timer.start(LOOK_EVERY)
+            return
         self._timer.stop()
         if self._live is not None:
             self._live.remove()
             self._live = None
-        self.worker = self._turns = None
+        self.worker = None
         self.ended.emit()
+
+    def _piece(self, piece: Any) -> Iterator[None]:
+        """What is done with a piece that was handed over."""
+        yield from self._each(piece) or ()
 
     def _ending(self, worker: Worker) -> Iterator[None]:
         """What is done when a worker has ended, one turn after the other."""
+        self._over = True
         self._notes = worker.progress.notes
         if worker.failure is not None:
             self.failed.emit(worker.failure)

@@ -73,7 +73,7 @@ class Several:
         request, part = dock.region_request()
         requests = [(name, self._with(name, request)) for name in names]
         then = partial(self._show_compared, dock.image_part.source, part)
-        dock.begin(work.compare(part.load, requests, dock.registry), "comparison", then, Live(dock.viewer, part))
+        dock.begin(work.compare(part.load, requests, dock.registry), "comparison", then, live=Live(dock.viewer, part))
 
     def _show_compared(
         self, source: layers.LayerSource, part: layers.LayerSource, found: list[tuple[str, Any]]
@@ -125,15 +125,18 @@ class Several:
         shown = [number < len(sources) for number in range(len(names))]
         items = [work.Item(*one) for one in zip(names, loads, paths, shown, strict=True)]
         of = {id(item): source for item, source in zip(items, sources, strict=False)}
-        dock.begin(work.batch(items, request, dock.registry), "batch", partial(self._show_batch, request, of))
+        each = partial(self._show_restored, request, of)
+        dock.begin(work.batch(items, request, dock.registry), "batch", self._tell_batch, each=each)
 
-    def _show_batch(self, request: Request, of: dict[int, layers.LayerSource], done: list[work.Done]) -> Iterator[None]:
+    def _show_restored(
+        self, request: Request, of: dict[int, layers.LayerSource], restored: work.Restored
+    ) -> Iterator[None]:
+        dock, source = self._dock, of[id(restored.item)]
+        added = yield from results.show(dock.viewer, restored.result, source)
+        dock.remember(Run(f"{restored.item.name}, batch", request, source, restored.result, added))
+
+    def _tell_batch(self, done: list[work.Done]) -> None:
         dock = self._dock
-        for one in done:
-            source = of.get(id(one.item))
-            if one.result is not None and source is not None:
-                added = yield from results.show(dock.viewer, one.result, source)
-                dock.remember(Run(f"{one.item.name}, batch", request, source, one.result, added))
         said = "\n".join(f"{one.item.name}: {one.said}" for one in done)
         failed = sum(not one.complete for one in done)
         if failed:

@@ -250,10 +250,10 @@ class Deblur(QWidget):
         except UnblurError as error:
             self.message.show_failure(Failure.of(error))
 
-    def begin(self, job: Work, what: str, then: Then, live: Live | None = None) -> None:
-        """Start a piece of work, and show how far it is."""
+    def begin(self, job: Work, what: str, then: Then, **more: Any) -> None:
+        """Start a piece of work, as `Conductor.begin` says, and show how far it is."""
         self.run_part.set_busy(True, stoppable=what != "estimate")
-        self._conductor.begin(job, what, then, live)
+        self._conductor.begin(job, what, then, **more)
 
     def remember(self, run: Run) -> None:
         """List a run that has ended."""
@@ -288,20 +288,22 @@ class Deblur(QWidget):
     def _restore(self, request: Request, part: layers.LayerSource, what: str, root: Any) -> None:
         said = summary.words_of(request, part, self.registry)
         live = Live(self.viewer, part)
-        then = partial(self._show_result, request, part, what, time.monotonic(), live)
-        self.begin(work.restore(part.load, request, self.registry, root), what, then, live)
+        kept = root is not None
+        then = partial(self._show_result, request, part, what, kept, time.monotonic(), live)
+        self.begin(work.restore(part.load, request, self.registry, root), what, then, live=live)
         self.run_part.hint(said)
 
     def _show_estimate(self, planes: int, found: tuple[Any, str]) -> None:
         self.run_part.tell_estimate(summary.words_of_forecast(found[0], planes, found[1]))
 
     def _show_result(
-        self, request: Request, part: layers.LayerSource, what: str, began: float, live: Live, result: Any
+        self, request: Request, part: layers.LayerSource, what: str, kept: bool, began: float, live: Live, result: Any
     ) -> Iterator[None]:
         if what == RUN:
             self._stopped = None if result.complete else (request, part.region)
         if results.is_empty(result):
-            self.message.show_note("Stopped before there was an image. Continue goes on from there.")
+            after = " Continue goes on from there." if kept else ""
+            self.message.show_note(f"Stopped before there was an image.{after}")
             return
         added = yield from results.show(self.viewer, result, part, stand_in=live.layer)
         name = result.report.get("method") or "own pipeline"

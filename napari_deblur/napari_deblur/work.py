@@ -153,23 +153,33 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Done:
-    """What became of an item: its result, if it is to be shown, and what is to be said of it."""
+class Restored:
+    """An item of a batch with the result that is to be shown."""
 
     item: Item
-    result: Result | None
+    result: Result
+
+
+@dataclass(frozen=True)
+class Done:
+    """What is to be said of an item at the end of a batch, and whether all of it was restored."""
+
+    item: Item
     said: str
     complete: bool = False
 
 
 def batch(items: Sequence[Item], request: Request, registry: Registry) -> Callable[[Worker], list[Done]]:
-    """Work that restores one item after the other; one that fails, or whose file is there already, is passed over."""
+    """Work that restores one item after the other; one that fails, or whose file is there already, is passed over.
+
+    The results that are to be shown are handed over as soon as they are there.
+    """
 
     def work(worker: Worker) -> list[Done]:
         done: list[Done] = []
         for number, item in enumerate(items):
             if worker.wish == "stop":
-                done.append(Done(item, None, "not run"))
+                done.append(Done(item, "not run"))
                 continue
             prefix = f"{item.name} ({number + 1} of {len(items)})"
             try:
@@ -177,7 +187,7 @@ def batch(items: Sequence[Item], request: Request, registry: Registry) -> Callab
             except Dropped:
                 raise
             except Exception as error:
-                done.append(Done(item, None, Failure.of(error).words))
+                done.append(Done(item, Failure.of(error).words))
         return done
 
     return work
@@ -185,20 +195,23 @@ def batch(items: Sequence[Item], request: Request, registry: Registry) -> Callab
 
 def _batch_item(worker: Worker, item: Item, request: Request, registry: Registry, prefix: str) -> Done:
     if item.path is not None and item.path.exists():
-        return Done(item, None, f"{item.path.name} is there already: left alone")
+        return Done(item, f"{item.path.name} is there already: left alone")
     job = _job(worker, item.load, request, registry)
     _measure(worker, job, prefix)
     result = _run(worker, job, False, prefix)
     if is_empty(result):
-        return Done(item, None, "stopped before there was an image")
+        return Done(item, "stopped before there was an image")
     said = [] if result.complete else ["not every plane was restored"]
     if item.path is None:
-        return Done(item, result, ", ".join([*said, "restored"]), result.complete)
+        worker.pieces.append(Restored(item, result))
+        return Done(item, ", ".join([*said, "restored"]), result.complete)
     # Under another name, so that the same batch restores it when it is run again.
     path = item.path if result.report["status"] != "cancelled" else _stopped(item.path)
     written, notes = saving.save(result, path)
     words = ", ".join([*said, f"saved as {written[0].name}", *notes])
-    return Done(item, result if item.shown else None, words, result.complete)
+    if item.shown:
+        worker.pieces.append(Restored(item, result))
+    return Done(item, words, result.complete)
 
 
 def _stopped(path: Path) -> Path:

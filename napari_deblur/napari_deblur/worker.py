@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import traceback
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -79,6 +80,8 @@ class Failure:
 class Worker:
     """Does `work(worker)` in a thread. Afterwards exactly one of `result` and `failure` is set, or `dropped`.
 
+    What is done before the end can be handed over in `pieces`, first in, first out, for the window to take.
+
     Args:
         work: is given this worker, reports through `report` and looks at `wish` often; a wish to cancel ends in
             `Dropped`.
@@ -88,6 +91,7 @@ class Worker:
     def __init__(self, work: Callable[[Worker], Any], what: str) -> None:
         self.what = what
         self.progress = Progress()
+        self.pieces: deque[Any] = deque()
         self.wish: Wish | None = None
         self.result: Any = None
         self.failure: Failure | None = None

@@ -13,7 +13,10 @@ from unblur_classical.noise import OUTLYING
 from unblur_classical.part_params import HuberParams, PoissonParams, SquaredParams, SsimParams
 
 _DARK = 1e-3
-"""Predictions below this part of the peak have the logarithm continued as a straight line."""
+"""Part of the peak below which predictions have the logarithm continued as a straight line, where it is less than"""
+
+_FAINT = 0.5
+"""photons: below them all counts but zero would be pulled up to where the line begins."""
 
 _STRUCTURE = 0.03**2
 """The constant that steadies the structure term of SSIM without noise."""
@@ -51,8 +54,9 @@ class Poisson(Misfit[PoissonParams]):
     """Mean Poisson deviance 2 (λ - n + n log(n / λ)) of n observed for λ predicted photons.
 
     It is near 1 where the residual is photon noise, zero for a perfect prediction. Read noise of variance v is taken
-    as v more photons in n and in λ (the shifted Poisson model of Snyder et al. 1995). Below a thousandth of the peak
-    log λ goes on as a straight line, so that the misfit stays finite and convex in predictions of any sign.
+    as v more photons in n and in λ (the shifted Poisson model of Snyder et al. 1995). Below half a photon, or a
+    thousandth of the peak if that is less, λ is held and log λ goes on as a straight line, so that the misfit stays
+    finite and convex in predictions of any sign.
     """
 
     photons = 1.0
@@ -67,7 +71,7 @@ class Poisson(Misfit[PoissonParams]):
             )
 
     def __call__(self, predicted: Tensor, observed: Tensor, weight: Tensor | None) -> Tensor:
-        dark = _DARK * self.photons + self.params.read_noise**2
+        dark = min(_DARK * self.photons, _FAINT) + self.params.read_noise**2
         counts = observed.clamp_min(0) * self.photons + self.params.read_noise**2
         raw = predicted * self.photons + self.params.read_noise**2
         bright, below = raw.clamp_min(dark), raw.clamp_max(dark) / dark - 1

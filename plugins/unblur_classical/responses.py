@@ -42,24 +42,26 @@ class Gamma(Response[GammaParams]):
         result: Tensor = self(image / self.peak) * self.peak
         return result
 
-    def taken_up(self, image: Tensor, context: Context) -> Tensor:
+    def unrestored(self, image: Tensor, context: Context) -> Tensor:
         peak = context.photons or 1.0
-        return self.light(image / peak) * peak
+        return self.linearised(image / peak) * peak
 
-    def light(self, observed: Tensor) -> Tensor:
+    def linearised(self, observed: Tensor) -> Tensor:
         toe = _TOE ** (1 / self.params.gamma)
         return torch.where(observed > toe, observed.clamp_min(toe) ** self.params.gamma, observed * _TOE / toe)
 
     def spread(self, spread: Tensor, image: Tensor) -> Tensor:
         power = 1 / self.params.gamma
-        return spread * power * (image / self.peak).clamp_min(_TOE) ** (power - 1)
+        light = image / self.peak
+        curve = power * light.clamp_min(_TOE) ** (power - 1)
+        return spread * torch.where(light > _TOE, curve, _TOE ** (power - 1))
 
 
 class Saturation(Response[SaturationParams]):
     """R(z) = z - log(1 + exp(a (z - level))) / a on the prediction: Whyte, Sivic, Zisserman 2014.
 
     The latent image may be brighter than the level. How bright it was where the level was observed is not known;
-    `light` takes it as little above.
+    `linearised` takes it as little above.
     """
 
     def init(self, batch: Batch, context: Context) -> None:
@@ -70,7 +72,7 @@ class Saturation(Response[SaturationParams]):
     def __call__(self, predicted: Tensor) -> Tensor:
         return predicted - F.softplus(predicted - self.params.level, beta=self.params.sharpness)
 
-    def light(self, observed: Tensor) -> Tensor:
+    def linearised(self, observed: Tensor) -> Tensor:
         """z = y - log(1 - exp(-a (level - y))) / a."""
         params = self.params
         beyond = (params.sharpness * (params.level - observed)).clamp_min(_FULL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from unblur import Component, Method, hookimpl
+from unblur import GRADIENT_NEEDS, GRADIENT_TRAITS, Component, Method, hookimpl
 from unblur_mapk.params import KernelUNetParams, MonteCarloParams, RandomUNetParams
 from unblur_mapk.presets import PRESETS, TWO_STAGE
 
@@ -41,17 +41,8 @@ def unblur_estimators() -> Iterable[Component]:
         name="mc-mapk",
         target="unblur_mapk.estimator:MonteCarloMap",
         params=MonteCarloParams,
-        provides=frozenset(
-            {
-                "learns-kernel",
-                "standard-deviation",
-                "uses-misfit",
-                "uses-response",
-                "uses-image-penalty",
-                "uses-kernel-penalty",
-            }
-        ),
-        requires=frozenset({"image_prior:learns", "forward_model:misfit"}),
+        provides=GRADIENT_TRAITS | {"standard-deviation"},
+        requires=GRADIENT_NEEDS,
         summary="Adam on kernel and image in turn, for images drawn from the prior; gives mean and standard deviation.",
         source=SOURCE + ", Algorithm 1",
     )

@@ -7,8 +7,6 @@ steps, as in the paper, and hold in every stage. Figure 10 follows the runs of F
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 from unblur import Pipeline
 from unblur.params import Schedule
@@ -50,7 +48,7 @@ def ablations(base: Pipeline) -> dict[str, Pipeline]:
 
 def randomised(base: Pipeline, noise: Schedule, dropout: Schedule) -> Pipeline:
     """A pipeline whose image network has this input noise and this dropout, in all of its stages."""
-    return _everywhere(base, {"image_prior.noise": noise, "image_prior.dropout": dropout})
+    return base.set_throughout({"image_prior.noise": noise, "image_prior.dropout": dropout})
 
 
 def _network_of_the_paper(base: Pipeline) -> Pipeline:
@@ -89,14 +87,3 @@ def _kernel_unet(base: Pipeline, noise: Schedule, dropout: Schedule) -> Pipeline
     """The U-Net for the kernel, random where noise or dropout are not zero."""
     _, *penalties = base.slots["kernel_prior"]
     return base.replace(kernel_prior=[("kernel-unet", {"noise": noise, "dropout": dropout}), *penalties])
-
-
-def _everywhere(base: Pipeline, settings: Mapping[str, Any]) -> Pipeline:
-    """A pipeline with other settings, which no stage changes back."""
-    stages = [
-        dataclasses.replace(
-            stage, set={address: value for address, value in stage.set.items() if address not in settings}
-        )
-        for stage in base.stages
-    ]
-    return base.replace(stages=stages).set(settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from unblur import Component, Method, hookimpl
+from unblur import GRADIENT_NEEDS, GRADIENT_TRAITS, Component, Method, hookimpl
 from unblur_mcem.params import McemParams, MultiHeadParams, SvolaParams
 from unblur_mcem.presets import PRESETS, UNIFORM
 
@@ -42,17 +42,8 @@ def unblur_estimators() -> Iterable[Component]:
         name="mcem",
         target="unblur_mcem.estimator:Mcem",
         params=McemParams,
-        provides=frozenset(
-            {
-                "learns-kernel",
-                "standard-deviation",
-                "uses-misfit",
-                "uses-response",
-                "uses-image-penalty",
-                "uses-kernel-penalty",
-            }
-        ),
-        requires=frozenset({"image_prior:learns", "forward_model:misfit"}),
+        provides=GRADIENT_TRAITS | {"standard-deviation"},
+        requires=GRADIENT_NEEDS,
         summary="Langevin samples of the image, then Adam on the kernels for them; gives a standard deviation.",
         source=SOURCE + ", Algorithm 1; Welling & Teh 2011; Li, Chen, Carlson, Carin 2016 (preconditioning)",
     )

@@ -5,10 +5,6 @@ Each is a pipeline of the method with a part changed.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
-from typing import Any
-
 from unblur import Pipeline
 from unblur_mcem.presets import uniform, without_warm_up
 
@@ -38,11 +34,6 @@ def _likelihood(base: Pipeline) -> Pipeline:
     """Both networks to the greatest likelihood of image and kernels (eq. 5): Adam on both, nothing drawn at random."""
     params = base.slots["estimator"][0].params
     rates = {name: params[name] for name in ("image_rate", "kernel_rate") if name in params}
-    stages = [dataclasses.replace(stage, set=_of_adam(stage.set)) for stage in base.stages]
-    return base.replace(estimator=("joint-adam", rates), stages=stages).set(
+    return base.replace(estimator=("joint-adam", rates)).set_throughout(
         {"image_prior.noise": 0.0, "image_prior.dropout": 0.0}
     )
-
-
-def _of_adam(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {address: value for address, value in settings.items() if address != "image_prior.noise"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from unblur import Component, Method, hookimpl
+from unblur import GRADIENT_NEEDS, GRADIENT_TRAITS, Component, Method, hookimpl
 from unblur_reblur.params import (
     ClassicalFlowParams,
     DeblurGanParams,
@@ -104,12 +104,8 @@ def unblur_estimators() -> Iterable[Component]:
         name="reblur",
         target="unblur_reblur.estimator:HybridTuning",
         params=ReblurParams,
-        provides=frozenset(
-            {"learns-kernel", "pairs", "uses-misfit", "uses-response", "uses-image-penalty", "uses-kernel-penalty"}
-        ),
-        requires=frozenset(
-            {"forward_model:video", "forward_model:misfit", "image_prior:learns", "image_prior:trained"}
-        ),
+        provides=GRADIENT_TRAITS | {"pairs"},
+        requires=GRADIENT_NEEDS | {"forward_model:video", "image_prior:trained"},
         dims=PLANE,
         summary="Fine-tunes both networks with pairs of known truth and frames that must blur back to themselves.",
         source=SOURCE + ", section 3.3, eq. 10",

@@ -9,13 +9,12 @@ from torch import Tensor
 
 from unblur.components import Batch, Clock, Draw, Estimator, Info, State
 from unblur.errors import CompositionError
-from unblur.noise import noise_of
 from unblur.operators.convolution import Convolution
 from unblur.operators.fourier import spectrum
 from unblur.operators.missing import filled
 from unblur.optimise import AdamGroups
 from unblur.problem import Problem
-from unblur_sadropout.noise import LEAST_NOISE
+from unblur_sadropout.noise import noise_in
 from unblur_sadropout.params import BackProjectionParams
 
 _SMALLEST = 1e-4
@@ -77,6 +76,6 @@ def regularisation(problem: Problem, params: BackProjectionParams) -> float:
     """epsilon: as given, or noise variance over the variance of the observation."""
     if params.epsilon is not None:
         return params.epsilon
-    observed = filled(problem.batch.observed, problem.batch.valid)
-    noise = noise_of(observed, problem.context, "back-projection", LEAST_NOISE, LEAST_NOISE)
-    return max(noise**2 / max(float(observed.var()), 1e-12), _SMALLEST)
+    noise = noise_in(problem.batch, problem.context, "back-projection")
+    variance = float(filled(problem.batch.observed, problem.batch.valid).var())
+    return max(noise**2 / max(variance, 1e-12), _SMALLEST)

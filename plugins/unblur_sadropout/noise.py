@@ -16,6 +16,11 @@ LEAST_NOISE = 1e-3
 """Standard deviation, as a part of the peak, below which noise is not told from rounding to 8 bits."""
 
 
+def noise_in(batch: Batch, context: Context, who: str) -> float:
+    """Standard deviation of the noise of the pixels that count, `LEAST_NOISE` where the image is too small to tell."""
+    return noise_of(filled(batch.observed, batch.valid), context, who, LEAST_NOISE, LEAST_NOISE)
+
+
 class SquaredOverNoise(Misfit[SquaredOverNoiseParams]):
     """Mean squared residual over the standard deviation of the noise.
 
@@ -30,8 +35,7 @@ class SquaredOverNoise(Misfit[SquaredOverNoiseParams]):
         if given is not None:
             self.noise = given * context.scale ** (dims / 2)  # pixels are averaged
         else:
-            known = filled(batch.observed, batch.valid)
-            self.noise = noise_of(known, context, "squared-over-noise", LEAST_NOISE, LEAST_NOISE)
+            self.noise = noise_in(batch, context, "squared-over-noise")
 
     def __call__(self, predicted: Tensor, observed: Tensor, weight: Tensor | None) -> Tensor:
         if weight is None:
@@ -47,8 +51,7 @@ class NoiseSteps(StoppingRule[NoiseStepsParams]):
     """
 
     def init(self, problem: Problem) -> None:
-        known = filled(problem.batch.observed, problem.batch.valid)
-        noise = noise_of(known, problem.context, "noise-steps", LEAST_NOISE, LEAST_NOISE)
+        noise = noise_in(problem.batch, problem.context, "noise-steps")
         self.steps = round(float(np.interp(noise, self.params.noise, self.params.steps)))
 
     def update(self, info: Info, clock: Clock) -> str | None:

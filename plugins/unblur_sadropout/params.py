@@ -72,14 +72,6 @@ class DropoutNetworkParams:
             "With `seeds`, each has images of its own, which know nothing of what it replaced."
         ),
     ] = ()
-    filters: Annotated[
-        tuple[float, ...],
-        Gt(0),
-        Doc(
-            "Wiener filters of the seed as further inputs: weights of their smoothness, 1 for the one that leaves the "
-            "noise as residual. Empty for none. They need what `start` needs."
-        ),
-    ] = ()
     output: Annotated[Output, Doc(_OUTPUT)] = "auto"
 
     def __post_init__(self) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -17,14 +15,15 @@ from unblur.networks.blocks import HEADS, inverse_head
 from unblur.networks.initialise import child
 from unblur.noise import noise_of
 from unblur.operators.convolution import Convolution
+from unblur.operators.missing import counted_by_both
 from unblur.operators.resample import extend
 from unblur.problem import Problem
 from unblur_sadropout.dropout import AdaptiveDropout, Variances
-from unblur_sadropout.guide import Guide, classical, light
 from unblur_sadropout.network import Drop, DropoutUNet, keep
 from unblur_sadropout.noise import LEAST_NOISE
 from unblur_sadropout.params import DropoutNetworkParams
-from unblur_sadropout.seeds import Seed, fixed_masks, mask, replaced
+from unblur_sadropout.seeds import Seed, fixed_masks, mask
+from unblur_sadropout.starts import classical
 
 _LEAST = 0.05
 """Of the pixels are replaced at least, so that the misfit has something to count."""
@@ -65,7 +64,7 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
                 context.note("intensities without a known white level: the image may be brighter than the observation")
         self.head, self.size, self.context = head, tuple(spatial), context
         self.network = DropoutUNet(
-            channels * (1 + len(params.filters) + len(params.start)),
+            channels * (1 + len(params.start)),
             channels,
             rng=context.rng,
             widths=params.widths,
@@ -80,15 +79,14 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         context.compute.place(self.network, len(spatial))
         self.dropout = AdaptiveDropout(self.network.ratios, child(context.rng))
         self.adapted = 0
-        self.guide: Guide | None = None
         self.observed = batch.observed
-        self.whole = Seed(_filled(batch))
+        self.whole = Seed.of(batch)
         self.seeds: list[Seed] = []
         self.share = self._sparing() if params.sparing else params.replaced
         if params.seeds and self.share:
             count = max(params.seeds, math.ceil(1 / self.share))
             masks = fixed_masks(self.whole.image, count, self.share, child(context.rng))
-            self.seeds = [Seed(replaced(self.whole.image, kept), kept) for kept in masks]
+            self.seeds = [self.whole.replacing(kept) for kept in masks]
 
     @torch.no_grad()
     def begin(self, problem: Problem) -> None:
@@ -98,7 +96,7 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         noted, the seed itself stands for it.
         """
         params = self.params
-        if not (params.start or params.filters):
+        if not params.start:
             return
         if problem.kernels.parameters():
             self.context.note("dropout-unet: the kernel is not known, so that it begins with the observation")
@@ -108,15 +106,11 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         if not isinstance(operator, Convolution):
             self.context.note("dropout-unet: the blur is no convolution, so that it begins with the observation")
             return
-        if params.filters:
-            seen = light(problem, self.whole.image)
-            self.guide = Guide(operator, seen, self._variance(), params.filters, self.size)
-            self.light = partial(light, problem)
         noise = self._noise()
         spoilt = bool(self.seeds) and self._change(self.share) > 2 * noise**2
         try:
             for seed in (self.whole, *self.seeds):
-                valid = _both(problem.batch.valid, seed.kept if spoilt else None)
+                valid = counted_by_both(problem.batch.valid, seed.kept if spoilt else None)
                 seed.starts = [
                     classical(problem, name, seed.image, valid, noise if spoilt else None) for name in params.start
                 ]
@@ -131,19 +125,16 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         self.context.note(f"dropout-unet: {share:.0%} of the pixels are replaced in a seed")
         return share
 
-    def _variance(self) -> float:
-        """Mean squared error of a seed: noise, and what replacing changes."""
-        noise = self._noise()
-        return self.share * self._change(self.share) + (1 - self.share) * noise**2
-
     def _noise(self) -> float:
         return noise_of(self.whole.image, self.context, "dropout-unet", LEAST_NOISE, LEAST_NOISE)
 
     def _change(self, share: float) -> float:
-        """Mean square of what replacing changes, over the replaced pixels."""
-        image = self.whole.image
-        kept = mask(image, share, torch.Generator(image.device).manual_seed(0))
-        return float((replaced(image, kept) - image).square().sum() / (1 - kept).sum().clamp_min(1))
+        """Mean square of what replacing changes, over the replaced pixels that count."""
+        image, valid = self.whole.image, self.whole.valid
+        seed = self.whole.replacing(mask(image, share, torch.Generator(image.device).manual_seed(0)))
+        assert seed.kept is not None
+        changed = 1 - seed.kept if valid is None else (1 - seed.kept) * valid
+        return float(((seed.image - image).square() * changed).sum() / changed.sum().clamp_min(1))
 
     def start_from(self, earlier: ImagePrior[Any], latent: Tensor, transfer: Transfer) -> None:
         """The weights of the earlier stage's network, if it is of the same kind; ratios adapt anew."""
@@ -155,7 +146,7 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
 
     def draw(self, batch: Batch, clock: Clock, rng: Generator | None) -> Draw:
         own = batch.observed is self.observed
-        whole = self.whole if own else Seed(_filled(batch))
+        whole = self.whole if own else Seed.of(batch)
         if rng is None:
             return Draw(self._image(whole, keep))
         every = self.params.adapt_every
@@ -171,18 +162,12 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
             return whole
         if self.seeds and whole is self.whole:
             return self.seeds[int(torch.randint(len(self.seeds), (), generator=rng, device=rng.device))]
-        kept = mask(whole.image, self.share, rng)
-        return Seed(replaced(whole.image, kept), kept, whole.starts)
+        return whole.replacing(mask(whole.image, self.share, rng))
 
     def _image(self, seed: Seed, drop: Drop) -> Tensor:
         extended = self._extended(seed.image)
-        inputs = [extended]
-        if self.guide is not None:
-            inputs.append(self.guide(self.light(seed.image)))
-        else:
-            inputs += [extended] * len(self.params.filters)
         starts = seed.starts or [extended] * len(self.params.start)
-        raw = self.network(torch.cat(inputs + starts, 1), drop)
+        raw = self.network(torch.cat([extended, *starts], 1), drop)
         if starts:
             raw = raw + inverse_head(self.head, torch.stack(starts).mean(0))
         return HEADS[self.head](raw)
@@ -205,19 +190,3 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         self.network.load_state_dict(state["network"])
         self.dropout.load_state_dict(state["dropout"])
         self.adapted = state["adapted"]
-
-
-def _both(first: Tensor | None, second: Tensor | None) -> Tensor | None:
-    """Which pixels count where both say so."""
-    if first is None or second is None:
-        return second if first is None else first
-    return first * second
-
-
-def _filled(batch: Batch) -> Tensor:
-    """The observed frames, with pixels that do not count replaced by their neighbours."""
-    if batch.valid is None:
-        return batch.observed
-    with contextlib.suppress(ImageError):
-        return replaced(batch.observed, batch.valid.expand_as(batch.observed))
-    return batch.observed

@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from unblur.components import Batch
 from unblur.errors import ImageError
+from unblur.operators.missing import filled
 
 
 @dataclass
@@ -19,11 +21,35 @@ class Seed:
     Attributes:
         kept: of the image's shape; None where nothing was replaced.
         starts: latent images (frames, channels, *latent); empty where there are none.
+        valid: of the observation, of the image's shape: 1 where a pixel counts; all do if None.
     """
 
     image: Tensor
     kept: Tensor | None = None
     starts: Sequence[Tensor] = field(default_factory=list)
+    valid: Tensor | None = None
+
+    @classmethod
+    def of(cls, batch: Batch) -> Seed:
+        """The observation itself, pixels that do not count replaced by the nearest that do."""
+        valid = None if batch.valid is None else batch.valid.expand_as(batch.observed)
+        return cls(filled(batch.observed, valid), valid=valid)
+
+    def replacing(self, kept: Tensor) -> Seed:
+        """This one with the pixels replaced that a mask does not keep; what does not count is never kept.
+
+        Where that would leave nothing of a plane or volume, all that counts in it is kept.
+        """
+        if self.valid is not None:
+            known = _unless_empty(self.valid, torch.ones_like(self.valid))
+            kept = _unless_empty(kept * known, known)
+        return Seed(replaced(self.image, kept), kept, self.starts)
+
+
+def _unless_empty(mask: Tensor, other: Tensor) -> Tensor:
+    """A mask, but for planes or volumes in which it is zero, which are those of another one."""
+    some = mask.flatten(2).sum(2) > 0
+    return torch.where(some.view(*some.shape, *(1,) * (mask.ndim - 2)), mask, other)
 
 
 def mask(image: Tensor, replacing: float, rng: Generator) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 from typing_extensions import Doc
 
-from unblur import Component, Method, hookimpl
+from unblur import GRADIENT_NEEDS, GRADIENT_TRAITS, Component, Method, hookimpl
 from unblur.networks.params import InputParams
 from unblur.rates import RateParams
 from unblur_selfdeblur.presets import PRESETS
@@ -71,10 +71,8 @@ def unblur_estimators() -> Iterable[Component]:
         name="joint-adam",
         target="unblur_selfdeblur.estimator:JointAdam",
         params=RateParams,
-        provides=frozenset(
-            {"learns-kernel", "uses-misfit", "uses-response", "uses-image-penalty", "uses-kernel-penalty"}
-        ),
-        requires=frozenset({"image_prior:learns", "forward_model:misfit"}),
+        provides=GRADIENT_TRAITS,
+        requires=GRADIENT_NEEDS,
         summary="Adam on image and kernel at once.",
         source=SOURCE + ", Algorithm 2",
     )

@@ -83,6 +83,16 @@ def test_the_poisson_misfit_stays_finite_and_pushes_dark_predictions_up() -> Non
     assert torch.autograd.gradcheck(lambda p: misfit("poisson", small)(p, small, None), (exact,))
 
 
+@pytest.mark.parametrize("counts", [1.0, 3.0, 50.0])
+def test_the_poisson_misfit_is_least_for_the_photons_that_were_counted(counts: float) -> None:
+    """Also for few of them beside a bright peak."""
+    observed = torch.full((1, 1, 1, 1), counts / 1e4, dtype=torch.float64)
+    term = misfit("poisson", observed, photons=1e4)
+    expected = torch.linspace(0.1, 60, 600, dtype=torch.float64)
+    values = torch.stack([term((light / 1e4).view(1, 1, 1, 1), observed, None) for light in expected])
+    assert number(expected[values.argmin()]) == pytest.approx(counts, abs=0.11)
+
+
 @pytest.mark.parametrize("counts", [0.0, 0.5, 30.0])
 def test_the_poisson_misfit_is_convex_through_zero(counts: float) -> None:
     observed = torch.full((1, 1, 1, 1), counts / 100, dtype=torch.float64)

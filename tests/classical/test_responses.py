@@ -34,6 +34,13 @@ def test_with_gamma_the_result_looks_like_the_input() -> None:
     torch.testing.assert_close(finished.spread, other.image - observed, rtol=0.05, atol=1e-3)
 
 
+def test_the_spread_behind_gamma_is_the_slope_of_the_curve_in_the_dark_too() -> None:
+    response = part("forward_model", "gamma", gamma=2.2)
+    light = torch.tensor([-0.01, 0.0, 1e-4, 9e-4, 2e-3, 0.5], dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(response(light).sum(), light)
+    torch.testing.assert_close(response.spread(torch.ones_like(light), light.detach()), slope)
+
+
 def test_saturation_leaves_the_dark_alone_and_is_full_at_the_level() -> None:
     response = part("forward_model", "saturation", level=0.8)
     light = torch.linspace(0, 3, 50)

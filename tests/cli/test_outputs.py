@@ -173,7 +173,7 @@ def test_a_given_white_level_is_white_in_a_video_too(tmp_path: Path) -> None:
     pytest.importorskip("av")
     frames = np.zeros((3, 16, 16), np.float32)
     frames[:, :, 8:] = 1
-    image = Image(frames, "TYX", white=1.0)
+    image = Image(frames, "TYX").with_white_level(1)
     notes = io.write(tmp_path / "v.mkv", image)
     assert any("white stays white" in note for note in notes)
     assert io.read(tmp_path / "v.mkv").data.max() == 255

@@ -11,12 +11,13 @@ import pytest
 
 import unblur
 from unblur import Calibration, Method, Registry, Result
+from unblur.calibration import calibration_of
 from unblur.pipeline import Stage
 from unblur.records import Provenance
 
 BASE = unblur.default_registry().method("unsupervised-wiener").pipeline().replace(stages=[Stage(steps=32)])
 MEASURED = Calibration(
-    factor=3.0, within=(0.68, 0.95), rank_correlation=0.5, least_steps=30, measured_on="four photographs"
+    factor=3.0, within=(0.68, 0.95), rank_correlation=0.5, steps=(30, 40), measured_on="four photographs"
 )
 
 
@@ -40,16 +41,38 @@ def registry_with(plugin: Plugin) -> Registry:
 
 def run(calibration: Calibration = MEASURED, **wishes: Any) -> Result:
     image = np.random.default_rng(0).uniform(0.2, 0.8, (48, 40)).astype(np.float32)
-    given = {"method": "measured", "kernel_size": None, "psf": np.full((3, 3), 1 / 9)} | wishes
-    return unblur.deblur(image, registry=registry_with(Plugin(calibration)), white_level=1.0, threads=1, **given)
+    given = {"image": image, "method": "measured", "kernel_size": None, "psf": np.full((3, 3), 1 / 9)} | wishes
+    return unblur.deblur(registry=registry_with(Plugin(calibration)), white_level=1.0, threads=1, **given)
 
 
 @pytest.fixture(scope="module")
 def plain() -> Result:
-    return run(replace(MEASURED, least_steps=1000))
+    return run(replace(MEASURED, steps=(1000, 2000)))
 
 
-def test_a_run_of_fewer_steps_is_not_calibrated(plain: Result) -> None:
+@pytest.mark.parametrize("steps", [(1, 31), (33, 40)])
+def test_more_or_fewer_steps_than_measured_are_not_calibrated(steps: tuple[int, int]) -> None:
+    assert run(replace(MEASURED, steps=steps)).report["uncertainty"]["status"] == "uncalibrated"
+
+
+def test_a_run_that_ended_before_its_plan_is_not_calibrated() -> None:
+    stopped = [{"status": "done", "executed": [32], "plan": [40]}]
+    registry, facts = registry_with(Plugin(MEASURED)), {"dims": 2, "colour": False, "white_level": 1.0}
+    assert calibration_of(BASE, stopped, registry, **facts) is None
+    assert calibration_of(BASE, [stopped[0] | {"plan": [32]}], registry, **facts) is MEASURED
+
+
+def test_colours_and_volumes_are_calibrated_only_where_they_were_measured() -> None:
+    random = np.random.default_rng(0)
+    colour = {"axes": "YXS", "image": random.uniform(0.2, 0.8, (48, 40, 3))}
+    volume = {"axes": "ZYX", "psf": np.full((3, 3, 3), 1 / 27), "image": random.uniform(0.2, 0.8, (12, 24, 20))}
+    assert run(**colour).report["uncertainty"]["status"] == "uncalibrated"
+    assert run(**volume).report["uncertainty"]["status"] == "uncalibrated"
+    assert run(replace(MEASURED, colour=True), **colour).report["uncertainty"]["status"] == "calibrated"
+    assert run(replace(MEASURED, dims=3), **volume).report["uncertainty"]["status"] == "calibrated"
+
+
+def test_a_map_that_was_not_measured_is_left_as_it_is(plain: Result) -> None:
     assert plain.report["uncertainty"]["status"] == "uncalibrated"
     assert plain.report["uncertainty"]["factor"] is None
     assert plain.uncertainty is not None

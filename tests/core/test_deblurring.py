@@ -438,6 +438,18 @@ def test_a_device_that_is_not_there_is_refused() -> None:
         deblur(picture(), device="abacus")
 
 
+def test_a_setting_holds_in_all_stages_but_the_grid_of_a_warm_up() -> None:
+    wishes: dict[str, Any] = {"kernel_size": 5, "threads": 1, "settings": {"image_prior.noise": 0.05}}
+    found = Job(picture(), method="mc-mapk", preset="fast", **wishes)
+    noises = [found.pipeline.in_stage(one).slots["image_prior"][0].params["noise"] for one in found.pipeline.stages]
+    assert noises == [0.05] * 3
+    assert any("image_prior.noise holds in all stages" in text for text in found.assumptions)
+    warm = Job(picture(), method="mcem", preset="paper", kernel_size=5, settings={"forward_model.grid": (2, 3)})
+    grids = [warm.pipeline.in_stage(one).slots["forward_model"][0].params["grid"] for one in warm.pipeline.stages]
+    assert grids == [(1,), (2, 3)]
+    assert not any("holds in all stages" in text for text in warm.assumptions)
+
+
 def test_a_slot_that_is_filled_anew_loses_what_stages_set_in_its_parts() -> None:
     staged = BLIND.replace(
         stages=[unblur.Stage(steps=2, set={"forward_model.squares.weight": 2.0}), unblur.Stage(steps=2)]

@@ -161,6 +161,19 @@ def test_what_is_no_part_is_refused(wrong: Any) -> None:
         Pipeline(wrong, "pixels", "known", "rl")
 
 
+def test_stages_keep_their_own_value_unless_it_is_set_throughout() -> None:
+    own = {"estimator.image_rate": 0.1, "image_prior.network.noise": 0.3, "estimator.kernel_rate": 0.2}
+    staged = BLIND.replace(stages=[Stage(steps=2, set=own), Stage(steps=3)])
+    staged = staged.replace(image_prior="network", then=staged.replace(then=None))
+    settings = {"estimator.image_rate": 0.5, "image_prior.noise": 0.6, "then.estimator.kernel_rate": 0.7}
+    kept, changed = staged.set(settings), staged.set_throughout(settings)
+    assert kept.stages == staged.stages
+    assert changed.stages == (Stage(steps=2, set={"estimator.kernel_rate": 0.2}), Stage(steps=3))
+    assert changed.then is not None
+    assert changed.then.stages[0].set == {key: own[key] for key in list(own)[:2]}
+    assert changed.slots == kept.slots
+
+
 def test_addresses_reach_everything() -> None:
     changed = BLIND.set(
         {

@@ -185,3 +185,12 @@ def test_a_grid_of_kernels_is_not_handed_to_one() -> None:
     job = Job(image, method="selfdeblur", settings=grid | {"forward_model.svola.grid": (2, 3)}, kernel_size=5)
     assert job.pipeline.then is None
     assert any("not a grid of them" in text for text in job.assumptions)
+
+
+def test_planes_share_the_grid_of_kernels_that_one_of_them_gives() -> None:
+    frames = photograph((48, 52), (5, 5)).pixels[0].numpy().repeat(3, 0)
+    pipeline = short(PRESETS["fast"].set(SMALL), STEPS)
+    found = unblur.deblur(frames, axes="TYX", pipeline=pipeline, kernel_size=5, planes="shared-kernel", threads=1)
+    assert [row["status"] for row in found.report["planes"]] == ["done"] * 4
+    assert np.isfinite(found.image).all()
+    assert found.kernel_grid == KernelGrid((2, 3))

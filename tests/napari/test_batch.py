@@ -36,6 +36,19 @@ def test_a_batch_holds_to_what_is_written_for_the_layer(series: Deblur) -> None:
     assert run.request.anchors == (2,), "as the slider counts"
 
 
+def test_what_a_batch_has_restored_is_shown_at_once_and_stays_when_it_is_cancelled(dock: Deblur) -> None:
+    dock.viewer.add_image(picture(900, 900), name="large")
+    dock.method_part.set_method("blind-richardson-lucy")
+    dock.several.batch(Batch([dock.viewer.layers["cells"], dock.viewer.layers["large"]]))
+    wait_for(lambda: dock.runs_part.runs)
+    assert dock.busy, "the other one is still run"
+    dock.cancel()
+    wait_for(lambda: not dock.busy)
+    assert [run.title for run in dock.runs_part.runs] == ["cells, batch"]
+    assert "cells [blind-richardson-lucy]" in dock.viewer.layers
+    assert "large [blind-richardson-lucy]" not in dock.viewer.layers
+
+
 def test_a_batch_of_a_layer_that_cannot_be_read_says_why(series: Deblur) -> None:
     typed(series.image_part._axes, "QYX")
     with pytest.raises(ParameterError, match="QYX"):

@@ -11,16 +11,22 @@ from tests.sadropout.small import CPU, generator, made, pipeline
 from unblur import Stage, default_registry
 from unblur.components import Clock
 from unblur.driver import Run, finish
+from unblur.problem import Problem
 from unblur.testing.worlds import photograph
+
+
+def inferences(problem: Problem, clock: Clock, count: int) -> torch.Tensor:
+    """As many images drawn anew, (count, frames, channels, *spatial), as `estimate` with the same seed draws them."""
+    rng = generator(4)
+    with torch.no_grad():
+        return torch.stack([problem.draw(problem.batch, clock, rng).latent for _ in range(count)])
 
 
 def test_mean_and_standard_deviation_of_inferences() -> None:
     problem, state = made(pipeline(estimator={"inferences": 6}))
     clock = Clock(5, 10)
     found = problem.estimator.estimate(problem, state, problem.batch, clock, generator(4))
-    rng = generator(4)
-    with torch.no_grad():
-        drawn = torch.stack([problem.draw(problem.batch, clock, rng).latent for _ in range(6)])
+    drawn = inferences(problem, clock, 6)
     torch.testing.assert_close(found.image, drawn.mean(0))
     assert found.spread is not None
     torch.testing.assert_close(found.spread, drawn.std(0), atol=1e-6, rtol=1e-4)
@@ -77,7 +83,4 @@ def test_too_few_kept_images_are_no_ensemble() -> None:
         problem.estimator.step(problem, state, problem.batch, Clock(step, 10))
     clock = Clock(8, 10)
     found = problem.estimator.estimate(problem, state, problem.batch, clock, generator(4))
-    rng = generator(4)
-    with torch.no_grad():
-        drawn = torch.stack([problem.draw(problem.batch, clock, rng).latent for _ in range(4)])
-    torch.testing.assert_close(found.image, drawn.mean(0))
+    torch.testing.assert_close(found.image, inferences(problem, clock, 4).mean(0))

@@ -34,7 +34,7 @@ def levin(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, float32 or bfloat16, for networks.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="Processor threads.")] = None,
-    curve: Annotated[float | None, typer.Option(help="Record the PSNR of a preview every so many seconds.")] = None,
+    curve: Annotated[float | None, typer.Option(help="Record PSNR, SSIM and misfit every so many seconds.")] = None,
     panels: Annotated[Path | None, typer.Option(help="Folder for a panel of every image.")] = None,
 ) -> int:
     """Levin et al. 2009: aligned PSNR (whole and quarter pixels within ±5, border 15, peak 1)."""

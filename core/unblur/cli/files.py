@@ -114,7 +114,7 @@ def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
             return 0
         spread = _wanted(files, result)
         written = (files.kernel, spread, files.preview)
-        result.report["files"] = [files.name(path) for path in written if path is not None]
+        result.report["files"] = [files.as_reported(path) for path in written if path is not None]
         result.report["dtype"] = files.dtype(wishes.dtype)
         notes = result.save(files.output, kernel=files.kernel, uncertainty=spread, dtype=wishes.dtype)
         if files.preview is not None:

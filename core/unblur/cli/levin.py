@@ -43,7 +43,7 @@ class Protocol:
 
 @dataclass
 class Curve:
-    """PSNR of previews against time.
+    """PSNR and SSIM of previews, and the misfit, against time and steps.
 
     A preview takes time that the run's budget pays for, so that a curve is recorded only on request.
     """
@@ -58,8 +58,16 @@ class Curve:
             return
         image = event.event.preview().image[0, 0].float().cpu().numpy()
         if np.isfinite(image).all():
-            point = {"seconds": round(event.event.elapsed, 2), "step": event.event.step}
-            self.points.append(point | {"psnr": round(aligned_psnr(image, self.truth), 3)})
+            pair = align(image, self.truth)
+            self.points.append(
+                {
+                    "seconds": round(event.event.elapsed, 2),
+                    "step": event.event.step,
+                    "misfit": event.event.misfit,
+                    "psnr": round(pair.psnr(), 3),
+                    "ssim": round(ssim(pair.estimate, pair.truth, 1.0), 4),
+                }
+            )
 
 
 def run_levin(protocol: Protocol) -> int:

@@ -26,7 +26,11 @@ FILES = (*SUFFIXES, *VIDEO, ARRAYS)
 
 @dataclass(frozen=True)
 class Places:
-    """The files of one run."""
+    """The files of one run.
+
+    Args:
+        many: whether this run is one of several, so that messages name its source.
+    """
 
     source: Path
     output: Path
@@ -85,17 +89,17 @@ class Places:
             return
         made = self.made()
         for path in (self.output, *self.others):
-            if path.exists() and self.name(path) not in made:
+            if path.exists() and self.as_reported(path) not in made:
                 raise FileError(path, "exists, and no report says that a run made it", "--force replaces it")
 
-    def name(self, path: Path) -> str:
+    def as_reported(self, path: Path) -> str:
         """A file as reports name it, from the folder of the output."""
         return os.path.relpath(path, self.output.parent)
 
     def made(self) -> Collection[str]:
         """The files that the run made which the report beside the output tells of."""
         report = self.report()
-        return {self.name(self.output), *report.get("files", ())} if "fingerprint" in report else ()
+        return {self.as_reported(self.output), *report.get("files", ())} if "fingerprint" in report else ()
 
     def check_formats(self, image: Image, dtype: str | None) -> None:
         """Refuse, before any work, formats that cannot hold the result for an image.
@@ -119,7 +123,7 @@ class Places:
         report, made = self.report(), self.made()
         spread = self.uncertainty if report.get("uncertainty") is not None else None
         wanted = [path for path in (self.output, self.kernel, spread) if path is not None]
-        if not all(path.exists() and self.name(path) in made for path in wanted):
+        if not all(path.exists() and self.as_reported(path) in made for path in wanted):
             return False
         return bool(report.get("dtype") == self.dtype(dtype))
 
@@ -141,14 +145,14 @@ def places(
     if len(sources) == 1:
         place = Places(sources[0], output / _name(sources[0]), kernel, uncertainty, preview)
         if not any(path.is_dir() or not path.suffix for path in place.others):
-            _made(output, 1)
+            _make_folder(output, 1)
             return [place]
     folders = [folder for folder in (output, kernel, uncertainty, preview) if folder is not None]
     for folder in folders:
         if folder.suffix.lower() in FILES and not folder.is_dir():
             count = "several inputs need" if len(sources) > 1 else "the others need"
             raise FileError(folder, f"is the name of a file, and {count} a folder", "Name folders for all, or files")
-        _made(folder, len(sources))
+        _make_folder(folder, len(sources))
     seen: dict[Path, Path] = {}
     made = []
     for source in sources:
@@ -170,7 +174,7 @@ def places(
     return made
 
 
-def _made(folder: Path, count: int) -> None:
+def _make_folder(folder: Path, count: int) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -29,14 +29,13 @@ def write_png(path: Path, image: Image, dtype: DTypeLike | None) -> tuple[str, .
 
     Without ``dtype`` the depth is the original's: 8 bits up to a bit depth of 8, else 16, and 16 where the user said
     what is white. With the other depth, or another white, values are scaled so that white stays white, and a note says
-    so. Raises ImageError if the image is no single plane, or if
-    nothing says what value is white.
+    so. Raises ImageError if the image is no single plane, or if nothing says what value is white.
     """
     data, axes, alpha = _plane(image)
     white = image.white_level
     wanted = _depth(image, dtype)
     notes: list[str] = []
-    stretched = image.white is not None or (white is not None and (white > 255) != (wanted == np.uint16))
+    stretched = image.given_white is not None or (white is not None and (white > 255) != (wanted == np.uint16))
     scale = np.iinfo(wanted).max / white if white is not None and stretched else 1.0
     if scale != 1:
         data = data.astype(np.float64) * scale
@@ -77,8 +76,8 @@ def _depth(image: Image, dtype: DTypeLike | None) -> np.dtype:
         wanted = np.dtype(dtype)
         if wanted not in (np.uint8, np.uint16):
             raise ImageError(f"PNG holds uint8 or uint16, not {wanted}; choose one, or write .ome.tif or .tif")
-    elif image.white is not None:
-        wanted = np.dtype(np.uint8 if image.white == 255 else np.uint16)
+    elif image.given_white is not None:
+        wanted = np.dtype(np.uint8 if image.given_white == 255 else np.uint16)
     elif image.bit_depth is not None:
         wanted = np.dtype(np.uint8 if image.bit_depth <= 8 else np.uint16)
     elif image.data.dtype in (np.uint8, np.uint16):

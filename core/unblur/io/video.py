@@ -119,7 +119,7 @@ def write_video(path: Path, image: Image, dtype: DTypeLike | None = None) -> tup
     height, width = image.sizes["Y"], image.sizes["X"]
     notes = []
     clipped = missing = 0
-    scale = 1.0 if image.white is None else float(np.iinfo(wanted).max) / image.white
+    scale = 1.0 if image.given_white is None else float(np.iinfo(wanted).max) / image.given_white
     if scale != 1:
         notes.append(f"scaled by {scale:.6g}, so that white stays white in {wanted.name}")
     rate = frame_rate(image)

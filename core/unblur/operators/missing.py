@@ -30,6 +30,13 @@ def filled(image: Tensor, valid: Tensor | None) -> Tensor:
     return whole
 
 
+def counted_by_both(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    """Which pixels count where two weights say which do; all do where a weight is None."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first * second
+
+
 def continued(image: Tensor, grid: Sequence[int]) -> Tensor:
     """On a larger periodic grid: linear from the last pixels of every axis to the first ones."""
     for axis, size in enumerate(grid, 2):

@@ -166,16 +166,16 @@ def _camera(case: Case) -> tuple[Any, Tensor, float]:
 
 
 def restore_undoes_calibrate(case: Case) -> None:
-    """`restore` undoes `calibrate`, but for a curve that the result is to show; `taken_up`, `light`, `spread` match"""
+    """`restore` undoes `calibrate`, but for a curve that the result is to show; its inverses and `spread` match"""
     response, data, peak = _camera(case)
     shown = response.calibrate(response.restore(data), case.context())
     curve = response(data / peak) * peak
     nearest = min((data, curve), key=lambda wanted: float((shown - wanted).abs().max()))
     case.close(shown, nearest, "restored and calibrated again", 1e-4)
-    again = response.taken_up(response.restore(data), dataclasses.replace(case.context(), photons=peak))
-    case.close(again, data, "restored and taken up again", 1e-4)
+    again = response.unrestored(response.restore(data), dataclasses.replace(case.context(), photons=peak))
+    case.close(again, data, "restored and unrestored again", 1e-4)
     seen = response(data / (2 * peak))
-    case.close(response.light(seen), data / (2 * peak), "the light of what was predicted", 1e-3)
+    case.close(response.linearised(seen), data / (2 * peak), "what was predicted, linearised", 1e-3)
     exact, gap = data.double(), 1e-4 * peak
     slope = (response.restore(exact + gap) - response.restore(exact - gap)) / (2 * gap)
     case.close(response.spread(torch.ones_like(exact), exact), slope.abs(), "the spread", 1e-3)

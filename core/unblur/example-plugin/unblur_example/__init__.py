@@ -7,7 +7,7 @@ from typing import Annotated
 from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
-from unblur import Component, Method, Pipeline, Stage, hookimpl
+from unblur import GRADIENT_NEEDS, GRADIENT_TRAITS, Component, Method, Pipeline, Stage, hookimpl
 from unblur.params import Schedule, Unit
 
 
@@ -54,9 +54,8 @@ def unblur_kernel_priors() -> Iterable[Component]:
 @hookimpl
 def unblur_estimators() -> Iterable[Component]:
     target, summary = "unblur_example.parts:SignDescent", "Steps of fixed size against the sign of the gradient."
-    traits = {"uses-misfit", "uses-response", "uses-image-penalty", "uses-kernel-penalty", "learns-kernel"}
-    needs = frozenset({"image_prior:learns", "forward_model:misfit"})
-    yield Component("sign-descent", target, summary, SignDescentParams, provides=frozenset(traits), requires=needs)
+    provides, requires = GRADIENT_TRAITS, GRADIENT_NEEDS
+    yield Component("sign-descent", target, summary, SignDescentParams, provides=provides, requires=requires)
 
 
 @hookimpl

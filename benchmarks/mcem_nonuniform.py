@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from skimage.io import imread
 
 from unblur import Job, default_registry
+from unblur.cli.options import settings as assignments
 from unblur.kernel_grid import KernelGrid
 from unblur.metrics import aligned_psnr, aligned_ssim, kernel_similarity
 from unblur.testing.camera_shake import ShakenScene, shaken_scene
@@ -62,8 +63,7 @@ def restore(name: str, scene: ShakenScene, options: argparse.Namespace) -> Resto
     """One variant on one scene."""
     base = NETWORKS[options.preset] if options.networks else default_registry().method("mcem").pipeline(options.preset)
     base = base.set({"forward_model.grid": scene.grid.shape, "forward_model.orientation": "fixed"})
-    settings = dict(setting.split("=", 1) for setting in options.set)
-    pipeline = ablations(base)[name].set({address: json.loads(value) for address, value in settings.items()})
+    pipeline = ablations(base)[name].set_throughout(assignments(options.set))
     job = Job(
         scene.blurred.astype(np.float32),
         axes="YXS" if scene.blurred.ndim == 3 else "YX",

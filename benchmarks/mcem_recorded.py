@@ -81,7 +81,7 @@ def restore(name: str, case: Recorded, variant: str, options: argparse.Namespace
     job = Job(
         case.blurred.astype(np.float32),
         axes="YXS" if case.blurred.ndim == 3 else "YX",
-        pipeline=ablations(base)[variant].set(assignments(options.set)),
+        pipeline=ablations(base)[variant].set_throughout(assignments(options.set)),
         kernel_size=options.kernel_size or case.kernel_size,
         white_level=case.white,
         max_seconds=options.max_seconds,

@@ -16,12 +16,17 @@ KERNEL_DROPOUT: Schedule = ((0.0, 0.1), (0.3, 0.001))
 """Of the random kernel networks in Figure 9."""
 
 
+_LEVELS = 5
+"""Of the encoder-decoder, where a pipeline does not say."""
+
+
 def ablations(base: Pipeline) -> dict[str, Pipeline]:
     """The compositions by name.
 
     Args:
         base: a pipeline of `mc-mapk`: that of the preset ``paper``, or a faster one, whose stages then have the paper's
-            kind of network, and nothing that corrects the kernel.
+            kind of network for the image, and nothing that corrects the kernel. The kernel's network stays what it is
+            there, fully connected in ``fast`` and ``balanced``, but in those of Figure 9.
     """
     base = _network_of_the_paper(base.replace(then=None))
     ours = randomised(base, NOISE, DROPOUT)
@@ -56,7 +61,7 @@ def _network_of_the_paper(base: Pipeline) -> Pipeline:
     image, *penalties = base.slots["image_prior"]
     if image.name == "random-unet":
         return base
-    levels = len(image.params["channels"])
+    levels = image.params.get("levels", _LEVELS)
     network = dataclasses.replace(image, name="random-unet", params={**image.params, "levels": levels})
     return base.replace(image_prior=[network, *penalties])
 

@@ -37,6 +37,7 @@ class RandomUNetPrior(NetworkImagePrior[RandomUNetParams]):
             dims=dims,
             upsampling=params.upsampling,
             head=head,
+            slope=params.slope,
         )
 
 
@@ -44,6 +45,7 @@ class KernelUNetPrior(NetworkKernelPrior[KernelUNetParams]):
     """G_k(z; theta): a small U-Net on fixed uniform noise, softmax over the kernel's pixels (section 3.1).
 
     Several kernels share all but their heads. With noise or dropout it is the random kernel network of Fig. 9.
+    Reading: between U-Net and softmax is a head as MCEM has it, a convolution to 16 features, ReLU and a projection.
     """
 
     input: Tensor

@@ -34,6 +34,7 @@ class RandomUNetParams(InputParams):
     levels: Annotated[int, Ge(1), Doc("How often the resolution is halved.")] = 6
     channels: Annotated[tuple[int, ...], Ge(1), Doc(_WIDTHS)] = (128,)
     upsampling: Annotated[Literal["bilinear", "nearest"], Doc("How the decoder enlarges.")] = "bilinear"
+    slope: Annotated[float, Ge(0), Lt(1), Doc("Of the LeakyReLU below zero; 0 for ReLU.")] = 0.1
 
 
 @dataclass(frozen=True)

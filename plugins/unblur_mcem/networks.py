@@ -22,7 +22,8 @@ _SAME = 1e-5
 class MultiHeadPrior(NetworkKernelPrior[MultiHeadParams]):
     """T_K(z; theta): a U-Net that all kernels share, and a head with softmax for each (Li et al. 2023, Fig. 2).
 
-    Reading: a head is a convolution to a few features, ReLU and a projection; the paper draws it and gives no sizes.
+    Readings: a head is a convolution to a few features, ReLU and a projection; the paper draws it and gives no sizes.
+    The trunk has batch normalisation before its ReLU, as the image network has, of which Fig. 2 says nothing.
     """
 
     network: KernelUNet
@@ -38,6 +39,7 @@ class MultiHeadPrior(NetworkKernelPrior[MultiHeadParams]):
             channels=widths(params.channels, params.levels),
             head_channels=params.head_channels,
             dims=dims,
+            slope=params.slope,
         )
         noise = torch.rand((1, params.input_channels, *spec.shape), generator=child(context.rng))
         self.input = context.compute.lay(noise * params.input_scale)

@@ -52,6 +52,7 @@ class MultiHeadParams:
     head_channels: Annotated[int, Ge(1), Doc("Features of each kernel's own layers.")] = 16
     input_channels: Annotated[int, Ge(1), Doc("Channels of the fixed random input.")] = 8
     input_scale: Annotated[float, Gt(0), Doc("Amplitude of the uniform random input.")] = 0.1
+    slope: Annotated[float, Ge(0), Lt(1), Doc("Of the trunk's LeakyReLU below zero; 0 for ReLU.")] = 0.0
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def networks(channels: tuple[int, ...], grid: tuple[int, ...], steps: tuple[int,
     return Pipeline(
         forward_model=[("svola", {"grid": grid}), ("squared", {"weight": 0.0}), "ssim"],
         image_prior=("encoder-decoder", {"channels": channels, "upsampling": "nearest", "noise": 0.0015}),
-        kernel_prior="multi-head-unet",
+        kernel_prior=("multi-head-unet", {"slope": 0.1}),
         estimator=(
             "mcem",
             {
@@ -112,7 +112,7 @@ def paper(grid: tuple[int, ...] = GRID, warm_up: int = 500, steps: int = 5000) -
     first = {"forward_model.grid": (1,), "estimator.image_rate": 1e-2, "estimator.kernel_rate": 1e-4}
     return Pipeline(
         forward_model=[("svola", {"grid": grid}), "squared"],
-        image_prior=("random-unet", {"levels": 5, "channels": (64,), "noise": 0.001, "dropout": DROPOUT}),
+        image_prior=("random-unet", {"levels": 5, "channels": (64,), "noise": 0.001, "dropout": DROPOUT, "slope": 0.0}),
         kernel_prior="multi-head-unet",
         estimator=("mcem", {"image_rate": image, "kernel_rate": kernel}),
         stages=[Stage(steps=warm_up, set=first), Stage(steps=rest)],

@@ -45,7 +45,7 @@ def unblur_image_priors() -> Iterable[Component]:
         target="unblur_sadropout.decoder:DeepDecoderPrior",
         params=params.DeepDecoderParams,
         provides=frozenset({"learns"}),
-        summary="Untrained network with fewer parameters than pixels: 1x1 convolutions and upsampling.",
+        summary="Untrained network of few parameters: 1x1 convolutions and upsampling of a small array of noise.",
         source=DECODER_SOURCE,
     )
 
@@ -124,7 +124,7 @@ def unblur_methods() -> Iterable[Method]:
     )
     yield Method(
         name="deep-decoder",
-        summary="Known PSF: an untrained network with so few parameters that it cannot fit much noise.",
+        summary="Known PSF: an untrained network of few parameters, which on large images cannot fit much noise.",
         good_for="Comparisons, and smooth images. Fine detail is lost.",
         presets=DEEP_DECODER,
         reference=DECODER_SOURCE,

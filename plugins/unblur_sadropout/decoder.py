@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,6 +77,12 @@ class DeepDecoderPrior(ImagePrior[DeepDecoderParams]):
         compute = context.compute
         compute.place(network, len(spatial))
         self.network, self.size = network, tuple(spatial)
+        weights, values = sum(tensor.numel() for tensor in network.parameters()), math.prod(shape)
+        if weights > values:
+            context.note(
+                f"deep-decoder: {weights} parameters for {values} values, so that it can fit noise: narrower channels, or "
+                "a stopping rule such as noise-level, keep it from that"
+            )
         low = [-(-size // 2**params.levels) for size in spatial]
         noise = torch.rand((frames, each[0], *low), generator=child(context.rng))
         self.input = compute.lay(noise * params.input_scale)

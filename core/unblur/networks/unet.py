@@ -14,9 +14,10 @@ from unblur.networks.initialise import child
 class UNet(Hourglass):
     """Convolutions at every level, halved by stride 2 and doubled by upsampling, with skips of the full width.
 
-    `forward` takes a dropout rate, for the dropout before every rescaling in the decoder. Reading: the papers give the
-    number of levels and channels only, so that blocks follow the common form, convolution, batch normalisation,
-    LeakyReLU. With the width of the skips it needs nearly twice the time of `EncoderDecoder`.
+    `forward` takes a dropout rate, for the dropout before every rescaling in the decoder. Blocks are convolution, batch
+    normalisation and LeakyReLU: of slope 0.1 in MC-MAPk, 0 (ReLU) in MCEM. Reading: how many convolutions there are and
+    how it is enlarged, which the papers do not say, follows the common form. With the width of the skips it needs
+    nearly twice the time of `EncoderDecoder`.
 
     Args:
         in_channels, out_channels: of the input and the image.

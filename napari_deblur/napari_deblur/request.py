@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from unblur.choice import CameraValue
 from unblur.pipeline import Pipeline
 
 
@@ -25,7 +26,7 @@ class Request:
         crop: width in pixels of the window that a kernel is estimated in, or ``auto``; None for the whole image.
         clip_frames: frames of a video that are restored together.
         max_seconds: budget for the whole job.
-        offset, gain: of the camera, in the image's units, and in these per photon.
+        offset, gain: of the camera, in the image's units, and in these per photon; ``auto`` estimates them.
         white_level: the value that is white; None leaves it to the image.
         tile: width in pixels of the tiles that the image is restored in; None for the whole at once.
         nan: ``refuse`` or ``mask`` pixels that are NaN or infinite.
@@ -45,8 +46,8 @@ class Request:
     crop: int | str | None = None
     clip_frames: int | None = None
     max_seconds: float | None = None
-    offset: float | None = None
-    gain: float | None = None
+    offset: CameraValue = None
+    gain: CameraValue = None
     white_level: float | None = None
     tile: int | None = None
     nan: str = "refuse"

@@ -345,11 +345,11 @@ class Deblur(QWidget):
             self._warm = True
             self._warming.start(WARM_AFTER)
         image, known = source.image, self.blur_part.known
-        self.run_part.set_targets(targets(image, known, self._is_video()), image)
+        self._offer(image)
         _, spatial = self._situation()
         self.blur_part.set_shape([image.sizes[axis] for axis in spatial])
         self.method_part.set_context(self._is_photograph(image), spatial == "ZYX", known, self._kernel_size())
-        self.run_part.set_targets(targets(image, known, self._is_video()), image)  # of the method that now stands there
+        self._offer(image)  # of the method that now stands there
         try:
             request, part = self.request(), self.part()
             said = summary.words_of(request, part, self.registry, self.method_part.automatic_reason)
@@ -357,6 +357,10 @@ class Deblur(QWidget):
             self.run_part.set_continues(self._stopped == (request, part.region))
         except UnblurError as error:
             self.run_part.say(in_the_dock(str(error)), ready=False)
+
+    def _offer(self, image: Image) -> None:
+        found = targets(image, self.blur_part.known, self._is_video(), self.blur_part.deep)
+        self.run_part.set_targets(found, image)
 
     def _is_volume(self) -> bool:
         target = self.run_part.target

@@ -80,8 +80,8 @@ class DeepDecoderPrior(ImagePrior[DeepDecoderParams]):
         weights, values = sum(tensor.numel() for tensor in network.parameters()), math.prod(shape)
         if weights > values:
             context.note(
-                f"deep-decoder: {weights} parameters for {values} values, so that it can fit noise: narrower channels, or "
-                "a stopping rule such as noise-level, keep it from that"
+                f"deep-decoder: {weights} parameters for {values} values, so that it can fit noise: narrower channels, "
+                "or a stopping rule such as noise-level, keep it from that"
             )
         low = [-(-size // 2**params.levels) for size in spatial]
         noise = torch.rand((frames, each[0], *low), generator=child(context.rng))

@@ -113,7 +113,7 @@ def test_resolution_tags(tmp_path: Path) -> None:
 def test_unlabelled_stacks_ask_for_axes(tmp_path: Path, shape: tuple[int, ...]) -> None:
     for metadata in ({}, None):
         tifffile.imwrite(tmp_path / "a.tif", numbers(shape), photometric="minisblack", metadata=metadata)
-        with pytest.raises(FileError, match=r"a\.tif: has shape .* Name them with axes, .* such as ZYX, TYX"):
+        with pytest.raises(FileError, match=r"a\.tif: has shape .* Name them with --axes .* such as ZYX, TYX"):
             read(tmp_path / "a.tif")
         image = read(tmp_path / "a.tif", axes="tyx")
         assert image.axes == "TYX"

@@ -50,6 +50,8 @@ def test_targets(axes: str, names: list[str]) -> None:
 def test_with_a_known_blur_there_is_no_kernel_to_share() -> None:
     assert [target.name for target in targets(image("TYX"), True)] == ["this plane", "every plane"]
     assert targets(None, True) == []
+    deep = [[target.name for target in targets(image(axes), True, deep=True)] for axes in ("ZYX", "TZYX", "TYX")]
+    assert deep == [["the volume"], ["this volume", "every volume"], ["this plane", "every plane"]]
 
 
 def test_frames_that_need_their_neighbours_are_run_together() -> None:

@@ -35,6 +35,14 @@ def test_what_is_written_reaches_the_request_and_the_heading(part: ValuesPart) -
     assert part.arguments() == {"gain": 2.5, "nan": "mask", "seed": 3}
     assert part.section._head.text() == "Camera, NaN pixels, tiles, seed: gain 2.5, nan mask, seed 3"
     assert len(told) == 3
+    part.form["camera_gain"].native.setText("")
+    part.form["camera_offset"].native.setText("auto")
+    assert part.arguments() == {"offset": "auto", "nan": "mask", "seed": 3}
+    for name, wrong in (("camera_offset", "x"), ("camera_gain", "0"), ("camera_gain", "inf")):
+        part.form[name].native.setText(wrong)
+        with pytest.raises(ParameterError, match=f"{name.replace('_', ' ')} {wrong}: expected a number"):
+            part.arguments()
+        part.form[name].native.setText("")
     part.form["seed"].native.setText("-3")
     with pytest.raises(ParameterError, match="seed = -3"):
         part.arguments()

@@ -26,7 +26,7 @@ def compare(
     unsharp: Annotated[bool, typer.Option("--unsharp", help="Add a column with unsharp masking.")] = False,
     psf: Annotated[Path | None, typer.Option(help="File with the known PSF.")] = None,
     psf_axes: Annotated[str | None, typer.Option(help="Axes of the PSF, where its file does not say.")] = None,
-    kernel_size: Annotated[str | None, typer.Option(help="Upper bound of the kernel's size: N, NxM or auto.")] = None,
+    kernel_size: Annotated[str | None, typer.Option(help="Bound of the kernel: 31, 31x21, 9x31x31 or auto.")] = None,
     preset: Annotated[str, typer.Option(help="fast, balanced or paper.")] = "balanced",
     assign: Annotated[list[str] | None, typer.Option("--set", help="Settings for all of them, repeatable.")] = None,
     axes: Annotated[str | None, typer.Option(help="Axes of the input, letters of TCZYXS.")] = None,

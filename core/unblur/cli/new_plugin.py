@@ -21,7 +21,8 @@ def new_plugin(
 ) -> None:
     """Make a plugin package: a copy of the tested example, with one component of each kind and a method."""
     create(name, folder)
-    typer.echo(f"{folder}: plugin {name}. Install it with `pip install -e {folder}`, see it with `unblur plugins`")
+    install = f'pip install -e "{folder}[test]"'
+    typer.echo(f"{folder}: plugin {name}. Install it with `{install}`, see it with `unblur plugins`")
 
 
 def create(name: str, folder: Path) -> Path:

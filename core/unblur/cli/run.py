@@ -24,7 +24,7 @@ def run(
     psf: Annotated[Path | None, typer.Option(help="File with the known PSF.")] = None,
     psf_axes: Annotated[str | None, typer.Option(help="Axes of the PSF, where its file does not say.")] = None,
     centre_psf: Annotated[bool, typer.Option("--centre-psf", help="Move the PSF's centroid to its origin.")] = False,
-    kernel_size: Annotated[str | None, typer.Option(help="Upper bound of the kernel's size: N, NxM or auto.")] = None,
+    kernel_size: Annotated[str | None, typer.Option(help="Bound of the kernel: 31, 31x21, 9x31x31 or auto.")] = None,
     kernel: Annotated[Out, typer.Option(help="Write the kernel to this file.")] = None,
     uncertainty: Annotated[Out, typer.Option(help="Write the standard deviation to this file.")] = None,
     preview: Annotated[

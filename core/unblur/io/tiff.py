@@ -316,7 +316,7 @@ def _axes(path: Path, series: TiffPageSeries, given: str | None) -> tuple[tuple[
         raise FileError(
             path,
             f"has shape {shape} and does not say what all of its dimensions are",
-            f"Name them with axes, one letter of {AXES} each, such as {_example(len(shape))}",
+            f"Name them with --axes (a PSF's with --psf-axes), letters of {AXES} such as {_example(len(shape))}",
         )
     return shape, named, "read"
 

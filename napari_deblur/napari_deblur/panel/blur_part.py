@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from napari_deblur import layers
 from napari_deblur.form.parameters import ParameterForm
 from napari_deblur.form.sections import drop_down, label, labelled, row, words
 from napari_deblur.panel.image_part import LayerBox
-from unblur.errors import ParameterError
+from unblur.errors import ParameterError, UnblurError
 from unblur.psfs import psf_models
 from unblur.registry import Registry
 
@@ -130,6 +131,14 @@ class BlurPart(QWidget):
     @property
     def known(self) -> bool:
         return self.mode != UNKNOWN
+
+    @property
+    def deep(self) -> bool:
+        """Whether a PSF has Z among its axes, as far as layer or words say so."""
+        if self.mode == LAYER and self.layer_box.value is not None:
+            with contextlib.suppress(UnblurError):  # of a layer that cannot be read, which is said elsewhere
+                return "Z" in layers.read(self.layer_box.value).image.axes
+        return self.mode == FILE and "Z" in self.axes.text().upper()
 
     @property
     def model(self) -> ParameterForm | None:

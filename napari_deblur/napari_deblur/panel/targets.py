@@ -21,11 +21,12 @@ class Target:
         return self.planes != "auto" and not (self.fixed and self.planes == "independent")
 
 
-def targets(image: Image | None, blur_known: bool, video: bool = False) -> list[Target]:
+def targets(image: Image | None, blur_known: bool, video: bool = False, deep: bool = False) -> list[Target]:
     """What can be run of an image, the smallest first.
 
     Args:
         video: what runs explains frames by their neighbours, so that no plane can be run by itself.
+        deep: the PSF has three dimensions, which only volumes have.
     """
     if image is None:
         return []
@@ -34,19 +35,25 @@ def targets(image: Image | None, blur_known: bool, video: bool = False) -> list[
     outer = "".join(axis for axis in image.axes if axis in "TCZ")
     if not outer:
         return [Target("the image", "", "auto")]
-    found = [Target("this plane", outer, "independent")]
-    if "Z" in outer and outer != "Z":
-        found.append(Target("this volume", outer.replace("Z", ""), "volume"))
-    if blur_known:
-        found.append(Target("every plane", "", "independent"))
-    else:
-        per_channel = " per channel" if "C" in outer else ""
-        if set(outer) & set("TZ"):
-            found.append(Target(f"every plane, one shared kernel{per_channel}", "", "shared-kernel"))
-        found.append(Target("every plane, each with its kernel", "", "independent"))
+    volumes = []
     if "Z" in outer:
-        found.append(Target("every volume" if outer != "Z" else "the volume", "", "volume"))
-    return found
+        if outer != "Z":
+            volumes.append(Target("this volume", outer.replace("Z", ""), "volume"))
+        volumes.append(Target("every volume" if outer != "Z" else "the volume", "", "volume"))
+    if deep and volumes:
+        return volumes
+    plane, *planes = _planes(outer, blur_known)
+    return [plane, *volumes[:-1], *planes, *volumes[-1:]]
+
+
+def _planes(outer: str, blur_known: bool) -> list[Target]:
+    found = [Target("this plane", outer, "independent")]
+    if blur_known:
+        return [*found, Target("every plane", "", "independent")]
+    if set(outer) & set("TZ"):
+        per_channel = " per channel" if "C" in outer else ""
+        found.append(Target(f"every plane, one shared kernel{per_channel}", "", "shared-kernel"))
+    return [*found, Target("every plane, each with its kernel", "", "independent")]
 
 
 def along_of(axes: str, target: Target) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -22,9 +23,19 @@ TITLE = "Camera, NaN pixels, tiles, seed"
 @dataclass(frozen=True)
 class _Values:
     camera_offset: Annotated[
-        float | None, Doc("What the camera gives where there is no light, in the image's units; for Poisson noise.")
-    ] = None
-    camera_gain: Annotated[float | None, Gt(0), Doc("The image's units for each photon; for Poisson noise.")] = None
+        str,
+        Doc(
+            "What the camera gives where there is no light, in the image's units, for Poisson noise; auto estimates it "
+            "from the image. Nothing is 0, or auto where a gain is given."
+        ),
+    ] = ""
+    camera_gain: Annotated[
+        str,
+        Doc(
+            "The image's units for each photon, for Poisson noise; auto estimates it from the image. Nothing is 1, or "
+            "auto where an offset is given."
+        ),
+    ] = ""
     white_level: Annotated[
         float | None, Gt(0), Doc("The value at which pixels are saturated, where the image does not say it.")
     ] = None
@@ -53,6 +64,9 @@ NAMES = {
 }
 """What a request calls them."""
 
+PLACEHOLDERS = {"camera_offset": "0", "camera_gain": "1", "white_level": "as the image says", "tiles": "none"}
+"""What holds where nothing is written."""
+
 
 class ValuesPart(QWidget):
     """`arguments` are what a request needs of it."""
@@ -62,6 +76,8 @@ class ValuesPart(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.form = FieldsForm(fields_of(_Values), {})
+        for name, said in PLACEHOLDERS.items():
+            self.form[name].native.setPlaceholderText(said)
         holder = QWidget()
         inner = QVBoxLayout(holder)
         inner.setContentsMargins(12, 0, 0, 6)
@@ -80,10 +96,30 @@ class ValuesPart(QWidget):
         """
         if problems := self.form.problems():
             raise ParameterError(problems[0])
-        return {NAMES[name]: value for name, value in self.form.changes().items()}
+        changed = {NAMES[name]: value for name, value in self.form.changes().items()}
+        return changed | {name: _camera(name, changed[name]) for name in ("offset", "gain") if name in changed}
 
     def _on_form(self) -> None:
         changed = self.form.changes()
         said = ", ".join(f"{NAMES[name].replace('_', ' ')} {plain_text(value)}" for name, value in changed.items())
         self.section.say(said)
         self.changed.emit()
+
+
+def _camera(name: str, text: str) -> float | str | None:
+    """A number, ``auto``, or nothing.
+
+    Raises:
+        ParameterError: something else, or a gain that is not above zero.
+    """
+    text = text.strip().lower()
+    if text in ("", "auto"):
+        return text or None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or (name == "gain" and value <= 0):
+        bound = ", above 0" if name == "gain" else ""
+        raise ParameterError(f"camera {name} {text}: expected a number{bound}, auto, or nothing")
+    return value

@@ -65,9 +65,10 @@ def watching(path: str, every: int, step: list[int] | None) -> Callable[[], Any]
 
 
 def run(request: dict[str, Any], said: int) -> int:
-    """The child."""
+    """The child, which does not measure its pace: what it runs is shorter."""
     os.dup2(said, 1)
     os.dup2(said, 2)
+    importlib.import_module("unblur.planning")._TIMED_STEPS = (1, 1)
     if request.get("events"):
         files.bar = watching(request["events"], request["every"], request.get("step"))
     if request.get("change"):

@@ -57,25 +57,6 @@ def test_the_first_signal_keeps_the_result_and_the_checkpoint(
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".part"] == []
 
 
-def test_killed_and_resumed_gives_the_bits_of_an_uninterrupted_run(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
-    out, straight = tmp_path / "out.tif", tmp_path / "straight.tif"
-    stack = np.stack([tifffile.imread(cells)[:16, :16]] * 2)
-    tifffile.imwrite(tmp_path / "stack.ome.tif", stack, metadata={"axes": "TYX"})
-    given = ("--psf", tmp_path / "psf.tif", "--method", "richardson-lucy", "--threads", "1")
-    command = ("run", tmp_path / "stack.ome.tif", *given, "--set", "stages.0.steps=3000")
-    running = process(*command, "-o", out, "--checkpoint-seconds", "0.02")
-    wait_for(Path(f"{out}.checkpoint") / "running-000000.pt", running)
-    running.kill()
-    running.communicate()
-    assert not out.exists()
-    assert unblur(*command, "-o", straight)[0] == 0
-    code, said, err = unblur(*command, "-o", out, "--resume")
-    assert code == 0, err
-    assert "going on from" in said
-    np.testing.assert_array_equal(tifffile.imread(out), tifffile.imread(straight))
-    assert not Path(f"{out}.checkpoint").exists()
-
-
 def test_resume_with_other_settings_is_refused(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.tif"
     running = start(cells, out)

@@ -26,5 +26,12 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "kernel_prior.kernel-unet": {"levels": 1, "channels": (8,), "input_channels": 4},
     "kernel_prior.multi-head-unet": {"levels": 2, "channels": (8,), "head_channels": 4, "input_channels": 4},
     "kernel_prior.siren": {"hidden": 16, "layers": 1},
+    "stopping.max-seconds": {"seconds": 15.0},
+    "stopping.max-steps": {"steps": 30},
+    "stopping.moving-variance": {"window": 5, "patience": 5},
+    "stopping.no-progress": {"window": 5, "tolerance": 0.5},
+    "stopping.noise-level": {"noise": 0.3},
+    "stopping.noise-steps": {"steps": (30, 25, 20)},
+    "stopping.smallest-variance": {"window": 5},
 }
-"""``"slot.name"`` → parameters. The rates are those that trained networks stand, too."""
+"""``"slot.name"`` → parameters. The rates are those that trained networks stand; rules answer within forty steps."""

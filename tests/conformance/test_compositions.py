@@ -52,10 +52,19 @@ def test_every_refusal_names_both_parts() -> None:
 @pytest.mark.parametrize(("image", "estimator"), PAIRS, ids=["+".join(pair) for pair in PAIRS])
 def test_every_accepted_combination_learns(image: str, estimator: str) -> None:
     for composition in ACCEPTED:
-        if (composition.parts[1].name, composition.parts[3].name) != (image, estimator):
-            continue
-        with CPU.running():
-            check_learning(composition)
+        if (composition.parts[1].name, composition.parts[3].name) == (image, estimator) and not repeats(composition):
+            with CPU.running():
+                check_learning(composition)
+
+
+def repeats(composition: Composition) -> bool:
+    """Whether it differs from another by where its known kernel comes from alone: one image prior has them all."""
+    _, image, kernel, _ = composition.parts
+    return "takes-psf" not in kernel.component.provides and (
+        "fixed" in kernel.component.provides
+        and image.name != "pixels"
+        and not composition.has("forward_model", "video")
+    )
 
 
 def check_learning(composition: Composition) -> None:
@@ -64,9 +73,9 @@ def check_learning(composition: Composition) -> None:
     started = {what: copies(getattr(problem, what)) for what in ("image", "kernels")}
     kernel, before = run.look().kernel.clone(), run.residual()
     run.run(5)
-    after, misfits = run.residual(), [float(info.misfit) for info in run.infos]
+    misfits = [float(info.misfit) for info in run.infos]
     assert all(map(math.isfinite, misfits)), composition.name
-    assert after < before or min(misfits[1:]) < misfits[0], f"{composition.name}: {misfits}, {before}, {after}"
+    assert run.fell(before), f"{composition.name}: {misfits}, {before}, {run.residual()}"
     for what, learns in (("image", True), ("kernels", composition.learns("kernel_prior"))):
         now = copies(getattr(problem, what))
         moved = [not torch.equal(old, new) for old, new in zip(started[what], now, strict=True)]

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import os
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -246,31 +242,6 @@ def test_checkpoints_of_other_runs_are_refused(tmp_path: Path) -> None:
             next(make(BLIND, checkpoint=path).events(resume=True))
     path.unlink()
     assert next(make(BLIND, checkpoint=path).events(resume=True)).step == 1
-
-
-SCRIPT = """
-import sys, time
-from pathlib import Path
-from tests.core.test_driver import STAGED, make
-for event in make(STAGED, seed=3, checkpoint=Path(sys.argv[1]), interval=0).events():
-    print(event.step, flush=True)
-    time.sleep(0.01)
-"""
-
-
-def test_killed_without_warning(tmp_path: Path) -> None:
-    path, root = tmp_path / "run.pt", Path(__file__).parents[2]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), *sys.path])}
-    command = [sys.executable, "-c", SCRIPT, str(path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=tmp_path)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if int(line) == 9:
-            break
-    process.send_signal(signal.SIGKILL)
-    process.stdout.close()
-    assert process.wait() == -signal.SIGKILL
-    assert same(run(STAGED, seed=3), finish(make(STAGED, seed=3, checkpoint=path).events(resume=True)))
 
 
 def test_a_budget_that_ends_at_a_coarse_stage_still_gives_the_full_size() -> None:

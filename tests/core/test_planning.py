@@ -140,14 +140,14 @@ def test_what_a_stage_takes_over_is_part_of_its_setup(monkeypatch: pytest.Monkey
     plain = planning.hand_over
 
     def slow(*args: Any) -> None:
-        time.sleep(0.3)
+        time.sleep(0.1)
         plain(*args)
 
     monkeypatch.setattr(planning, "hand_over", slow)
     pipeline = METHODS["coarse-to-fine"]
     setup = measure(pipeline, blurred(), REGISTRY, compute()).setup
     stages = len(pipeline.stages)
-    assert all(seconds > 0.3 for seconds in setup[1:stages])
+    assert all(seconds > 0.1 for seconds in setup[1:stages])
     assert stages > 1
 
 

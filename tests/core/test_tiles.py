@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
@@ -49,6 +49,7 @@ def blind(image: Any = PICTURE, **wishes: Any) -> Job:
     return Job(image, **asked)
 
 
+@settings(max_examples=30)
 @given(
     rows=st.integers(40, 300),
     columns=st.integers(40, 300),

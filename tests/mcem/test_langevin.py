@@ -176,9 +176,8 @@ def gaussian_posterior(problem: Any) -> tuple[Tensor, Tensor]:
     [
         ({"dynamics": "plain", "image_rate": 4.0, "momentum": 0.0}, 1500),
         ({"dynamics": "preconditioned", "image_rate": 2e-3, "memory": 0.999}, 1500),
-        ({"dynamics": "preconditioned", "image_rate": 2e-3, "memory": 0.999, "momentum": 0.5}, 1500),
     ],
-    ids=["plain", "preconditioned", "momentum"],
+    ids=["plain", "preconditioned"],
 )
 def test_the_estimator_samples_a_known_posterior(estimator: dict[str, Any], steps: int) -> None:
     problem, state, mean, variance = posterior_problem(estimator)

@@ -79,7 +79,7 @@ def viewer(_display: None) -> Iterator[Any]:
     assert threads() == []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _shared(_display: None) -> Iterator[Any]:
     made = napari.Viewer(show=True)
     yield made
@@ -89,7 +89,7 @@ def _shared(_display: None) -> Iterator[Any]:
 
 @pytest.fixture
 def shared_viewer(_shared: Any) -> Iterator[Any]:
-    """A viewer that the tests of a module share, without layers; at the end of each no thread of ours may be left."""
+    """A viewer that tests share, without layers; at the end of each no thread of ours may be left."""
     yield _shared
     _shared.layers.clear()
     settle()

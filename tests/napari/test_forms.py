@@ -36,7 +36,7 @@ def _application(_display: None) -> Any:
 
 
 SOME = settings(
-    max_examples=6,
+    max_examples=3,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],  # shrinking would build hundreds of windows
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -1,13 +1,14 @@
-"""What is used before any work begins starts without PyTorch, napari and Qt: each case in a process of its own."""
+"""What is used before any work begins starts without PyTorch, napari and Qt."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-
-import pytest
+from pathlib import Path
 
 HEAVY = {"torch", "napari", "qtpy"}
+
+ROOT = Path(__file__).parents[2]
 
 MODULES = [
     "napari_deblur",
@@ -20,38 +21,33 @@ MODULES = [
     "unblur.pipeline",
     "unblur.records",
     "unblur.registry",
-    "unblur_classical",
-    "unblur_mapk",
-    "unblur_practical",
-    "unblur_reblur",
-    "unblur_sadropout",
-    "unblur_selfdeblur",
+    *sorted(folder.name for folder in (ROOT / "plugins").glob("unblur_*")),
 ]
 
 COMMANDS = [["--help"], ["run", "--help"], ["methods"], ["components"], ["plugins"], ["describe", "practical-bid"]]
 
-REPORT = f"print('heavy:', *sorted({HEAVY!r} & set(sys.modules)))"
 
-
-def heavy_after(code: str, *arguments: str) -> list[str]:
-    command = [sys.executable, "-I", "-c", f"import sys\n{code}\n{REPORT}", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+def heavy_after(lines: list[str]) -> dict[str, list[str]]:
+    """What is loaded after each of some lines of code, in one process."""
+    report = f"print('heavy:', *sorted({HEAVY!r} & set(sys.modules)))"
+    code = "\n".join(["import sys", *(f"{line}\n{report}" for line in lines)])
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    last = done.stdout.splitlines()[-1]
-    assert last.startswith("heavy:")
-    return last.split()[1:]
+    found = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("heavy:")]
+    return dict(zip(lines, found, strict=True))
 
 
 def test_the_probe_sees_torch() -> None:
-    assert heavy_after("import torch") == ["torch"]
+    assert heavy_after(["import json", "import torch"]) == {"import json": [], "import torch": ["torch"]}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_import(module: str) -> None:
-    assert heavy_after(f"import {module}") == []
+def test_modules() -> None:
+    loaded = heavy_after([f"import {module}" for module in MODULES])
+    assert loaded == {line: [] for line in loaded}
 
 
-@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_command(arguments: list[str]) -> None:
-    code = "from unblur.cli import main\ntry:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code"
-    assert heavy_after(code, *arguments) == []
+def test_commands() -> None:
+    call = "sys.argv = ['unblur', *{}]\ntry:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code"
+    loaded = heavy_after(["from unblur.cli import main", *(call.format(arguments) for arguments in COMMANDS)])
+    assert len(loaded) == 1 + len(COMMANDS)
+    assert loaded == {line: [] for line in loaded}

@@ -24,8 +24,12 @@ from unblur.results import stack_kernels
 )
 def test_every_dimension_has_a_letter(outer: str, sizes: tuple[int, ...], count: int, spatial: str, axes: str) -> None:
     shape = (3,) * len(spatial)
-    kernels = [(place, np.full((count, *shape), 1 / 9, np.float32)) for place in np.ndindex(*sizes)]
+    places = list(np.ndindex(*sizes))
+    numbered = np.arange(count, dtype=np.float32).reshape(-1, *(1,) * len(spatial))
+    kernels = [(place, np.broadcast_to(100 * n + numbered, (count, *shape))) for n, place in enumerate(places)]
     stacked, named = stack_kernels(kernels, sizes, outer, spatial)
     assert named == axes
     check_axes(named, stacked.shape)
-    assert np.isfinite(stacked).all()
+    each = stacked.reshape(len(places), count, -1)
+    for n in range(len(places)):
+        np.testing.assert_array_equal(each[n], (100 * n + np.arange(count))[:, None].repeat(each.shape[2], 1))

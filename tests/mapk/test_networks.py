@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from tests.mapk.small import CPU, composition, generator, problem
+from unblur import Part
 from unblur.components import Clock, Context, KernelSpec, Transfer
 from unblur.params import validate
 from unblur.problem import Problem
-from unblur.registry import default_registry
 from unblur_mapk.networks import KernelUNetPrior, RandomUNetPrior
 from unblur_mapk.params import KernelUNetParams, RandomUNetParams
 from unblur_mapk.presets import PRESETS
@@ -124,14 +124,15 @@ def test_colours_share_one_kernel(channels: int) -> None:
 
 def test_networks_of_the_paper() -> None:
     """Section 3.1: 6 levels of 128 channels, 4 levels of 64, LeakyReLU 0.1, inputs from U(0, 0.1)."""
-    registry = default_registry()
-    for slot, name in (("image_prior", "random-unet"), ("kernel_prior", "kernel-unet")):
-        assert registry.component(slot, name).component.params() is not None  # type: ignore[arg-type]
-    prior = RandomUNetPrior(RandomUNetParams(channels=(128,)))
+    paper = PRESETS["paper"]
+    assert (paper.slots["image_prior"][0], paper.slots["kernel_prior"][0]) == (Part("random-unet"), Part("kernel-unet"))
+    prior = RandomUNetPrior(RandomUNetParams())
     network = prior.build(1, 2, "sigmoid", generator(0))
     assert len(network.levels) == 6  # type: ignore[arg-type]
     assert network.levels[0].up.weight.shape[0] == 128  # type: ignore[index, union-attr]
     assert network.levels[0].features[1].slope == 0.1  # type: ignore[index, union-attr]
-    kernels = kernel_prior(levels=4, channels=(64,))  # type: ignore[arg-type]
+    kernels = KernelUNetPrior(KernelUNetParams())
+    kernels.init(KernelSpec((19, 19), 1, "single"), Context(CPU, generator(0)))
     assert len(kernels.network.levels) == 4  # type: ignore[arg-type]
+    assert kernels.network.levels[0].up.weight.shape[0] == 64  # type: ignore[index, union-attr]
     assert 0 <= float(kernels.input.min()) < float(kernels.input.max()) <= 0.1

@@ -237,6 +237,7 @@ def test_the_window_answers_while_it_runs(dock: Deblur) -> None:
     wait_for(lambda: len(ticks) > 20)
     timer.stop()
     assert len(dock.worker.progress.misfits) > steps
+    assert np.diff(ticks).max() < 2, "seconds without an answer"
     dock.cancel()
     wait_for(lambda: not dock.busy)
 

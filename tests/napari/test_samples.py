@@ -11,6 +11,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
 from npe2 import PluginManifest
+from scipy.signal import fftconvolve
 
 from napari_deblur import layers, preferences
 from unblur import samples
@@ -59,6 +60,13 @@ def test_samples_are_blurred_by_their_psf_and_always_the_same(make: object) -> N
     assert sample.truth.shape == sample.image.shape
     sums = sample.psf.data.reshape(sample.image.sizes.get("C", 1), -1).sum(axis=1)
     np.testing.assert_allclose(sums, 1, rtol=1e-5)
+    channels = "C" in sample.image.axes or "S" in sample.image.axes
+    if not channels:
+        psf, pixels = sample.psf.data, sample.image.data.astype(float)
+        truth = sample.truth if psf.ndim == pixels.ndim else sample.truth[0]
+        seen = pixels if psf.ndim == pixels.ndim else pixels[0]
+        likeness = [np.corrcoef(one.ravel(), seen.ravel())[0, 1] for one in (fftconvolve(truth, psf, "same"), truth)]
+        assert likeness[0] > max(likeness[1], 0.95)
     assert {axis: size for axis, size in sample.image.pixel_size.items() if axis in "ZYX"} == sample.psf.pixel_size
 
 

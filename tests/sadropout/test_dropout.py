@@ -101,4 +101,4 @@ def test_any_size_in_2d_and_3d(shape: tuple[int, ...], early: bool) -> None:
     assert out.shape == (2, 3, *shape)
     assert layers == list(range(len(network.ratios)))
     out.square().mean().backward()
-    assert all(bool(parameter.grad.any()) for parameter in network.parameters() if parameter.grad is not None)
+    assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in network.parameters())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.sadropout.small import NETWORK, pipeline
+from tests.sadropout.small import pipeline
 from unblur import Pipeline, Stage
 from unblur.image import Image
 from unblur.jobs import Job
@@ -54,14 +54,20 @@ def test_colours_share_a_kernel() -> None:
     image = Image(observation.pixels[0].permute(1, 2, 0).numpy(), "YXS")
     result = restored(image, pipeline(stages=[Stage(steps=4)]), psf=observation.psf[0].numpy(), white_level=1.0)
     assert result.image.shape == (24, 21, 3)
+    assert result.kernel.shape == (5, 3)
+    assert len({float(result.image[..., channel].mean()) for channel in range(3)}) == 3
 
 
 def test_gamma_is_part_of_the_prediction() -> None:
     observation = photograph((24, 21), (5, 3))
     pipe = pipeline({"start": ("hyper-laplacian",)}, stages=[Stage(steps=4)])
-    pipe = pipe.replace(forward_model=["convolution", "squared", ("gamma", {"gamma": 2.2})])
-    result = restored(observation.pixels[0, 0].numpy(), pipe, psf=observation.psf[0].numpy(), white_level=1.0)
-    assert np.isfinite(result.image).all()
+    gamma = pipe.replace(forward_model=["convolution", "squared", ("gamma", {"gamma": 2.2})])
+    observed = observation.pixels[0, 0].numpy()
+    shown, linear = (
+        restored(observed, one, psf=observation.psf[0].numpy(), white_level=1.0).image for one in (gamma, pipe)
+    )
+    assert np.abs(shown - observed).mean() < 0.1, "displayed as the observation is"
+    assert np.abs(shown - linear).max() > 0.01
 
 
 def test_a_parametric_psf_and_the_kernel_of_a_blind_method() -> None:
@@ -95,5 +101,4 @@ def test_precision_bfloat16_changes_little() -> None:
         for _ in job.events():
             pass
         images.append(job.result.image)
-    assert NETWORK["levels"] == 2
-    assert np.abs(images[0] - images[1]).mean() < 0.05
+    assert 0 < np.abs(images[0] - images[1]).mean() < 0.05

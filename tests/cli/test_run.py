@@ -124,6 +124,18 @@ def test_uncertainty_and_preview_are_written(unblur: Unblur, cells: Path, tmp_pa
     assert io.read(tmp_path / "panel.png").is_rgb
 
 
+def test_a_shared_kernel_takes_the_uncertainty_away_which_is_said_before_the_run(
+    unblur: Unblur, cells: Path, tmp_path: Path
+) -> None:
+    tifffile.imwrite(tmp_path / "stack.ome.tif", np.stack([tifffile.imread(cells)] * 2), metadata={"axes": "TYX"})
+    small = ("--set", "image_prior.channels=[8]", "--kernel-size", "5", "--preset", "fast")
+    given = ("--method", "mc-mapk", "--planes", "shared-kernel", *small, "--max-seconds", "1", "--threads", "1")
+    wanted = ("-o", tmp_path / "out.ome.tif", "--uncertainty", tmp_path / "std.tif")
+    code, _, err = unblur("run", tmp_path / "stack.ome.tif", *wanted, *given)
+    assert code == 0, err
+    assert "std.tif will not be written: the image is made by hyper-laplacian, which gives no" in err
+
+
 def test_without_an_uncertainty_it_is_said_before_the_run(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
     given = ("--psf", tmp_path / "psf.tif", "--uncertainty", tmp_path / "std.tif", *RL)
     code, _, err = unblur("run", cells, "-o", tmp_path / "out.tif", *given)

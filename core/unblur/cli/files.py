@@ -149,12 +149,12 @@ def _announce(job: Job, files: Places, wishes: Wishes) -> None:
     typer.echo(f"method: {job.method or 'a pipeline of your own'}; {_machine(job)}")
     for text in job.assumptions:
         typer.echo(f"  assumed: {text}")
-    if files.uncertainty is not None and not gives_uncertainty(job.pipeline, job.registry):
-        typer.echo(
-            f"  warning: {files.uncertainty} will not be written: this method gives no standard deviation; "
-            "`unblur methods` says which do",
-            err=True,
-        )
+    if files.uncertainty is not None and not gives_uncertainty(job.pipelines["plane"], job.registry):
+        why = "this method gives no standard deviation; `unblur methods` says which do"
+        if gives_uncertainty(job.pipeline, job.registry):
+            maker = [part.name for segment in job.pipelines["plane"].segments() for part in segment.slots["estimator"]]
+            why = f"the image is made by {', '.join(maker)}, which gives no standard deviation"
+        typer.echo(f"  warning: {files.uncertainty} will not be written: {why}", err=True)
     if job.resumable:
         if wishes.resume:
             typer.echo(f"going on from {files.checkpoint}")

@@ -34,6 +34,14 @@ def to_model(dock: Deblur) -> None:
     dock.blur_part.model_box.setCurrentText("gaussian-psf")
 
 
+def test_a_psf_of_three_dimensions_leaves_nothing_but_the_volume_to_run(volume: Deblur) -> None:
+    assert volume.run_part.target is not None
+    assert volume.run_part.target.name == "this plane"
+    to_layer(volume)
+    assert volume.run_part.target.name == "the volume"
+    assert volume.request().planes == "volume"
+
+
 @pytest.mark.parametrize("known", [to_layer, to_model])
 def test_of_a_volume_the_whole_depth_is_previewed(volume: Deblur, known: object) -> None:
     known(volume)  # type: ignore[operator]

@@ -120,6 +120,7 @@ class Context:
         rng: the problem's generator, on the CPU; everything that is drawn once is drawn from it.
         psf: known kernel (count, *spatial), if one was given.
         estimate: image of the stages before `then`, in the shape and units of the observed frames, if there is one.
+        valid: of the whole observation, 1 where a pixel counts; all do if None.
         pixel_size: size of a pixel along each spatial axis in micrometres, if known.
         photons: photons per unit of intensity of the observed frames, for Poisson statistics.
         noise: standard deviation of the observed frames' noise, where it is known better than they tell.
@@ -132,6 +133,7 @@ class Context:
     rng: Generator
     psf: Tensor | None = None
     estimate: Tensor | None = None
+    valid: Tensor | None = None
     pixel_size: tuple[float, ...] | None = None
     photons: float | None = None
     noise: float | None = None
@@ -297,7 +299,14 @@ class ForwardModel(Component[P], ABC):
 
 
 class Response(Component[P]):
-    """A modifier of any forward model: how a camera turns light into numbers."""
+    """A modifier of any forward model: how a camera turns light into numbers.
+
+    Attributes:
+        zero_is_dark: once calibrated, zero is where there is no light: what lies below is noise, and nothing is added
+            to make it positive.
+    """
+
+    zero_is_dark = False
 
     def calibrate(self, observed: Tensor, context: Context) -> Tensor:
         """Undo on the data, before the run, what can be undone exactly (offset and gain)."""

@@ -75,6 +75,13 @@ class Intensity:
     peak: float
     responses: Sequence[Response[Any]] = ()
 
+    def scaled(self, difference: float, context: Context) -> float:
+        """A difference of intensities of the input, in the problem's units."""
+        ends = torch.tensor([0.0, difference])
+        for response in self.responses:
+            ends = response.calibrate(ends, context)
+        return float(ends[1] - ends[0]) / self.peak
+
     def restore(self, image: Tensor) -> Tensor:
         """A latent image in the input's units."""
         image = image * self.peak + self.offset
@@ -359,6 +366,7 @@ def _prepare(
     observation: Observation, stage: Stage, responses: Sequence[Response[Any]], context: Context
 ) -> tuple[Batch, Intensity]:
     pixels = context.compute.tensor(observation.pixels)
+    context.valid = None if observation.valid is None else context.compute.tensor(observation.valid)
     for response in responses:
         pixels = response.calibrate(pixels, context)
     counted = pixels if observation.valid is None else pixels[observation.valid.to(pixels.device) > 0]
@@ -368,8 +376,9 @@ def _prepare(
             counted = response.calibrate(counted, context)
     lowest = min(0.0, float(counted.min()))
     context.bounded = observation.white_level is not None
-    offset = 0.0 if context.bounded else lowest
-    if lowest < 0 and context.bounded:
+    dark = context.bounded or any(response.zero_is_dark for response in responses)
+    offset = 0.0 if dark else lowest
+    if lowest < 0 and dark:
         context.note(f"black is taken as zero, and intensities below it (down to {lowest:g}) as noise")
     elif lowest < 0:
         context.note(f"intensities below zero: {-offset:g} was added before and subtracted after")
@@ -383,7 +392,7 @@ def _prepare(
     context.photons = peak = peak if peak > 0 else 1.0
     intensity = Intensity(offset, peak, responses)
     pixels = _chosen((pixels - offset) / peak, stage)
-    valid = None if observation.valid is None else _chosen(context.compute.tensor(observation.valid), stage)
+    valid = None if context.valid is None else _chosen(context.valid, stage)
     if stage.scale != 1:
         shape = tuple(max(1, round(size * stage.scale)) for size in pixels.shape[2:])
         pixels = resize(pixels, shape)

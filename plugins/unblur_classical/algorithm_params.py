@@ -22,7 +22,10 @@ class RichardsonLucyParams:
     background: Annotated[
         float,
         Ge(0),
-        Doc("Constant light that the blur adds to; it is explained and left out of the result."),
+        Doc(
+            "Constant light that the blur adds to, beside a camera's offset; it is explained and left out of the "
+            "result."
+        ),
         Unit("intensity of the input"),
     ] = 0.0
     edge_correction: Annotated[

@@ -55,11 +55,15 @@ class Objective:
         return np.asarray(self.depth * sample[None, :] + nominal[:, None] * immersion[None, :], dtype=np.complex128)
 
 
-def microscope_psf(objective: Objective, z: Array, shape: Sequence[int], pixel_size: Sequence[float]) -> Array:
+def microscope_psf(
+    objective: Objective, z: Array, shape: Sequence[int], pixel_size: Sequence[float], focus: float | None = None
+) -> Array:
     """Intensity (z, y, x), averaged over the area of each pixel, with the brightest plane at z = 0.
 
     Args:
-        z: distances from the plane of best focus in micrometres.
+        z: distances of the stage from the plane of best focus in micrometres; larger ones bring the focus nearer to the
+            cover slip.
+        focus: where z is zero, if not in this objective's own `best_focus`.
         shape: (y, x); the axis lies at floor(n / 2).
         pixel_size: (y, x) in micrometres.
     """
@@ -67,7 +71,7 @@ def microscope_psf(objective: Objective, z: Array, shape: Sequence[int], pixel_s
     radius = np.hypot(y[:, None], x[None, :])
     step = objective.wavelength / (8 * objective.na * _RADIAL_OVERSAMPLING)
     radii = np.arange(0, float(radius.max()) + 2 * step, step)
-    focus = best_focus(objective)
+    focus = best_focus(objective) if focus is None else focus
     result = np.empty((len(z), *shape))
     for index, profile in enumerate(radial_intensity(objective, radii, z + focus)):
         fine = np.interp(radius, radii, profile)

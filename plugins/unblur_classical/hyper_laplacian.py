@@ -5,6 +5,7 @@ Krishnan & Fergus, "Fast image deconvolution using hyper-Laplacian priors", NIPS
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -33,11 +34,13 @@ class HyperLaplacianState:
 
     def __init__(self, problem: Problem, params: HyperLaplacianParams) -> None:
         target = problem.forward.target(problem.batch)
+        given = target.valid
         if params.robust:
             target = trusted(target, problem.context, "hyper-laplacian")
         self.splitting = splitting(problem, target)
         known = filled(target.observed, target.valid)
-        noise = noise_of(known, problem.context, "hyper-laplacian", LEAST_NOISE)
+        cleaned = dataclasses.replace(target, observed=known, valid=given)
+        noise = noise_of(cleaned, problem.context, "hyper-laplacian", LEAST_NOISE)
         share = (noise / max(float(known.std()), LEAST_NOISE)) ** 2
         unexplained = params.model_error + params.noise_model_error * share
         self.fidelity = params.fidelity or fidelity(noise, unexplained, params.alpha)

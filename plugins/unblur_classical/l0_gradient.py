@@ -32,6 +32,7 @@ class L0GradientState:
 
     def __init__(self, problem: Problem, params: L0GradientParams) -> None:
         self.target = problem.forward.target(problem.batch)
+        given = _grey(self.target).valid
         if params.robust:
             self.target = trusted(self.target, problem.context, "l0-gradient")
         self.target = _grey(self.target)
@@ -39,7 +40,8 @@ class L0GradientState:
         self.image: Tensor | None = None
         self.contrast = max(float(known.std()), LEAST_NOISE)
         large = min(known.shape[2:]) >= SMALLEST[known.ndim - 2]
-        self.noise = noise_of(known, problem.context, "l0-gradient", LEAST_NOISE) if large else 0.0
+        cleaned = dataclasses.replace(self.target, observed=known, valid=given)
+        self.noise = noise_of(cleaned, problem.context, "l0-gradient", LEAST_NOISE) if large else 0.0
 
     def state_dict(self) -> dict[str, Any]:
         return {"image": self.image}

@@ -72,7 +72,7 @@ class Poisson(Misfit[PoissonParams]):
 
     def __call__(self, predicted: Tensor, observed: Tensor, weight: Tensor | None) -> Tensor:
         dark = min(_DARK * self.photons, _FAINT) + self.params.read_noise**2
-        counts = observed.clamp_min(0) * self.photons + self.params.read_noise**2
+        counts = (observed * self.photons + self.params.read_noise**2).clamp_min(0)
         raw = predicted * self.photons + self.params.read_noise**2
         bright, below = raw.clamp_min(dark), raw.clamp_max(dark) / dark - 1
         positive = counts.clamp_min(_FEW)
@@ -107,7 +107,7 @@ class Ssim(Misfit[SsimParams]):
                     f"ssim: noise taken as zero at resolutions with fewer than {smallest} pixels along an axis"
                 )
                 return
-            self.noise = float(noise_std(cleaned).mean())
+            self.noise = float(noise_std(cleaned, valid=batch.valid).mean())
             self.scale = _STRUCTURE / (_STRUCTURE + SSIM_STEADY * self.noise**2)
             if context.scale == 1:
                 share = 100 * float(1 - self.kept.mean())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -13,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from torch import Generator, Tensor
 
-from unblur.components import Clock, Context, KernelPrior, KernelSpec, Shape
+from unblur.components import Clock, Context, KernelPrior, KernelSpec
 from unblur.errors import ImageError, ParameterError
 from unblur.operators.resample import resample_kernel
-from unblur_classical.gibson_lanni import Objective, microscope_psf
+from unblur_classical.gibson_lanni import Objective, best_focus, microscope_psf
 from unblur_classical.psf_params import (
     DiscPsfParams,
     GaussianPsfParams,
@@ -27,6 +26,9 @@ from unblur_classical.psf_params import (
 
 Array = NDArray[np.float64]
 P = TypeVar("P")
+
+LOST = 0.005
+"""Part of a PSF that may lie outside of the kernel without a word."""
 
 OVERSAMPLING = 11
 """Points per pixel and axis where a pixel's share is counted; odd, so that the origin is one of them."""
@@ -45,6 +47,14 @@ class FixedPsf(KernelPrior[P]):
 
     def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
         return self._kernel
+
+    def note_lost(self, lost: float, spec: KernelSpec, context: Context) -> None:
+        """Say it where a part of the weight lies outside of the kernel."""
+        if lost > LOST:
+            name = type(self).__name__
+            context.note(
+                f"{name}: {lost:.1%} of it lies outside a kernel of {spec.shape} pixels; allow for a larger one"
+            )
 
     @abstractmethod
     def weights(self, spec: KernelSpec, context: Context) -> Array:
@@ -66,6 +76,7 @@ class GaussianPsf(FixedPsf[GaussianPsfParams]):
             shape = [1] * dims
             shape[axis] = size
             result = result * np.diff(ndtr(edges / (sigma * spec.scale))).reshape(shape)
+        self.note_lost(1 - float(result.sum()), spec, context)
         return result
 
 
@@ -74,8 +85,10 @@ class DiscPsf(FixedPsf[DiscPsfParams]):
 
     def weights(self, spec: KernelSpec, context: Context) -> Array:
         y, x = (_fine(size) for size in spec.shape)
-        inside = y[:, None] ** 2 + x[None, :] ** 2 <= (self.params.radius * spec.scale) ** 2
-        return _binned(inside.astype(np.float64))
+        radius = self.params.radius * spec.scale
+        inside = _binned((y[:, None] ** 2 + x[None, :] ** 2 <= radius**2).astype(np.float64))
+        self.note_lost(1 - float(inside.sum()) / (math.pi * radius**2), spec, context)
+        return inside
 
 
 class MotionPsf(FixedPsf[MotionPsfParams]):
@@ -95,8 +108,7 @@ class MotionPsf(FixedPsf[MotionPsfParams]):
                 fits = (row >= 0) & (row < spec.shape[0]) & (column >= 0) & (column < spec.shape[1])
                 np.add.at(result, (row[fits], column[fits]), share[fits])
                 lost += float(share[~fits].sum())
-        if lost > 0.005 * count:
-            context.note(f"motion-psf: {lost / count:.0%} of the path lies outside the kernel of {spec.shape} pixels")
+        self.note_lost(lost / count, spec, context)
         return result
 
 
@@ -115,15 +127,20 @@ class MicroscopePsf(FixedPsf[MicroscopePsfParams]):
             context.note(f"microscope-psf: pixels of {sizes[-2]:g} x {sizes[-1]:g} µm are not square")
         planes = (np.arange(spec.shape[0], dtype=np.float64) - spec.origin[0]) * sizes[0]
         z = planes if dims == 3 else np.array([params.defocus], dtype=np.float64)
-        result = self._intensity(params.wavelength, z, spec.shape[-2:], sizes[-2:])
+        detected = self._objective(params.wavelength)
+        focus = best_focus(detected)  # the stage has one place for both wavelengths
+        if focus != 0 and dims == 3:
+            context.note(f"microscope-psf: from plane to plane the focus is taken to go {params.z_direction}")
+        if params.z_direction == "into the specimen":
+            z = -z
+        result = microscope_psf(detected, z, spec.shape[-2:], sizes[-2:], focus)
         if params.excitation is not None:
-            result *= self._intensity(params.excitation, z, spec.shape[-2:], sizes[-2:])
+            result *= microscope_psf(self._objective(params.excitation), z, spec.shape[-2:], sizes[-2:], focus)
         return result if dims == 3 else result[0]
 
-    def _intensity(self, wavelength: float, z: Array, shape: Shape, sizes: Sequence[float]) -> Array:
+    def _objective(self, wavelength: float) -> Objective:
         params = self.params
-        objective = Objective(params.na, wavelength, params.immersion_index, params.sample_index, params.depth)
-        return microscope_psf(objective, z, shape, sizes)
+        return Objective(params.na, wavelength, params.immersion_index, params.sample_index, params.depth)
 
 
 class MeasuredPsf(FixedPsf[MeasuredPsfParams]):
@@ -138,7 +155,15 @@ class MeasuredPsf(FixedPsf[MeasuredPsfParams]):
         sizes = pixel_size_of(context, dims, "measured-psf")
         own = per_axis(self.params.pixel_size, dims, "measured-psf.pixel_size")
         scale = [mine / size for mine, size in zip(own, sizes, strict=True)]
-        resampled: Array = resample_kernel(context.psf.double().cpu(), scale, spec.shape)[0].numpy()
+        psf = context.psf.double().cpu()
+        resampled: Array = resample_kernel(psf, scale, spec.shape)[0].numpy()
+        whole = tuple(math.ceil(size * factor) | 1 for size, factor in zip(psf.shape[1:], scale, strict=True))
+        if any(size > mine for size, mine in zip(whole, spec.shape, strict=True)):
+            inside = resample_kernel(psf, scale, whole)[0]
+            for axis, (size, mine) in enumerate(zip(whole, spec.shape, strict=True)):
+                kept = min(size, mine)
+                inside = inside.narrow(axis, size // 2 - kept // 2, kept)
+            self.note_lost(1 - float(inside.sum()) / float(psf.sum()), spec, context)
         return resampled
 
 

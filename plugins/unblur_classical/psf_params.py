@@ -53,8 +53,12 @@ class MicroscopePsfParams:
         Unit("µm"),
     ] = 0.0
     defocus: Annotated[
-        float, Ge(-1000), Le(1000), Doc("Distance of a 2-D image's plane from the plane of focus."), Unit("µm")
+        float, Ge(-1000), Le(1000), Doc("Distance of a 2-D image's plane from focus, along `z_direction`."), Unit("µm")
     ] = 0.0
+    z_direction: Annotated[
+        Literal["to the cover slip", "into the specimen"],
+        Doc("Where the focus goes from plane to plane of a stack; matters where depth and indices make it asymmetric."),
+    ] = "to the cover slip"
     excitation: Annotated[
         float | None,
         Gt(0.1),

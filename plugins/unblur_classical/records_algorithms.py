@@ -185,7 +185,7 @@ METHODS: list[Method] = [
             # A measured kernel is never exact; more steps come closer to the most probable image, a smoother one.
             "fast": _pipeline("hyper-laplacian", 6, model_error=0.003),
             "balanced": _pipeline("hyper-laplacian", 10, model_error=0.003),
-            "paper": _pipeline("hyper-laplacian", 6),
+            "paper": _pipeline("hyper-laplacian", 6, beta_last=(2 * 2**0.5) ** 5),
         },
     ),
     Method(

@@ -82,6 +82,7 @@ class Saturation(Response[SaturationParams]):
 class Camera(Response[CameraParams]):
     """y = gain · photons + offset. Undone on the data, so that the problem is in photons and stays linear."""
 
+    zero_is_dark = True
     known: tuple[float, float] | None = None
 
     def calibrate(self, observed: Tensor, context: Context) -> Tensor:
@@ -101,14 +102,17 @@ class Camera(Response[CameraParams]):
         gain, offset = self.params.gain, self.params.offset
         if gain is not None and offset is not None:
             return gain, offset
-        estimate = camera_estimate(observed)
-        if math.isnan(estimate.gain):
+        estimate = camera_estimate(observed, valid=context.valid)
+        if offset is not None:
+            gain = estimate.gain_for(offset)
+        elif gain is None:
+            gain = estimate.gain
+        if math.isnan(gain) or math.isnan(estimate.gain):
             raise ImageError(
                 "response 'camera': gain and offset cannot be told from this image, whose noise does not grow with its "
                 "brightness; set forward_model.camera.gain and forward_model.camera.offset"
             )
-        gain = estimate.gain if gain is None else gain
-        offset = estimate.offset if offset is None else offset
+        offset = estimate.offset_for(gain) if offset is None else offset
         context.note(
             f"camera: gain {gain:.4g} per photon, offset {offset:.4g}, estimated from the image where not given "
             f"(confidence {estimate.confidence:.2f})"

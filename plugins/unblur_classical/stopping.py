@@ -88,7 +88,8 @@ class NoiseLevel(StoppingRule[NoiseLevelParams]):
         if noise is not None:
             noise *= problem.stage.scale ** (problem.batch.observed.ndim / 2 - 1)
         else:
-            noise = float(noise_std(filled(problem.batch.observed, problem.batch.valid)).square().mean().sqrt())
+            batch = problem.batch
+            noise = float(noise_std(filled(batch.observed, batch.valid), valid=batch.valid).square().mean().sqrt())
             problem.context.note(f"noise-level: noise of {noise:.3g} of the peak, estimated from the observed image")
         self.level = self.params.factor * noise + self.params.margin
 

@@ -27,11 +27,12 @@ class GibbsState:
     """The chain: precisions of noise and gradients, the completed observation; and the sums over its samples."""
 
     def __init__(self, problem: Problem) -> None:
-        self.periodic = PeriodicProblem(problem, problem.forward.target(problem.batch))
+        target = problem.forward.target(problem.batch)
+        self.periodic = PeriodicProblem(problem, target)
         observed = self.periodic.observed
         self.roughness = roughness(self.periodic.grid, observed.device)
         lead = observed.shape[:2]
-        noise = noise_of(self.periodic.filled, problem.context, "unsupervised-wiener", LEAST_NOISE)
+        noise = noise_of(target, problem.context, "unsupervised-wiener", LEAST_NOISE)
         balance = likeliest_balance(self.periodic, noise**2)
         self.completed = self.periodic.complete(solved(self.periodic, balance).predicted)
         self.noise_precision = torch.full(lead, noise**-2, device=observed.device)

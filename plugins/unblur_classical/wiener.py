@@ -19,7 +19,8 @@ class WienerState:
     """The iteration, and whether it has begun."""
 
     def __init__(self, problem: Problem, params: WienerParams) -> None:
-        self.periodic = PeriodicProblem(problem, problem.forward.target(problem.batch))
+        target = problem.forward.target(problem.batch)
+        self.periodic = PeriodicProblem(problem, target)
         observed = self.periodic.observed
         if params.balance is not None:
             balance = torch.full(observed.shape[:2], params.balance, device=observed.device)
@@ -27,7 +28,7 @@ class WienerState:
             variance = max(float(self.periodic.filled.var()), LEAST_NOISE**2)
             balance = likeliest_balance(self.periodic, variance / 10 ** (params.snr / 10))
         else:
-            noise = noise_of(self.periodic.filled, problem.context, "wiener", LEAST_NOISE)
+            noise = noise_of(target, problem.context, "wiener", LEAST_NOISE)
             balance = likeliest_balance(self.periodic, noise**2)
         self.solution = ConjugateGradients(self.periodic, balance)
         self.steps = 0

@@ -11,7 +11,6 @@ from torch import Generator, Tensor
 from unblur.components import Batch, Clock, Draw, Estimate, Estimator, Info, State
 from unblur.moments import Moments
 from unblur.noise import noise_of
-from unblur.operators.missing import filled
 from unblur.optimise import AdamGroups
 from unblur.params import value_at
 from unblur.pipeline import Stage
@@ -94,8 +93,7 @@ class Mcem(Estimator[McemParams]):
 
     @staticmethod
     def _noise(problem: Problem) -> float:
-        target = problem.forward.target(problem.batch)
-        return noise_of(filled(target.observed, target.valid), problem.context, "mcem", FAINTEST, ASSUMED)
+        return noise_of(problem.forward.target(problem.batch), problem.context, "mcem", FAINTEST, ASSUMED)
 
     def step(self, problem: Problem, state: McemState, batch: Batch, clock: Clock) -> Info:
         learned = list(problem.kernels.parameters())

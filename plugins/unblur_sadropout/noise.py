@@ -8,7 +8,6 @@ from torch import Tensor
 
 from unblur.components import Batch, Clock, Context, Info, Misfit, StoppingRule
 from unblur.noise import noise_of
-from unblur.operators.missing import filled
 from unblur.problem import Problem
 from unblur_sadropout.params import NoiseStepsParams, SquaredOverNoiseParams
 
@@ -18,7 +17,7 @@ LEAST_NOISE = 1e-3
 
 def noise_in(batch: Batch, context: Context, who: str) -> float:
     """Standard deviation of the noise of the pixels that count, `LEAST_NOISE` where the image is too small to tell."""
-    return noise_of(filled(batch.observed, batch.valid), context, who, LEAST_NOISE, LEAST_NOISE)
+    return noise_of(batch, context, who, LEAST_NOISE, LEAST_NOISE)
 
 
 class SquaredOverNoise(Misfit[SquaredOverNoiseParams]):

@@ -13,14 +13,13 @@ from unblur.components import Batch, Clock, Context, Draw, ImagePrior, Shape, Tr
 from unblur.errors import ImageError
 from unblur.networks.blocks import HEADS, inverse_head
 from unblur.networks.initialise import child
-from unblur.noise import noise_of
 from unblur.operators.convolution import Convolution
 from unblur.operators.missing import counted_by_both
 from unblur.operators.resample import extend
 from unblur.problem import Problem
 from unblur_sadropout.dropout import AdaptiveDropout, Variances
 from unblur_sadropout.network import Drop, DropoutUNet, keep
-from unblur_sadropout.noise import LEAST_NOISE
+from unblur_sadropout.noise import noise_in
 from unblur_sadropout.params import DropoutNetworkParams
 from unblur_sadropout.seeds import Seed, fixed_masks, mask
 from unblur_sadropout.starts import classical
@@ -79,7 +78,7 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         context.compute.place(self.network, len(spatial))
         self.dropout = AdaptiveDropout(self.network.ratios, child(context.rng))
         self.adapted = 0
-        self.observed = batch.observed
+        self.batch = batch
         self.whole = Seed.of(batch)
         self.seeds: list[Seed] = []
         self.share = self._sparing() if params.sparing else params.replaced
@@ -126,7 +125,7 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         return share
 
     def _noise(self) -> float:
-        return noise_of(self.whole.image, self.context, "dropout-unet", LEAST_NOISE, LEAST_NOISE)
+        return noise_in(self.batch, self.context, "dropout-unet")
 
     def _change(self, share: float) -> float:
         """Mean square of what replacing changes, over the replaced pixels that count."""
@@ -145,7 +144,7 @@ class DropoutPrior(ImagePrior[DropoutNetworkParams]):
         return list(self.network.parameters())
 
     def draw(self, batch: Batch, clock: Clock, rng: Generator | None) -> Draw:
-        own = batch.observed is self.observed
+        own = batch.observed is self.batch.observed
         whole = self.whole if own else Seed.of(batch)
         if rng is None:
             return Draw(self._image(whole, keep))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
 from unblur import GRADIENT_NEEDS, GRADIENT_TRAITS, Component, Method, hookimpl
@@ -38,6 +38,7 @@ class FullyConnectedParams:
     """The kernel network."""
 
     inputs: Annotated[int, Ge(1), Doc("Length of the fixed random input.")] = 200
+    input_scale: Annotated[float, Gt(0), Doc("Its amplitude: numbers are drawn from zero to this.")] = 1.0
     hidden: Annotated[int, Ge(1), Doc("Width of the hidden layer.")] = 1000
 
 

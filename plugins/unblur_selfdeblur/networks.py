@@ -40,7 +40,7 @@ class FullyConnectedPrior(NetworkKernelPrior[Any]):
 
     def build(self, spec: KernelSpec, context: Context) -> nn.Module:
         params = self.params
-        noise = torch.rand(params.inputs, generator=child(context.rng))
+        noise = torch.rand(params.inputs, generator=child(context.rng)) * params.input_scale
         self.input = noise.to(context.compute.device)
         return FullyConnected((spec.count, *spec.shape), rng=context.rng, inputs=params.inputs, hidden=params.hidden)
 

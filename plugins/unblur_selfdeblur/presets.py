@@ -35,7 +35,7 @@ PRESETS = {
             ("ssim", {"weight": ((0.0, 0.0), (0.2, 1.0))}),
         ],
         image_prior="encoder-decoder",
-        kernel_prior="fully-connected",
+        kernel_prior=("fully-connected", {"input_scale": 0.1}),
         estimator="joint-adam",
         stages=[Stage(steps=5000)],
     ),

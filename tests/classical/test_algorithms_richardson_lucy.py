@@ -169,13 +169,18 @@ def test_a_penalty_too_strong_for_one_step_late_is_reported() -> None:
     assert [note for note in strong.notes if "too strong" in note]
 
 
-def test_background_is_explained_and_left_out() -> None:
+@pytest.mark.parametrize(("gain", "offset"), [(1.0, 0.0), (2.0, 100.0)])
+def test_background_is_explained_and_left_out(gain: float, offset: float) -> None:
+    """With a camera it is in the input's units as well, and lies on the camera's offset."""
     kernel = gaussian((9, 9), 1.5)
     sharp = torch.zeros(1, 1, 48, 48)
     sharp[..., 15:19, 20:30] = 200.0
     observed, truth = observe(sharp, kernel)
-    result = restore(pipeline("richardson-lucy", 60, background=50.0), observed + 50.0, kernel)
-    image = result.estimate.image
+    composed = pipeline("richardson-lucy", 60, background=50.0 * gain)
+    camera = ("camera", {"gain": gain, "offset": offset})
+    composed = composed.replace(forward_model=[*composed.slots["forward_model"], camera])
+    result = restore(composed, gain * (observed + 50.0) + offset, kernel)
+    image = (result.estimate.image - offset) / gain
     assert float(image.min()) >= 0
     assert float(image.sum()) == pytest.approx(float(truth.sum()), rel=0.02)
 

@@ -83,6 +83,15 @@ def test_the_poisson_misfit_stays_finite_and_pushes_dark_predictions_up() -> Non
     assert torch.autograd.gradcheck(lambda p: misfit("poisson", small)(p, small, None), (exact,))
 
 
+def test_read_noise_in_the_dark_is_no_light() -> None:
+    rng = torch.Generator().manual_seed(1)
+    dark = 5 * torch.randn((1, 1, 100, 100), generator=rng)
+    term = misfit("poisson", dark, photons=1.0, read_noise=5.0)
+    levels = torch.linspace(-2, 4, 121)
+    values = torch.stack([term(torch.full_like(dark, float(level)), dark, None) for level in levels])
+    assert number(levels[values.argmin()]) == pytest.approx(0, abs=0.25)
+
+
 @pytest.mark.parametrize("counts", [1.0, 3.0, 50.0])
 def test_the_poisson_misfit_is_least_for_the_photons_that_were_counted(counts: float) -> None:
     """Also for few of them beside a bright peak."""

@@ -31,12 +31,14 @@ def psf(
     pixels: tuple[float, ...] | None = None,
     given: torch.Tensor | None = None,
     scale: float = 1.0,
+    notes: list[str] | None = None,
     **params: Any,
 ) -> torch.Tensor:
     """The kernel (*shape) of a model."""
     registered = default_registry().component("kernel_prior", name)
     prior = registered.load()(validate(registered.component.params, params, name))
     context = Context(Compute.choose("cpu"), torch.Generator().manual_seed(0), psf=given, pixel_size=pixels)
+    context.notes = [] if notes is None else notes
     prior.init(KernelSpec(shape, scale=scale), context)
     kernel: torch.Tensor = prior.kernel(torch.zeros(1, 1, 64, 64), Clock(0, 1), None)
     assert kernel.shape == (1, *shape)
@@ -143,6 +145,44 @@ def test_microscope_psf_in_3d_is_longest_along_the_axis_and_confocal_is_tighter(
     torch.testing.assert_close(wide, wide.transpose(1, 2), atol=1e-7, rtol=1e-3)
     assert spread(wide, 0) * 0.1 > spread(wide, 1) * 0.05
     assert spread(confocal, 0) < 0.8 * spread(wide, 0)
+
+
+def test_both_lights_of_a_confocal_microscope_are_focused_at_one_place() -> None:
+    given = {"na": 1.3, "sample_index": 1.33, "depth": 20.0}
+    size = (0.1, 0.05, 0.05)
+    found = psf("microscope-psf", (81, 1, 1), size, wavelength=0.7, excitation=0.4, **given)[:, 0, 0].numpy()
+    detected, exciting = (Objective(1.3, light, 1.515, 1.33, 20.0) for light in (0.7, 0.4))
+    z, axis = (np.arange(81) - 40) * 0.1 + best_focus(detected), np.zeros(1)
+    product = radial_intensity(detected, axis, z)[:, 0] * radial_intensity(exciting, axis, z)[:, 0]
+    assert np.corrcoef(found, product)[0, 1] > 0.99
+
+
+def test_the_direction_of_a_stack_turns_an_aberrated_psf_over() -> None:
+    given = {"na": 1.3, "sample_index": 1.33, "depth": 10.0}
+    one, other = (
+        psf("microscope-psf", (21, 15, 15), (0.2, 0.05, 0.05), z_direction=direction, **given)
+        for direction in ("to the cover slip", "into the specimen")
+    )
+    torch.testing.assert_close(one, other.flip(0))
+    assert float((one - other).abs().max()) > 0.1 * float(one.max())
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "given"),
+    [
+        ("disc-psf", {"radius": 10.0}, None),
+        ("gaussian-psf", {"sigma": (6.0,)}, None),
+        ("motion-psf", {"length": 30.0}, None),
+        ("measured-psf", {"pixel_size": (0.2,)}, gaussian((13, 13), 2.5)),
+    ],
+)
+def test_a_psf_that_the_kernel_does_not_hold_is_said(name: str, params: dict[str, Any], given: Any) -> None:
+    notes: list[str] = []
+    psf(name, (13, 13), (0.1, 0.1), given=given, notes=notes, **params)
+    assert any("lies outside a kernel of (13, 13)" in note for note in notes)
+    larger: list[str] = []
+    psf(name, (45, 45), (0.1, 0.1), given=given, notes=larger, **params)
+    assert larger == []
 
 
 def test_scale_of_a_stage_makes_kernels_smaller() -> None:

@@ -71,6 +71,20 @@ def test_a_given_camera_is_undone_and_done_again() -> None:
     assert noted.notes == []
 
 
+def test_behind_a_camera_zero_is_darkness_and_what_lies_below_is_noise() -> None:
+    rng = torch.Generator().manual_seed(0)
+    photons = torch.zeros(1, 1, 32, 32)
+    photons[..., 10:20, 10:20] = 80.0
+    counts = 100 + 2 * (torch.poisson(photons, rng) + 3 * torch.randn(photons.shape, generator=rng))
+    terms = [("convolution", {"kernel_size": [3]}), ("camera", {"gain": 2.0, "offset": 100.0}), "poisson"]
+    whole = problem(counts, forward_model=terms)
+    assert whole.intensity.offset == 0
+    assert whole.context.photons == pytest.approx(float(counts.max() - 100) / 2)
+    assert float(whole.batch.observed.min()) < 0
+    assert any("as noise" in note for note in whole.context.notes)
+    assert whole.intensity.scaled(50.0, whole.context) == pytest.approx(25 / whole.context.photons)
+
+
 def test_an_unknown_camera_is_estimated_from_its_noise_and_noted() -> None:
     rng = torch.Generator().manual_seed(0)
     ramp = torch.linspace(20, 400, 256).expand(1, 1, 256, 256).contiguous()

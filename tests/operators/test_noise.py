@@ -46,6 +46,32 @@ def test_gain_and_offset_of_a_camera(gain: float, offset: float) -> None:
     assert found.confidence > 0.8
 
 
+@pytest.mark.parametrize("method", ["patches", "laplacian"])
+def test_what_is_filled_in_does_not_count_as_an_image_without_noise(method: NoiseMethod) -> None:
+    noisy = 0.5 + 0.05 * torch.randn(1, 2, 90, 90, generator=torch.Generator().manual_seed(3))
+    valid = torch.ones(1, 2, 90, 90)
+    valid[:, 0, :, :50] = 0
+    holed = torch.where(valid > 0, noisy, torch.tensor(0.5))
+    assert float(noise_std(holed, method)[0, 0]) < 0.042
+    torch.testing.assert_close(noise_std(holed, method, valid), torch.full((1, 2), 0.05), rtol=0.1, atol=0)
+    nothing = noise_std(holed, method, torch.zeros_like(valid))
+    assert bool(torch.isfinite(nothing).all())
+
+
+def test_a_camera_with_one_value_known_and_with_unknown_pixels() -> None:
+    electrons = 20 + 400 * soft_scene(256, 256)
+    image = 2 * torch.poisson(electrons, generator=torch.Generator().manual_seed(5)) + 20
+    valid = torch.ones_like(image)
+    valid[..., 60:200, 40:180] = 0
+    found = camera_estimate(torch.where(valid > 0, image, image.mean()), valid=valid)
+    assert found.gain == pytest.approx(2, rel=0.15)
+    assert found.offset_for(2.0) == pytest.approx(20, abs=40)
+    assert found.gain_for(20.0) == pytest.approx(2, rel=0.1)
+    assert found.offset_for(found.gain) == pytest.approx(found.offset, rel=1e-6)
+    assert math.isnan(found.gain_for(1e9))
+    assert math.isnan(camera_estimate(image, valid=torch.zeros_like(image)).gain)
+
+
 def test_no_camera_in_noise_that_is_the_same_everywhere_or_absent() -> None:
     clean = soft_scene(160, 160)
     noise = 0.05 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(5))

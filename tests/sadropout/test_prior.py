@@ -133,7 +133,7 @@ def test_fixed_seeds_start_from_what_they_kept(noise: float, monkeypatch: pytest
 
     With little noise the estimates do without the replaced pixels, with much they take them as they are.
     """
-    monkeypatch.setattr("unblur_sadropout.prior.noise_of", lambda *_: noise)
+    monkeypatch.setattr("unblur_sadropout.prior.noise_in", lambda *_: noise)
     pipe = pipeline({"start": ("wiener",), "seeds": 4})
     observation = photograph((40, 36), (5, 3))
     first, _ = made(pipe, observation)

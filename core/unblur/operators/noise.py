@@ -15,6 +15,9 @@ from unblur.operators.fourier import as_float
 
 NoiseMethod = Literal["patches", "laplacian"]
 MAX_PATCHES = 100_000
+FEWEST = 4
+"""Patches for each of their pixels that tell the noise better than all of them do, with what was filled in."""
+
 SMALLEST = {2: 16, 3: 8}
 """Pixels along each axis, by the number of dimensions, from which on noise can be estimated."""
 MAD_OF_NORMAL = 0.6744897501960817
@@ -26,17 +29,30 @@ class CameraEstimate:
 
     Read noise, which one image cannot tell from offset, lowers ``offset`` by its variance divided by the gain.
     ``confidence`` is the share of the variance's variation that the line explains, 0 to 1; at 0 both values are NaN.
+    ``centre`` is the mean and the variance through which the line goes.
     """
 
     gain: float
     offset: float
     confidence: float
+    centre: tuple[float, float] = (math.nan, math.nan)
+
+    def offset_for(self, gain: float) -> float:
+        """The offset that fits another gain."""
+        return self.centre[0] - self.centre[1] / gain
+
+    def gain_for(self, offset: float) -> float:
+        """The gain that fits another offset; NaN for one above the mean."""
+        return self.centre[1] / (self.centre[0] - offset) if self.centre[0] > offset else math.nan
 
 
-def noise_std(image: Tensor, method: NoiseMethod = "patches") -> Tensor:
+def noise_std(image: Tensor, method: NoiseMethod = "patches", valid: Tensor | None = None) -> Tensor:
     """Standard deviation of additive white noise in each plane or volume of (frames, channels, *spatial).
 
     Args:
+        image: where pixels do not count, with values like those around them.
+        valid: of the image's shape, above 0 where a pixel counts; all do if None. What touches others tells nothing,
+            but where hardly anything else is left.
         method: "patches" takes it from the smallest eigenvalues of the patches' covariance (Chen, Zhu, Heng 2015);
             "laplacian" from the median absolute response to a difference of Laplacians (Immerkær 1996, with Donoho's
             median), a few times faster. On blurred images both are within a few percent; fine texture in a sharp image
@@ -50,12 +66,16 @@ def noise_std(image: Tensor, method: NoiseMethod = "patches") -> Tensor:
     """
     (image,) = as_float(image)
     side = _patch_side(image)
+    known = None if valid is None else (valid > 0).expand_as(image)
     if method == "laplacian":
-        response = _second_differences(image).abs().flatten(2)
-        medians: Tensor = response.median(-1).values
-        return medians / MAD_OF_NORMAL
+        response = _second_differences(image).abs()
+        if known is not None:
+            response = response.where(_surrounded(known), math.nan)
+        medians: Tensor = response.flatten(2).nanmedian(-1).values
+        return medians.nan_to_num() / MAD_OF_NORMAL
     if method == "patches":
-        planes = [_from_patches(plane, side) for plane in image.flatten(0, 1)]
+        masks = [None] * math.prod(image.shape[:2]) if known is None else list(known.flatten(0, 1))
+        planes = [_from_patches(plane, side, mask) for plane, mask in zip(image.flatten(0, 1), masks, strict=True)]
         return torch.stack(planes).reshape(image.shape[:2]).to(image.dtype)
     raise ImageError(f'unknown noise estimator {method!r}; choose one of: "laplacian", "patches"')
 
@@ -82,11 +102,12 @@ def without_outliers(image: Tensor, factor: float = 5.0, floor: float = 0.0) -> 
     return torch.where(kept, image, median), kept.to(image.dtype)
 
 
-def camera_estimate(image: Tensor, bins: int = 16) -> CameraEstimate:
+def camera_estimate(image: Tensor, bins: int = 16, valid: Tensor | None = None) -> CameraEstimate:
     """Gain and offset of a linear camera from one image (frames, channels, *spatial), by mean-variance regression.
 
-    The image is cut into patches. In each of ``bins`` classes of brightness the smoother half counts, smoothness being
-    judged on differences between quarters of a patch, which the noise that is measured hardly enters.
+    The image is cut into patches, of which those count that are `valid` throughout (of the image's shape, above 0 where
+    a pixel counts; all do if None). In each of ``bins`` classes of brightness the smoother half counts, smoothness
+    being judged on differences between quarters of a patch, which the noise that is measured hardly enters.
 
     Raises:
         ImageError: an image smaller than 16 pixels (8 in a volume) along an axis.
@@ -105,11 +126,17 @@ def camera_estimate(image: Tensor, bins: int = 16) -> CameraEstimate:
     for axis in range(2, image.ndim):
         halves = halves.narrow(axis, 0, halves.shape[axis] // 2 * 2)
     structure = (_block_means(halves * halves, 2) - _block_means(halves, 2) ** 2).flatten()
+    if valid is not None:
+        known = _surrounded((valid > 0).expand_as(image)).double()
+        whole = _block_means(known, side).flatten() > 1 - 0.5 / side**dims
+        means, variances, structure = means[whole], variances[whole], structure[whole]
     order = means.argsort()
     points = []
-    for group in order.tensor_split(min(bins, max(len(order) // 4, 1))):
+    for group in order.tensor_split(min(bins, max(len(order) // 4, 1))) if len(order) else ():
         smooth = group[structure[group].argsort()[: max(len(group) // 2, 1)]]
         points.append((means[smooth].mean(), variances[smooth].mean()))
+    if not points:
+        return CameraEstimate(math.nan, math.nan, 0.0)
     x = torch.stack([p[0] for p in points])
     y = torch.stack([p[1] for p in points])
     return _line(x, y, samples=side**dims)
@@ -137,22 +164,20 @@ def _line(x: Tensor, y: Tensor, samples: int) -> CameraEstimate:
         weight = huber / fitted.clamp(min=floor) ** 2
     if slope <= 0:
         return nothing
-    mean_y = (weight * y).sum() / weight.sum()
+    mean_x, mean_y = (weight * x).sum() / weight.sum(), (weight * y).sum() / weight.sum()
     explained = 1 - float((weight * (y - fitted) ** 2).sum() / (weight * (y - mean_y) ** 2).sum())
     if explained <= 0:
         return nothing
-    return CameraEstimate(slope, -at_zero / slope, min(explained, 1.0))
+    return CameraEstimate(slope, -at_zero / slope, min(explained, 1.0), (float(mean_x), float(mean_y)))
 
 
-def _from_patches(plane: Tensor, side: int) -> Tensor:
+def _from_patches(plane: Tensor, side: int, known: Tensor | None) -> Tensor:
     """Chen, Zhu, Heng 2015, Algorithm 1: drop the largest eigenvalues until mean and median of the rest agree."""
-    windows = plane
-    for axis in range(plane.ndim):
-        windows = windows.unfold(axis, side, 1)
-    count = math.prod(windows.shape[: plane.ndim])
-    step = max(1, math.ceil((count / MAX_PATCHES) ** (1 / plane.ndim)))
-    windows = windows[(slice(None, None, step),) * plane.ndim]
-    patches = windows.reshape(-1, side**plane.ndim).double()
+    patches = _patches(plane, side).double()
+    if known is not None:
+        whole = _patches(known, side).all(1)
+        if int(whole.sum()) >= FEWEST * side**plane.ndim:
+            patches = patches[whole]
     patches = patches - patches.mean(0)
     eigenvalues = torch.linalg.eigvalsh(patches.T @ patches / len(patches)).clamp(min=0)
     kept = torch.arange(1, len(eigenvalues) + 1, device=plane.device)
@@ -163,12 +188,31 @@ def _from_patches(plane: Tensor, side: int) -> Tensor:
     return std
 
 
+def _patches(plane: Tensor, side: int) -> Tensor:
+    """Windows of a plane or volume, (count, pixels); of many, some."""
+    windows = plane
+    for axis in range(plane.ndim):
+        windows = windows.unfold(axis, side, 1)
+    count = math.prod(windows.shape[: plane.ndim])
+    step = max(1, math.ceil((count / MAX_PATCHES) ** (1 / plane.ndim)))
+    windows = windows[(slice(None, None, step),) * plane.ndim]
+    return windows.reshape(-1, side**plane.ndim)
+
+
 def _second_differences(image: Tensor) -> Tensor:
     """[1, -2, 1] along every axis, scaled so that white noise keeps its standard deviation."""
     for axis in range(2, image.ndim):
         n = image.shape[axis] - 2
         image = (image.narrow(axis, 0, n) + image.narrow(axis, 2, n)).sub_(image.narrow(axis, 1, n), alpha=2)
     return image / math.sqrt(6) ** (image.ndim - 2)
+
+
+def _surrounded(known: Tensor) -> Tensor:
+    """Where all that a second difference looks at is known."""
+    for axis in range(2, known.ndim):
+        n = known.shape[axis] - 2
+        known = known.narrow(axis, 0, n) & known.narrow(axis, 1, n) & known.narrow(axis, 2, n)
+    return known
 
 
 def _block_means(image: Tensor, side: int) -> Tensor:

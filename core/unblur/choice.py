@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -194,7 +194,7 @@ def _with_kernel_size(pipeline: Pipeline, size: KernelSize, dims: int, registry:
     known = fields_of(registry.component("forward_model", base.name).component.params)
     if not any(field.name == "kernel_size" for field in known):
         raise ParameterError(f"forward model {base.name!r} takes no kernel size; leave --kernel-size out")
-    return pipeline.set({"forward_model.kernel_size": wanted})
+    return pipeline.set_throughout({"forward_model.kernel_size": wanted})
 
 
 def with_psf_grid(pipeline: Pipeline, grid: Sequence[int], registry: Registry) -> Pipeline:
@@ -215,13 +215,31 @@ def with_psf_grid(pipeline: Pipeline, grid: Sequence[int], registry: Registry) -
         settings: dict[str, Any] = {"forward_model.grid": tuple(grid)}
         if "orientation" in names:
             settings["forward_model.orientation"] = "fixed"
-        changed.append(segment.set(settings))
+        changed.append(segment.set_throughout(settings))
     return _chain(changed)
 
 
-def for_kernels_of(kernel: Pipeline, after: Pipeline, registry: Registry) -> Pipeline:
-    """What restores with kernels that another pipeline finds, with its forward model where they are a grid of them."""
+def for_kernels_of(kernel: Pipeline, after: Pipeline, registry: Registry) -> tuple[Pipeline, list[str]]:
+    """What restores with kernels that another pipeline finds, and what is to be said of it.
+
+    It has that pipeline's forward model where they are a grid of kernels, and those of its responses that it can have.
+    """
     *_, last = kernel.segments()
+    said = []
+    for response in resolve(last, registry).having("forward_model", "response"):
+        part = next(one for one in last.slots["forward_model"] if one.name == response.name)
+        base, *modifiers = after.slots["forward_model"]
+        wanted = after.replace(forward_model=[base, part, *modifiers])
+        try:
+            wanted.check(registry)
+            after = wanted
+        except CompositionError:
+            maker = after.slots["estimator"][0].name
+            said.append(f"the image is made by {maker}, which cannot have the response {response.name}: it is left out")
+    return _on_their_grid(last, after, registry), said
+
+
+def _on_their_grid(last: Pipeline, after: Pipeline, registry: Registry) -> Pipeline:
     if not wants_grid(last, registry) or wants_grid(after, registry):
         return after
     forward = [last.slots["forward_model"][0], *after.slots["forward_model"][1:]]
@@ -255,18 +273,21 @@ def _with_camera(pipeline: Pipeline, offset: CameraValue, gain: CameraValue) -> 
     """The camera response in every segment, without what it is to estimate itself."""
     wishes = {name: value for name, value in (("offset", offset), ("gain", gain)) if value is not None}
     values = {name: value for name, value in wishes.items() if value != "auto"}
-    changed = []
-    for segment in pipeline.segments():
-        parts = segment.slots["forward_model"]
+
+    def changed(parts: Sequence[Part]) -> list[Part]:
         earlier = next((part for part in parts if part.name == CAMERA), None)
         if earlier is None:
-            parts = (parts[0], Part(CAMERA, values), *parts[1:])
-        else:
-            kept = {name: value for name, value in earlier.params.items() if name not in wishes}
-            merged = Part(CAMERA, {**kept, **values})
-            parts = tuple(merged if part is earlier else part for part in parts)
-        changed.append(segment.replace(forward_model=parts))
-    return _chain(changed)
+            return [parts[0], Part(CAMERA, values), *parts[1:]]
+        kept = {name: value for name, value in earlier.params.items() if name not in wishes}
+        return [Part(CAMERA, {**kept, **values}) if part is earlier else part for part in parts]
+
+    return in_every_segment(pipeline, changed)
+
+
+def in_every_segment(pipeline: Pipeline, changed: Callable[[Sequence[Part]], Sequence[Part]]) -> Pipeline:
+    """The pipeline with other parts in the forward models of all its segments."""
+    segments = [one.replace(forward_model=changed(one.slots["forward_model"])) for one in pipeline.segments()]
+    return _chain(segments)
 
 
 CAMERA = "camera"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import math
 import os
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,7 +36,7 @@ class Compute:
             ParameterError: the device does not exist, or the precision is unknown.
         """
         if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+            device = "cuda" if torch.cuda.is_available() else "cpu"  # MPS has no double precision, which parts need
         try:
             chosen = torch.device(device)
             torch.empty(1, device=chosen)
@@ -51,24 +51,25 @@ class Compute:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """Threads, determinism and memory for the duration of a run; what was set before comes back."""
-        threads, benchmark = torch.get_num_threads(), torch.backends.cudnn.benchmark
-        deterministic = torch.are_deterministic_algorithms_enabled()
-        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-        fills = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.set_num_threads(self.threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined] # a pass for each tensor
-        torch.backends.cudnn.benchmark = False
+        """Threads, determinism and memory for the duration of a run.
+
+        What was set before comes back when the last of the runs in the process has ended.
+        """
+        global _running
+        with _lock:
+            if _running == 0:
+                _before.append(_settings())
+            _running += 1
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            _set({**_FIXED, "threads": self.threads})
         try:
             with kept_memory():
                 yield
         finally:
-            torch.set_num_threads(threads)
-            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-            torch.utils.deterministic.fill_uninitialized_memory = fills  # type: ignore[attr-defined]
-            torch.backends.cudnn.benchmark = benchmark
+            with _lock:
+                _running -= 1
+                if _running == 0:
+                    _set(_before.pop())
 
     def autocast(self) -> Any:
         """The precision for networks; whatever needs float32 (kernels, misfits, transforms) stays outside."""
@@ -99,7 +100,8 @@ class Compute:
     def free_memory(self) -> int:
         """Bytes that a run may take."""
         if self.device.type == "cuda":
-            return int(torch.cuda.mem_get_info(self.device)[0])
+            cached = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+            return int(torch.cuda.mem_get_info(self.device)[0]) + cached
         import psutil
 
         return int(psutil.virtual_memory().available)
@@ -108,6 +110,34 @@ class Compute:
         """For the report."""
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else str(self.device)
         return {"device": name, "precision": self.precision, "threads": self.threads, "torch": torch.__version__}
+
+
+_lock = threading.Lock()
+_running = 0
+_before: list[dict[str, Any]] = []
+
+_FIXED = {"deterministic": True, "warn_only": True, "fills": False, "benchmark": False, "tf32": (False, False)}
+"""During a run: the same bits each time, without a pass that fills each new tensor, and float32 where it is said."""
+
+
+def _settings() -> dict[str, Any]:
+    """What torch is set to in this process."""
+    return {
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
+        "fills": torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
+        "benchmark": torch.backends.cudnn.benchmark,
+        "tf32": (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32),
+    }
+
+
+def _set(wanted: Mapping[str, Any]) -> None:
+    torch.set_num_threads(wanted["threads"])
+    torch.use_deterministic_algorithms(wanted["deterministic"], warn_only=wanted["warn_only"])
+    torch.utils.deterministic.fill_uninitialized_memory = wanted["fills"]  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = wanted["benchmark"]
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = wanted["tf32"]
 
 
 def good_at_bfloat16(device: torch.device) -> bool:
@@ -141,5 +171,10 @@ def saved_bytes(step: Any) -> int:
 
 def human_bytes(count: float) -> str:
     """Such as ``1.4 GB``."""
-    power = min(4, max(0, int(math.log10(max(count, 1)) // 3)))
-    return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+    power = 0
+    while power < len(_UNITS) - 1 and round(count / 1000**power) >= 1000:
+        power += 1
+    return f"{count / 1000**power:.3g} {_UNITS[power]}"
+
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")

@@ -77,6 +77,7 @@ class Outcome:
         misfit: of the last executed step.
         residual: standard deviation of observed minus predicted in the problem's units: consistency with the model. NaN
             where a run ended in stages that only look for the kernel, and the image is that of those before.
+        unit: of the problem's intensities, in the input's.
         warnings: what the forward model finds remarkable in the estimate.
     """
 
@@ -86,7 +87,7 @@ class Outcome:
     executed: list[int]
     misfit: float
     residual: float
-    peak: float
+    unit: float
     selected_step: int
     seconds: float
     rewinds: int
@@ -201,7 +202,7 @@ class Run:
             return whole
 
         spread = None if finished.spread is None else place(finished.spread)
-        return Estimate(place(finished.image), finished.kernel, spread)
+        return dataclasses.replace(finished, image=place(finished.image), spread=spread)
 
     def _stages(self, saved: Checkpoint | None) -> Generator[Event, None, Outcome]:
         reason = "planned steps done"
@@ -311,8 +312,9 @@ class Run:
         clock = self._clock(self._step)
         if self._selector.better(info, clock):
             self._selected = (self._step, *copy.deepcopy((self._problem.state_dict(), self._state.state_dict())))
-        said = ((rule.update(info, clock), rule.ends == "run") for rule in self._rules)
-        ended = next(((reason, ends_run) for reason, ends_run in said if reason is not None), None)
+        answers = [(rule.update(info, clock), rule.ends == "run") for rule in self._rules]
+        said = [(reason, ends_run) for reason, ends_run in answers if reason is not None]
+        ended = max(said, key=lambda one: one[1], default=None)  # what ends the run before what ends the stage
         if self._limit is not None and self._step >= self._limit[self._index] and ended is None:
             return _REPEATED, False
         return ended
@@ -462,7 +464,7 @@ class Run:
             executed=self.executed,
             misfit=self._misfit,
             residual=residual,
-            peak=problem.intensity.peak,
+            unit=1 / problem.intensity.scaled(1.0, problem.context),
             selected_step=self._selected_step,
             seconds=self._clock(self._step).elapsed,
             rewinds=self._rewinds,

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 
 class UnblurError(Exception):
     """Root of all errors that a user can act on; the message says what came, what was expected and the fix."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[UnblurError], args: tuple[Any, ...], state: dict[str, Any]) -> UnblurError:
+    """An error as it was before it was pickled; its constructor may have taken more than its message."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class ImageError(UnblurError, ValueError):
@@ -18,6 +31,7 @@ class FileError(UnblurError, OSError):
 
     def __init__(self, path: object, problem: str, fix: str = "") -> None:
         super().__init__(f"{path}: {problem}" + (f". {fix}" if fix else ""))
+        self.path = Path(str(path))
 
 
 class ParameterError(UnblurError, ValueError):

@@ -27,11 +27,11 @@ class Image:
     """Pixels in their original dtype, with the facts that must survive a run.
 
     ``data`` has one dimension per letter of ``axes``: T time, C channel, Z depth, Y, X, and S for the three samples of
-    RGB. ``pixel_size`` and ``units`` are given per axis (T, Z, Y, X); ``status`` says for ``"axes"`` and for each of
-    those axes whether the fact was read, given, assumed, or is missing. ``alpha`` has the shape of ``data`` without S
-    and takes no part in a restoration. ``bit_depth`` is the number of bits the camera or the format used, if known;
-    ``given_white`` the value that is white, where the user said so (:meth:`with_white_level`).
-    ``notes`` are sentences for the report: what was assumed, changed or lost.
+    RGB. ``pixel_size`` and ``units`` are given per axis (T, Z, Y, X), the units s and µm if left out; ``status`` says
+    for ``"axes"`` and for each of those axes whether the fact was read, given, assumed, or is missing. ``alpha`` has
+    the shape of ``data`` without S and takes no part in a restoration. ``bit_depth`` is the number of bits the camera
+    or the format used, if known; ``given_white`` the value that is white, where the user said so
+    (:meth:`with_white_level`). ``notes`` are sentences for the report: what was assumed, changed or lost.
 
     Raises ImageError if axes and data do not fit each other.
     """
@@ -57,6 +57,8 @@ class Image:
             )
         if self.alpha is not None and self.alpha.shape != self._shape_without_samples():
             raise ImageError(f"alpha has shape {self.alpha.shape}, expected {self._shape_without_samples()}")
+        units = {axis: "s" if axis == "T" else "µm" for axis in self.pixel_size}
+        object.__setattr__(self, "units", {**units, **self.units})
         present = [axis for axis in MEASURED if axis in self.axes]
         defaults: dict[str, Status] = {axis: "given" if axis in self.pixel_size else "missing" for axis in present}
         object.__setattr__(self, "status", {"axes": "given", **defaults, **self.status})

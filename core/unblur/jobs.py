@@ -14,6 +14,7 @@ import numpy as np
 
 from unblur import report as reports
 from unblur import tiles
+from unblur.cameras import with_camera_of
 from unblur.choice import CameraValue, KernelSize, budget_of, compose, for_kernels_of, with_psf_grid, without_clock
 from unblur.clips import Series, clips, is_video, video_mode
 from unblur.composition import kernels_in_a_plane
@@ -24,7 +25,7 @@ from unblur.image import PLANE, VOLUME, Image, Index, PixelSize, fingerprint
 from unblur.io.psf import Psf
 from unblur.job_plans import JobPlans
 from unblur.part_files import file_hashes
-from unblur.pieces import Piece, assemble, failed, finished, not_run, typed, unchanged
+from unblur.pieces import Piece, assemble, failed, finished, forget_frames, not_run, typed, unchanged, unknown
 from unblur.pipeline import Pipeline
 from unblur.planes import (
     Planes,
@@ -201,8 +202,11 @@ class Job:
             width = None if self.psf is None else max(self.psf.kernel.shape[-2:])
             self.tasks, more = tiles.with_tiles(self.tasks, tile, plane, self.pipeline, self.registry, width)
             said = [*said, *more]
-        self.assumptions = (*choice.assumptions, *said, *self._facts_assumed(), *(self.psf.notes if self.psf else ()))
         self.seed, self.budget, self._given_plan = seed, budget_of(self.pipeline, self.registry), plan
+        self.pipeline, told = with_camera_of(self.pipeline, self.image, self.tasks, self.spatial, self.findings.valid)
+        self.pipelines, more = self._parted()
+        said = [*said, *told, *more, *self._facts_assumed()]
+        self.assumptions = (*choice.assumptions, *said, *(self.psf.notes if self.psf else ()))
         self._device, self._precision, self._threads = device, precision, threads
         self.force, self.cancel = force, cancel
         self._savepoint_path = Path(checkpoint) if checkpoint is not None else None
@@ -252,16 +256,18 @@ class Job:
             }
         )
 
-    @functools.cached_property
-    def pipelines(self) -> dict[str, Pipeline]:
-        """The pipeline of each kind of task."""
+    def _parted(self) -> tuple[dict[str, Pipeline], list[str]]:
+        """The pipeline of each kind of task, and what is to be said of that."""
         whole = self.pipeline if self._given_plan is None else without_clock(self.pipeline, self.registry)
         if not any(task.kind == "kernel" for task in self.tasks):
-            return {"plane": whole}
+            return {"plane": whole}, []
         kernel, after = parted(whole, self.registry)
-        after = after or for_kernels_of(kernel, self.registry.method(NON_BLIND).pipeline(self.preset), self.registry)
+        said: list[str] = []
+        if after is None:
+            plain = self.registry.method(NON_BLIND).pipeline(self.preset)
+            after, said = for_kernels_of(kernel, plain, self.registry)
         after.check(self.registry)
-        return {"kernel": kernel, "plane": after}
+        return {"kernel": kernel, "plane": after}, said
 
     def estimate(self) -> Forecast:
         """Time and memory for the job, from a few timed steps on its first plane, within the budget if there is one.
@@ -303,6 +309,8 @@ class Job:
                 piece = not_run(task)
             elif piece is None and self.is_constant(task):
                 piece = unchanged(self, task)
+            elif piece is None and self._is_unknown(task):
+                piece = unknown(task)
             elif piece is None:
                 start = time.perf_counter()
                 piece = yield from self._run(number, task, plans[number], savepoint, pace, errors)
@@ -335,6 +343,13 @@ class Job:
         frames = task.frames if task.kept is not None or task.kind == "kernel" else task.frames[:1]
         return all(frame in self.findings.constant for frame in frames)
 
+    def _is_unknown(self, task: Task) -> bool:
+        """Whether no pixel of a plane or a tile counts."""
+        valid = self.findings.valid
+        if valid is None or task.kind != "plane":
+            return False
+        return not (task.look(self.image.with_data(valid), self.spatial) > 0).any()
+
     def forget_checkpoint(self) -> None:
         """Remove the checkpoint, once the result is safe."""
         if self._savepoint_path is not None:
@@ -357,7 +372,8 @@ class Job:
     def _saturation(self) -> float | None:
         """The white level or, where it is not known, the plateau that was found at the largest value."""
         if self.white_level is None and self.findings.saturated:
-            return float(np.nanmax(self.image.data))
+            known = self.image.data if self.findings.valid is None else self.image.data[self.findings.valid > 0]
+            return float(np.nanmax(known))
         return self.white_level
 
     def _run(
@@ -398,12 +414,15 @@ class Job:
             )
             outcome = yield from self._follow(run, again, number, task, plan, token, pace)
             piece = finished(self, task, outcome)
-        except (CheckpointError, FileError):
+        except CheckpointError:
             raise
         except Exception as error:
+            if isinstance(error, FileError) and self._savepoint_path in (error.path, *error.path.parents):
+                raise
             if again and self.force and not isinstance(error, UnblurError):
                 raise CheckpointError(f"{running}: does not fit this run even by force ({error})") from error
             errors.append(error if isinstance(error, UnblurError) else typed(error))
+            forget_frames(errors[-1])
             piece = failed(task, str(errors[-1]))
         if savepoint and piece.record["status"] == "done":
             savepoint.keep(number, piece)

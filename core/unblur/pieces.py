@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,13 @@ class Piece:
 def not_run(task: Task) -> Piece:
     """Of a task that was not begun."""
     return Piece(_record(task, "not run"))
+
+
+def unknown(task: Task) -> Piece:
+    """Of a plane, or a tile, none of whose pixels counts."""
+    record = _record(task, "unknown")
+    record["warnings"].append("no pixel counts here: nothing is restored")
+    return Piece(record)
 
 
 def failed(task: Task, error: str) -> Piece:
@@ -85,7 +93,7 @@ def finished(job: Job, task: Task, outcome: Outcome) -> Piece:
         "stop_reason": outcome.reason,
         "seconds": round(outcome.seconds, 3),
         "misfit": outcome.misfit,
-        "residual": outcome.residual * outcome.peak,
+        "residual": outcome.residual * outcome.unit,
         "rewinds": outcome.rewinds,
         "kernel": kernel_row,
         "values": values,
@@ -151,6 +159,13 @@ def typed(error: Exception) -> UnblurError:
         known = PluginError(f"a component failed while running: {type(error).__name__}: {text}")
     known.__cause__ = error
     return known
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Let go of what the frames of an error and its causes hold: a whole run, for as long as the error is kept."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _record(task: Task, status: str) -> dict[str, Any]:

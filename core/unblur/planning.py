@@ -121,6 +121,7 @@ def measure(
     began = time.perf_counter()
     limit = _TIMED[0] if budget is None else min(_TIMED[0], _TIMED[1] * budget)
     paces, setup, memory, begins = [], [], 0, 0
+    free = compute.free_memory()  # before the timed steps fill what a library keeps for itself
     probes: dict[str, _Probe] = {}
     psf = observation.psf
     with compute.running():
@@ -133,7 +134,7 @@ def measure(
                 resolved = resolve(segment.in_stage(stage), registry)
                 shape = expected_support(observation, stage, shape)
                 need = memory_of(resolved, stage, observation, compute, shape, probes)
-                refuse(need, compute, observation)
+                refuse(need, compute, observation, free)
                 memory = max(memory, need)
                 start = time.perf_counter()
                 problem = build(resolved, stage, observation, compute, 0, [], shape)
@@ -257,9 +258,13 @@ def _bytes(tensor: Tensor) -> int:
     return tensor.element_size() * tensor.nelement()
 
 
-def refuse(need: int, compute: Compute, observation: Observation) -> None:
-    """Raise a ResourceError, which says what would fit, where there is less memory than a run needs."""
-    free = compute.free_memory()
+def refuse(need: int, compute: Compute, observation: Observation, free: int | None = None) -> None:
+    """Raise a ResourceError, which says what would fit, where there is less memory than a run needs.
+
+    Args:
+        free: bytes, where they were counted before.
+    """
+    free = compute.free_memory() if free is None else free
     if need <= free:
         return
     spatial: Sequence[int] = observation.pixels.shape[2:]

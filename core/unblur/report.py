@@ -166,7 +166,6 @@ def image_facts(
     """The report's ``values`` for one restored plane (channels, *spatial), and warnings."""
     warnings: list[str] = []
     finite = observed[np.isfinite(observed)]
-    low = min(0.0, float(finite.min()))
     facts: dict[str, Any] = {
         "minimum": float(restored.min()),
         "maximum": float(restored.max()),
@@ -176,6 +175,9 @@ def image_facts(
     if white_level is not None:
         facts["at_white"] = int(np.count_nonzero(restored >= 0.9995 * white_level))
         facts["at_white_observed"] = int(np.count_nonzero(finite >= 0.9995 * white_level))
+    if not finite.size:
+        return facts, warnings
+    low = min(0.0, float(finite.min()))
     if float(restored.mean()) - low < BLACK * (float(finite.mean()) - low):
         warnings.append("the restored image is black: the run failed, try another seed or another method")
     elif float(restored.std()) < BLACK * float(finite.std()):

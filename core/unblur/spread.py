@@ -35,7 +35,10 @@ def after_then(
     known = [part for part in (spread, spread_before) if part is not None and part.shape == image.shape]
     if before is None or before.shape != image.shape or not known:
         return spread
-    return torch.stack([part.square() for part in known]).sum(0).add(_local_square(image - before)).sqrt()
+    parts = [*known, image - before]
+    size = max(float(part.abs().max()) for part in parts) or 1.0  # squares of fluxes leave the range of float32
+    *spreads, moved = [part / size for part in parts]
+    return torch.stack([part.square() for part in spreads]).sum(0).add(_local_square(moved)).sqrt() * size
 
 
 def _local_square(difference: Tensor) -> Tensor:

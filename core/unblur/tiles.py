@@ -132,7 +132,7 @@ def _blended(tiles: Sequence[tuple[Task, np.ndarray]], shape: Mapping[str, int])
     size = shape["Y"], shape["X"]
     first = tiles[0][1]
     total = np.zeros((*first.shape[:-2], *size), np.float64)
-    weights = np.zeros(size)
+    weights, once = np.zeros(size), np.full_like(total, np.nan)
     for task, pixels in tiles:
         assert task.window is not None
         spans = task.window.spans[-2:]
@@ -142,8 +142,9 @@ def _blended(tiles: Sequence[tuple[Task, np.ndarray]], shape: Mapping[str, int])
         rows, columns = slice(*spans[0]), slice(*spans[1])
         total[..., rows, columns] += weight * pixels
         weights[rows, columns] += weight
-    with np.errstate(invalid="ignore"):
-        return (total / weights).astype(np.float32)
+        once[..., rows, columns] = pixels
+    with np.errstate(invalid="ignore"):  # beside a tile that failed, another one's rim is all that there is
+        return np.where(weights > 0, total / weights, once).astype(np.float32)
 
 
 def _weight(span: tuple[int, int], others: Iterable[tuple[int, int]]) -> np.ndarray:

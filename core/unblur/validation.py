@@ -80,7 +80,7 @@ def _check_dtype(dtype: np.dtype) -> None:
 def _check_size(image: Image, smallest: int | Sequence[int], spatial: str) -> None:
     if image.data.size == 0:
         raise ImageError(f"the image has no pixels: shape {image.shape}")
-    least = [smallest if axis in PLANE else 2 for axis in spatial] if isinstance(smallest, int) else list(smallest)
+    least = [smallest if axis in PLANE else 3 for axis in spatial] if isinstance(smallest, int) else list(smallest)
     if len(least) != len(spatial) or not set(spatial) <= set(image.axes):
         raise ImageError(f"axes {image.axes!r} and {len(least)} smallest sizes do not fit the spatial axes {spatial!r}")
     found = [image.sizes[axis] for axis in spatial]
@@ -104,7 +104,7 @@ def _valid(image: Image, nan: str) -> np.ndarray | None:
         return finite
     first = np.unravel_index(int(np.argmin(finite)), image.shape)
     where = ", ".join(f"{axis}={place}" for axis, place in zip(image.axes, first, strict=True))
-    raise ImageError(f"{bad} pixels are NaN or Inf, the first at {where}; fill them, or ask for a mask (nan='mask')")
+    raise ImageError(f"{bad} pixels are NaN or Inf, the first at {where}; fill them, or ask for a mask (--nan mask)")
 
 
 def _constant_planes(image: Image, valid: np.ndarray | None, spatial: str) -> list[Index]:

@@ -39,8 +39,8 @@ class Conductor(QObject):
         super().__init__(parent)
         self.worker: Worker | None = None
         self._all: list[Worker] = []
-        self._then: Then = lambda result: None
-        self._each: Then = lambda piece: None
+        self._then: Then = _nothing
+        self._each: Then = _nothing
         self._turns: Iterator[None] | None = None
         self._over = False
         self._live: Live | None = None
@@ -61,15 +61,13 @@ class Conductor(QObject):
         """Whether a piece of work is being done, or its result brought into the window."""
         return self.worker is not None
 
-    def begin(
-        self, work: Work, what: str, then: Then, live: Live | None = None, each: Then = lambda piece: None
-    ) -> None:
+    def begin(self, work: Work, what: str, then: Then, live: Live | None = None, each: Then | None = None) -> None:
         """Start a piece of work; `then` is called with its result, and its previews are shown by `live`.
 
         `each` is called with every piece that the work hands over before its end, also where it is cancelled.
         """
         assert self.worker is None, "one piece of work at a time"
-        self._then, self._each, self._live = then, each, live
+        self._then, self._each, self._live = then, each or _nothing, live
         self._over = False
         self.worker = Worker(work, what).start()
         self._all[:] = [self.worker]
@@ -120,11 +118,22 @@ class Conductor(QObject):
             self._timer.start(LOOK_EVERY)
             return
         self._timer.stop()
+        self._let_go_of_live()
+        self.worker = None
+        self._all.clear()  # and with it the result, and all that the work was given
+        self._then = self._each = _nothing
+        self.ended.emit()
+
+    def abandon(self) -> None:
+        """Nobody looks any more: the work ends, and what it would have shown goes."""
+        self.stop()
+        self._timer.stop()
+        self._let_go_of_live()
+
+    def _let_go_of_live(self) -> None:
         if self._live is not None:
             self._live.remove()
             self._live = None
-        self.worker = None
-        self.ended.emit()
 
     def _piece(self, piece: Any) -> Iterator[None]:
         """What is done with a piece that was handed over."""
@@ -138,6 +147,10 @@ class Conductor(QObject):
             self.failed.emit(worker.failure)
         elif not worker.dropped:
             yield from self._then(worker.result) or ()
+
+
+def _nothing(_: Any) -> None:
+    """Is done with what nobody asked for."""
 
 
 def _let_go(workers: list[Worker], *_: Any) -> None:

@@ -354,5 +354,10 @@ def _last(values: Sequence[Any], count: int) -> tuple[Any, ...]:
 
 
 def _extremes(image: np.ndarray) -> tuple[float, float]:
-    finite = image[np.isfinite(image)]
-    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    """The smallest and the largest finite value, looked for frame by frame."""
+    low, high = np.inf, -np.inf
+    for frame in image if image.ndim > 2 else image[np.newaxis]:
+        finite = np.isfinite(frame)
+        low = min(low, float(frame.min(where=finite, initial=np.inf)))
+        high = max(high, float(frame.max(where=finite, initial=-np.inf)))
+    return (low, high) if low <= high else (0.0, 1.0)

@@ -45,7 +45,7 @@ class Several:
         every = dock.method_part.fitting().items()
         fitting = {name: good_for for name, good_for in every if self._comparable(self._with(name, request), part)}
         page = ComparePage(fitting, [dock.method_part.method or "", *list(fitting)[:2]], dock)
-        page.chosen.connect(lambda names: dock.attempt(partial(self.compare, names)))
+        page.chosen.connect(lambda names: dock.attempt(partial(self.compare, names), alone=True))
         page.show()
         return [page]
 
@@ -102,7 +102,7 @@ class Several:
     def _batch_page(self) -> BatchPage:
         dock = self._dock
         page = BatchPage(image_layers(dock.viewer), summary.words_of_batch(dock.request(whole=True)), dock)
-        page.chosen.connect(lambda batch: dock.attempt(partial(self.batch, batch)))
+        page.chosen.connect(lambda batch: dock.attempt(partial(self.batch, batch), alone=True))
         page.show()
         return page
 
@@ -132,8 +132,7 @@ class Several:
         self, request: Request, of: dict[int, layers.LayerSource], restored: work.Restored
     ) -> Iterator[None]:
         dock, source = self._dock, of[id(restored.item)]
-        added = yield from results.show(dock.viewer, restored.result, source)
-        dock.remember(Run(f"{restored.item.name}, batch", request, source, restored.result, added))
+        yield from dock.keep(Run(f"{restored.item.name}, batch", request, source, restored.result))
 
     def _tell_batch(self, done: list[work.Done]) -> None:
         dock = self._dock

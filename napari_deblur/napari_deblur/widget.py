@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_deblur import checkpoints, layers, regions, results, summary, work
@@ -56,7 +56,9 @@ class Deblur(QWidget):
         super().__init__()
         self.viewer = napari_viewer
         self.registry = registry or default_registry()
-        self._stopped: tuple[Request, Any] | None = None
+        self._stopped: Any = None
+        self._running: Any = None
+        self._docked = False
         self._following = True
         self._warm = False
         self._conductor = Conductor(self)
@@ -235,7 +237,7 @@ class Deblur(QWidget):
 
     def cancel(self) -> None:
         """End after the step in progress and drop what was found, by an earlier part of the same run as well."""
-        if self.busy and self.worker.what == RUN:
+        if self.busy and self.worker.what == RUN and self._stopped == self._running:
             self._stopped = None
         self._conductor.cancel()
         self.run_part.set_ending("ending after this step …")
@@ -243,6 +245,7 @@ class Deblur(QWidget):
     def attempt(self, action: Callable[[], Any], alone: bool = False) -> None:
         """Do what was asked for; what goes wrong is said in the dock. `alone`: not while something runs."""
         if alone and self.busy:
+            self.message.show_note("Something is running: wait for its end, or stop it.")
             return
         self.message.clear()
         try:
@@ -255,10 +258,11 @@ class Deblur(QWidget):
         self.run_part.set_busy(True, stoppable=what != "estimate")
         self._conductor.begin(job, what, then, **more)
 
-    def remember(self, run: Run) -> None:
-        """List a run that has ended."""
+    def keep(self, run: Run, stand_in: Any = None) -> Iterator[None]:
+        """List a run that has ended, and then show what it found: a result that cannot be shown can still be saved."""
         self.runs_part.add(run)
         self.runs.setVisible(True)
+        run.layers.extend((yield from results.show(self.viewer, run.result, run.part, stand_in=stand_in)))
 
     def open_plugins(self) -> PluginsPage:
         """What is installed, and what failed and why."""
@@ -289,7 +293,8 @@ class Deblur(QWidget):
         said = summary.words_of(request, part, self.registry)
         live = Live(self.viewer, part)
         kept = root is not None
-        then = partial(self._show_result, request, part, what, kept, time.monotonic(), live)
+        self._running = self._key(request, part)
+        then = partial(self._show_result, request, part, what, kept, self._running, time.monotonic(), live)
         self.begin(work.restore(part.load, request, self.registry, root), what, then, live=live)
         self.run_part.hint(said)
 
@@ -297,20 +302,30 @@ class Deblur(QWidget):
         self.run_part.tell_estimate(summary.words_of_forecast(found[0], planes, found[1]))
 
     def _show_result(
-        self, request: Request, part: layers.LayerSource, what: str, kept: bool, began: float, live: Live, result: Any
+        self,
+        request: Request,
+        part: layers.LayerSource,
+        what: str,
+        kept: bool,
+        key: Any,
+        began: float,
+        live: Live,
+        result: Any,
     ) -> Iterator[None]:
         if what == RUN:
-            self._stopped = None if result.complete else (request, part.region)
+            self._stopped = None if result.complete else key
         if results.is_empty(result):
             after = " Continue goes on from there." if kept else ""
             self.message.show_note(f"Stopped before there was an image.{after}")
             return
-        added = yield from results.show(self.viewer, result, part, stand_in=live.layer)
         name = result.report.get("method") or "own pipeline"
-        self.remember(Run(f"{name}, {what}, {duration(time.monotonic() - began)}", request, part, result, added))
+        title = f"{name}, {what}, {duration(time.monotonic() - began)}"
+        yield from self.keep(Run(title, request, part, result), live.layer)
 
     def _switch(self, run: Run) -> None:
         """Before or after; what was made of a rectangle lies on the image, which then stays."""
+        if not run.layers:  # which could not be shown
+            return
         restored = run.layers[0]
         if {"Y", "X"} & set(run.part.region):
             restored.visible = not restored.visible
@@ -353,10 +368,29 @@ class Deblur(QWidget):
         try:
             request, part = self.request(), self.part()
             said = summary.words_of(request, part, self.registry, self.method_part.automatic_reason)
-            self.run_part.say(said, ready=True, key=(request, part.region, id(self.image_part.layer)))
-            self.run_part.set_continues(self._stopped == (request, part.region))
+            key = self._key(request, part)
+            self.run_part.say(said, ready=True, key=key)
+            self.run_part.set_continues(self._stopped == key)
         except UnblurError as error:
             self.run_part.say(in_the_dock(str(error)), ready=False)
+
+    def _key(self, request: Request, part: layers.LayerSource) -> Any:
+        """What a run is told from others by."""
+        return request, part.region, id(self.image_part.layer)
+
+    def event(self, event: QEvent) -> bool:
+        """Qt's; napari's × takes the dock out of its frame, and leaves it to whoever holds it."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None:
+                self._docked = True
+            elif self._docked:
+                QTimer.singleShot(0, self._on_close)
+        return bool(super().event(event))
+
+    def _on_close(self) -> None:
+        if isalive(self) and self.parent() is None:
+            self._conductor.abandon()
+            self.deleteLater()
 
     def _offer(self, image: Image) -> None:
         found = targets(image, self.blur_part.known, self._is_video(), self.blur_part.deep)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 SAID = {
-    "nan='mask'": "NaN pixels: mask",
+    "--nan mask": "NaN pixels: mask",
     "--psf FILE": "Blur: known",
     "--psf": "Blur: known",
     "--kernel-size": "Kernel",

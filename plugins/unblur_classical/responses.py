@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unblur.cameras import told
 from unblur.components import Batch, Context, Response
-from unblur.errors import ImageError
-from unblur.operators.noise import camera_estimate
 from unblur_classical.part_params import CameraParams, GammaParams, SaturationParams
 
 _TOE = 1e-3
@@ -102,21 +99,8 @@ class Camera(Response[CameraParams]):
         gain, offset = self.params.gain, self.params.offset
         if gain is not None and offset is not None:
             return gain, offset
-        estimate = camera_estimate(observed, valid=context.valid)
-        if offset is not None:
-            gain = estimate.gain_for(offset)
-        elif gain is None:
-            gain = estimate.gain
-        if math.isnan(gain) or math.isnan(estimate.gain):
-            raise ImageError(
-                "response 'camera': gain and offset cannot be told from this image, whose noise does not grow with its "
-                "brightness; set forward_model.camera.gain and forward_model.camera.offset"
-            )
-        offset = estimate.offset_for(gain) if offset is None else offset
-        context.note(
-            f"camera: gain {gain:.4g} per photon, offset {offset:.4g}, estimated from the image where not given "
-            f"(confidence {estimate.confidence:.2f})"
-        )
+        gain, offset, said = told(observed, gain, offset, context.valid)
+        context.note(said)
         return gain, offset
 
     def _calibrated(self) -> tuple[float, float]:

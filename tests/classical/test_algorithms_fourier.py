@@ -141,7 +141,7 @@ def test_samples_tell_how_far_they_are_from_the_truth() -> None:
     assert spread.shape == observed.shape
     error = (result.estimate.image - truth).square().mean().sqrt()
     assert float(spread.mean()) == pytest.approx(float(error), rel=0.2)
-    assert result.residual * result.peak == pytest.approx(noise, rel=0.2)
+    assert result.residual * result.unit == pytest.approx(noise, rel=0.2)
 
 
 def test_samples_follow_the_seed() -> None:

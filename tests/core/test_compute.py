@@ -11,7 +11,7 @@ import torch
 
 from unblur import allocation
 from unblur.allocation import kept_memory
-from unblur.compute import Compute
+from unblur.compute import Compute, human_bytes
 
 
 def _settings() -> tuple[object, ...]:
@@ -55,3 +55,19 @@ def test_runs_side_by_side_end_in_any_order() -> None:
     assert allocation._running == (0 if allocation._glibc() is None else 1)
     second.__exit__(None, None, None)
     assert allocation._running == 0
+
+
+def test_runs_that_overlap_leave_everything_as_it_was() -> None:
+    before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    first, second = (Compute.choose("cpu", threads=1).running() for _ in range(2))
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert torch.are_deterministic_algorithms_enabled()
+    second.__exit__(None, None, None)
+    assert (torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()) == before
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 B"), (999, "999 B"), (999.6e6, "1 GB"), (1.44e9, "1.44 GB")])
+def test_bytes_in_words(count: float, words: str) -> None:
+    assert human_bytes(count) == words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import pytest
 
 import unblur
 from tests.core.small import BLIND, KNOWN, small_registry
+from unblur.choice import with_psf_grid
 from unblur.driver import CancelToken
 from unblur.errors import CheckpointError, CompositionError, ImageError, ParameterError, PluginError, UnknownNameError
 from unblur.image import Image
 from unblur.jobs import Job
+from unblur.pieces import forget_frames, typed
+from unblur.registry import default_registry
 from unblur.report import same_run
 
 REGISTRY = small_registry()
@@ -216,6 +220,42 @@ def test_what_corrects_the_kernel_serves_the_shared_one_too(
     chosen = Job(picture((3, 20, 18)), axes="TYX", planes="shared-kernel", **wishes).pipelines
     found = {kind: [part.slots["estimator"][0].name for part in one.segments()] for kind, one in chosen.items()}
     assert found == {"kernel": kernel, "plane": plane}
+
+
+def test_what_a_kernel_is_found_with_restores_the_planes_too() -> None:
+    planes = {"axes": "TYX", "planes": "shared-kernel", "kernel_size": 5}
+    camera = Job(picture((3, 20, 18)), method="selfdeblur", settings={"then": "none"}, gain=2.0, offset=1.0, **planes)
+    assert [part.name for part in camera.pipelines["plane"].slots["forward_model"]] == ["convolution", "camera"]
+    forward = ["convolution", "squared", "ssim", "gamma"]
+    wishes = {"settings": {"forward_model": forward, "then": "none"}}
+    gamma = Job(picture((3, 20, 18)), method="selfdeblur", **wishes, **planes)
+    assert [part.name for part in gamma.pipelines["plane"].slots["forward_model"]] == ["convolution"]
+    assert any("cannot have the response gamma" in text for text in gamma.assumptions)
+
+
+def test_a_psf_of_many_places_holds_in_the_stages_of_a_warm_up_too() -> None:
+    pipeline = default_registry().method("mcem").pipeline("paper").set({"kernel_prior": "known"})
+    changed = with_psf_grid(pipeline, (3, 5), default_registry())
+    grids = [changed.in_stage(one).slots["forward_model"][0].params["grid"] for one in changed.stages]
+    assert grids == [(3, 5)] * 2
+
+
+def test_an_error_lets_go_of_the_run_that_it_ended() -> None:
+    class Held:
+        pass
+
+    def fails() -> None:
+        held = Held()
+        kept.append(weakref.ref(held))
+        raise ValueError("no")
+
+    kept: list[Any] = []
+    try:
+        fails()
+    except ValueError as error:
+        known = typed(error)
+    forget_frames(known)
+    assert kept[0]() is None
 
 
 def test_a_plane_that_fails_is_nan_and_listed_and_the_others_go_on() -> None:

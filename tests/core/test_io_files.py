@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unblur.errors import FileError
+from unblur.errors import FileError, ParameterError, UnblurError, UnknownNameError
 from unblur.image import Image
 from unblur.io import atomic_path, check_writable, expand, output_lock, write, write_json
 from unblur.io.atomic import sweep
+from unblur.io.scratch import scratch
+from unblur.io.video import is_video_start
 
 
 def run(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -69,7 +72,7 @@ def test_links_are_followed(tmp_path: Path) -> None:
 FULL_DISK = """
 import resource, signal, sys
 import numpy as np
-from unblur.errors import FileError
+from unblur.errors import FileError, ParameterError, UnblurError, UnknownNameError
 from unblur.image import Image
 from unblur.io import write
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -192,7 +195,7 @@ def test_a_write_protected_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 LOCK = """
 import sys
-from unblur.errors import FileError
+from unblur.errors import FileError, ParameterError, UnblurError, UnknownNameError
 from unblur.io import output_lock
 try:
     with output_lock(sys.argv[1]):
@@ -240,3 +243,30 @@ def test_expand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         names("empty")
     monkeypatch.chdir(tmp_path)
     assert expand(["t2.tif"]) == [Path("t2.tif")]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileError("a.tif", "is cut", "Get it again"),
+        UnknownNameError("method", "x", ["a", "b"]),
+        ParameterError("seed = -1: expected a whole number"),
+    ],
+)
+def test_errors_pass_from_process_to_process(error: UnblurError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
+def test_a_full_disk_is_found_out_before_frames_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(FileError, match="TMPDIR"):
+        scratch((4, 8, 8), np.float32)
+
+
+def test_photographs_in_the_container_of_videos_are_no_videos() -> None:
+    assert is_video_start(b"\0\0\0\x18ftypisom\0\0\0\0")
+    assert not is_video_start(b"\0\0\0\x18ftypheic\0\0\0\0")

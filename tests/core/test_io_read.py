@@ -183,7 +183,7 @@ def test_images_that_differ_need_a_choice(tmp_path: Path) -> None:
         file.write(numbers((9, 9)), metadata=None)
         file.write(numbers((8, 7)), metadata=None)
     with pytest.raises(
-        FileError, match=r"2 images that differ. Choose one with series=N of 0: .*\(9, 9\); 1: .*\(8, 7\)"
+        FileError, match=r"2 images that differ. Choose one with --series N of 0: .*\(9, 9\); 1: .*\(8, 7\)"
     ):
         read(tmp_path / "a.tif")
     assert read(tmp_path / "a.tif", series=1).shape == (8, 7)

@@ -260,3 +260,24 @@ def test_no_room_for_frames_is_an_error_that_names_the_folder(monkeypatch: pytes
 def test_a_series_without_frames_is_refused() -> None:
     with pytest.raises(ImageError, match="no frames"):
         stacked([], "x")
+
+
+def test_a_stack_of_the_other_order_of_bytes_lies_on_the_disk_too(tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 60000, (60, 128, 128)).astype(">u2")
+    tifffile.imwrite(tmp_path / "a.tif", frames, imagej=True, metadata={"axes": "TYX"})
+    tracemalloc.start()
+    series = io.read_series(tmp_path / "a.tif")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert on_disk(series.data)
+    assert series.data.dtype == np.dtype(np.uint16).newbyteorder("=")
+    np.testing.assert_array_equal(series.data, frames)
+    assert peak < frames.nbytes / 3
+
+
+def test_white_stays_white_in_a_video_of_another_depth(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    image = Image(np.full((3, 16, 16), 32768, np.uint16), "TYX", bit_depth=16)
+    notes = io.write(tmp_path / "a.mkv", image, dtype=np.uint8)
+    assert any("white stays white" in note for note in notes)
+    assert abs(int(io.read(tmp_path / "a.mkv").data.mean()) - 128) <= 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from unblur.errors import FileError
 from unblur.image import Image
-from unblur.io import read, report_path, write
+from unblur.io import atomic, read, report_path, write
 from unblur.io.casting import cast
 
 
@@ -243,3 +244,44 @@ def test_an_image_can_replace_itself(tmp_path: Path) -> None:
     image = read(tmp_path / "a.tif")
     write(tmp_path / "a.tif", image.with_data(image.data + 1))
     np.testing.assert_array_equal(read(tmp_path / "a.tif").data, image.data + 1)
+
+
+def test_a_kernel_that_cannot_take_its_place_leaves_the_earlier_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, kernel = tmp_path / "a.tif", tmp_path / "kernel.tif"
+    old, new = (Image.from_array(np.full((8, 8), value, np.float32)) for value in (1, 2))
+    write(path, old, report={})
+    replace = os.replace
+
+    def failing(source: Any, target: Any) -> None:
+        if Path(target).name == "kernel.tif":
+            raise OSError(13, "in use")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(FileError, match=r"kernel\.tif: cannot be written"):
+        write(path, new, report={}, others=[(kernel, new)])
+    assert float(read(path).data[0, 0]) == 1
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.tif", "a.tif.json"]
+
+
+def test_a_folder_that_cannot_be_synced_is_no_reason_to_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flush = atomic.flush
+
+    def failing(path: Path) -> None:
+        if path.is_dir():
+            raise OSError(22, "Invalid argument")
+        flush(path)
+
+    monkeypatch.setattr(atomic, "flush", failing)
+    write(tmp_path / "a.tif", Image.from_array(np.ones((8, 8), np.float32)))
+    assert read(tmp_path / "a.tif").data.shape == (8, 8)
+
+
+def test_units_that_were_left_out_are_micrometres(tmp_path: Path) -> None:
+    image = Image(np.ones((3, 8, 8), np.float32), "TYX", {"T": 2.0, "Y": 0.1, "X": 0.1})
+    assert dict(image.units) == {"T": "s", "Y": "µm", "X": "µm"}
+    for name in ("a.tif", "a.ome.tif"):
+        write(tmp_path / name, image)
+        assert read(tmp_path / name).pixel_size["X"] == pytest.approx(0.1)

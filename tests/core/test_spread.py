@@ -34,3 +34,14 @@ def test_without_any_there_is_none_and_without_an_earlier_image_the_own() -> Non
     assert after_then(image, None, image + 1, None) is None
     assert after_then(image, own, None, None) is own
     assert after_then(image, own, torch.zeros(1, 1, 9, 9), None) is own
+
+
+@pytest.mark.parametrize("unit", [1e-25, 1e25])
+def test_intensities_of_any_size(unit: float) -> None:
+    """Squares of fluxes and of large counts leave the range of float32."""
+    image, before, spread = (torch.rand((1, 1, 20, 20), generator=torch.Generator().manual_seed(n)) for n in range(3))
+    plain = after_then(image, spread, before, None)
+    scaled = after_then(image * unit, spread * unit, before * unit, None)
+    assert plain is not None
+    assert scaled is not None
+    torch.testing.assert_close(scaled / unit, plain, rtol=1e-4, atol=0)

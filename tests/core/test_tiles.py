@@ -187,11 +187,11 @@ def test_a_tile_without_detail_or_without_a_known_pixel(method: str) -> None:
     flat = BLURRED.copy()
     flat[:, :112] = 0.0
     assert np.isfinite(run(flat, method=method, psf=PSF, white_level=1.0, tile=110).image).all()
-    if method != "richardson-lucy":
-        return
     flat[:, :112] = np.nan
     holed = run(flat, method=method, psf=PSF, white_level=1.0, nan="mask", tile=110)
     assert np.isfinite(holed.image[:, 112:]).all()
+    assert holed.report["status"] == "done"
+    assert {row["status"] for row in holed.report["planes"]} == {"done", "unknown"}
 
 
 @pytest.mark.parametrize(

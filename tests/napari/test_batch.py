@@ -53,3 +53,19 @@ def test_a_batch_of_a_layer_that_cannot_be_read_says_why(series: Deblur) -> None
     typed(series.image_part._axes, "QYX")
     with pytest.raises(ParameterError, match="QYX"):
         series.several.batch(Batch(list(series.viewer.layers)))
+
+
+def test_what_was_written_for_a_layer_holds_when_it_is_renamed(dock: Deblur) -> None:
+    dock.viewer.layers.clear()
+    layer = dock.viewer.add_image(picture(4, 40, 44), name="frames", scale=(5, 0.1, 0.1))
+    typed(dock.image_part._axes, "TYX")
+    source = dock.image_part.source
+    assert source is not None, dock.image_part.problem
+    assert source.image.axes == "TYX"
+    assert source.image.status["Y"] != "given", "only what was written is"
+    layer.name = "renamed"
+    assert dock.image_part.source is not None
+    assert dock.image_part.source.image.axes == "TYX"
+    layer.data = picture(40, 44)
+    assert dock.image_part.source is not None, "what no longer fits is let go of"
+    assert dock.image_part.source.image.axes == "YX"

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import tifffile
 from napari.layers import Vectors
+from qtpy.compat import isalive
 
-from napari_deblur import checkpoints, work
+from napari_deblur import checkpoints, results, work
 from napari_deblur.pages.batch_page import Batch
 from napari_deblur.widget import Deblur
 from tests.napari.conftest import settle, threads, wait_for
@@ -184,6 +185,41 @@ def test_closing_the_viewer_while_it_runs_ends_the_thread(viewer: Any) -> None:
     again = napari.Viewer(show=True)
     runs_again(docked(again))
     again.close()
+
+
+def test_closing_the_dock_ends_its_run_and_takes_the_preview_away(shared_viewer: Any) -> None:
+    """As napari's × does it, which lets go of the dock and does not delete it."""
+    dock = docked(shared_viewer)
+    started(dock, lambda: "cells: running" in shared_viewer.layers)
+    worker = dock.worker
+    shared_viewer.window.remove_dock_widget(dock)
+    wait_for(lambda: not worker.running and not isalive(dock))
+    assert "cells: running" not in shared_viewer.layers
+    assert threads() == []
+
+
+def test_a_result_that_cannot_be_shown_can_still_be_saved(dock: Deblur, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any, **__: Any) -> Any:
+        raise MemoryError("no room for a layer")
+        yield
+
+    monkeypatch.setattr(results, "show", failing)
+    run(dock)
+    assert "memory" in dock.message.text.text().lower()
+    [kept] = dock.runs_part.runs
+    assert np.isfinite(kept.result.image).all()
+    dock._switch(kept)
+
+
+def test_nothing_else_is_begun_while_something_runs(dock: Deblur) -> None:
+    page = dock.several.ask_batch()
+    started(dock)
+    worker = dock.worker
+    page.button.click()
+    assert dock.worker is worker
+    assert "Something is running" in dock.message.text.text()
+    dock.cancel()
+    wait_for(lambda: not dock.busy)
 
 
 def test_a_dock_that_is_closed_leaves_the_viewer_as_it_was(viewer: Any) -> None:

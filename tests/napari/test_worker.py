@@ -43,7 +43,7 @@ def test_errors_for_users_keep_their_words() -> None:
     [
         ("a PSF (--psf FILE); methods", "a PSF (Blur: known); methods"),
         ("give a smaller --kernel-size", "give a smaller Kernel"),
-        ("ask for a mask (nan='mask')", "ask for a mask (NaN pixels: mask)"),
+        ("ask for a mask (--nan mask)", "ask for a mask (NaN pixels: mask)"),
         ("such as --set forward_model=svola", "such as under Parts the blur model svola"),
         ("tv.weight = -1", "tv.weight = -1"),
     ],

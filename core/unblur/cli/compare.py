@@ -50,6 +50,9 @@ def compare(
     if output.suffix.lower() != ".png":
         raise FileError(output, "is no PNG file", "Name the panel something.png")
     check_writable(output)
+    for given in (source, psf, *(Path(name) for name in options.names(methods, "--methods") if name.endswith(".toml"))):
+        if given is not None and output.exists() and Path(given).exists() and output.samefile(given):
+            raise FileError(output, "is an input of this run", "Choose another output")
     image = cut(io.read(source, axes=axes, pixel_size=options.pixel_size(pixel_size)), options.crop(crop), places(at))
     names = options.names(methods, "--methods")
     registry = default_registry()

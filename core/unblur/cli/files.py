@@ -234,7 +234,7 @@ def _drawn(path: Path, draw: Callable[[Path], None]) -> None:
     """Make a picture; one that cannot be written is no reason to lose a result."""
     try:
         draw(path)
-    except (OSError, UnblurError) as error:
+    except Exception as error:
         typer.echo(f"  warning: the preview {path} is not written: {error}", err=True)
 
 

@@ -94,7 +94,10 @@ class Places:
 
     def as_reported(self, path: Path) -> str:
         """A file as reports name it, from the folder of the output."""
-        return os.path.relpath(path, self.output.parent)
+        try:
+            return os.path.relpath(path, self.output.parent)
+        except ValueError:  # on another drive
+            return os.path.abspath(path)
 
     def made(self) -> Collection[str]:
         """The files that the run made which the report beside the output tells of."""

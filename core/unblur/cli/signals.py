@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
-import sys
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
@@ -28,9 +28,10 @@ class Interrupt:
         # The system's own handling from here on, which does not wait for Python.
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, signal.SIG_DFL)
-        sys.stderr.write("\nstopping after this step, the result so far is kept; once more to stop at once\n")
         if self._token is not None:
             self._token.cancel(self._reason())
+        with contextlib.suppress(OSError):  # whoever reads it may have been stopped as well
+            os.write(2, b"\nstopping after this step, the result so far is kept; once more to stop at once\n")
 
     @property
     def exit_code(self) -> int:

@@ -32,7 +32,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         flush(temporary)
         os.replace(temporary, final)
-        flush(final.parent)
+        with contextlib.suppress(OSError):  # a file system that cannot: the file is there all the same
+            flush(final.parent)
     except OSError as error:
         if isinstance(error, FileError):
             raise
@@ -49,12 +50,37 @@ def sweep(path: str | Path) -> None:
             torn.unlink()
 
 
-def make_way(path: str | Path) -> None:
-    """Remove what stands under ``path``, where it may not stand beside what is about to be written."""
-    try:
-        Path(os.path.realpath(path)).unlink(missing_ok=True)
-    except OSError as error:
-        raise FileError(path, f"cannot be replaced: {error.strerror or error}", "The output is unchanged") from error
+class MakingWay:
+    """Takes what stands under ``path`` away, where it may not stand beside what is about to be written.
+
+    When the block ends without an exception it is gone, and otherwise back in its place.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path, self._final = path, Path(os.path.realpath(path))
+        self._aside = self._final.with_name(f"{_start(self._final)}{secrets.token_hex(8)}.part{self._final.suffix}")
+
+    def __enter__(self) -> MakingWay:
+        return self
+
+    def go(self) -> None:
+        """Take it away.
+
+        Raises:
+            FileError: it cannot be moved.
+        """
+        try:
+            if self._final.exists():
+                os.replace(self._final, self._aside)
+        except OSError as error:
+            raise FileError(
+                self._path, f"cannot be replaced: {error.strerror or error}", "The output is unchanged"
+            ) from error
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self._aside.exists() and not self._final.exists():
+            os.replace(self._aside, self._final)
+        self._aside.unlink(missing_ok=True)
 
 
 def _start(final: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,6 +23,10 @@ def scratch(shape: tuple[int, ...], dtype: DTypeLike) -> np.memmap:
     size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
     try:
         with tempfile.TemporaryFile(prefix="unblur-") as file:
+            if size and hasattr(
+                os, "posix_fallocate"
+            ):  # a hole is no room: the first write into it would kill the process
+                os.posix_fallocate(file.fileno(), 0, size)
             file.truncate(size)
             return np.memmap(file, dtype=dtype, mode="r+", shape=shape)
     except (OSError, ValueError) as error:

@@ -21,6 +21,7 @@ from unblur.io.header import Header
 from unblur.io.limits import check_claim
 from unblur.io.ome import Ome, OmeImage, is_bare_name, parse_ome
 from unblur.io.orientation import upright
+from unblur.io.scratch import scratch
 from unblur.io.tiff_facts import Facts, facts_of
 
 MOST_COMPRESSED = {
@@ -111,7 +112,7 @@ def _read(
     data = chosen.asarray(out="memmap" if on_disk else None)
     if data.size != math.prod(kept_shape):
         raise FileError(path, f"claims shape {kept_shape}, but holds {data.shape}", CUT)
-    data = data.reshape(kept_shape).astype(data.dtype.newbyteorder("="), copy=False)
+    data = _native(data.reshape(kept_shape), on_disk)
     data = _light_on_dark(path, page, data, notes)
     orientation = page.tags.valueof("Orientation", 1)
     if orientation != 1:
@@ -132,6 +133,17 @@ def _read(
         return image.with_pixel_size(pixel_size)
     except ImageError as error:
         raise FileError(path, str(error)) from None
+
+
+def _native(data: np.ndarray, on_disk: bool) -> np.ndarray:
+    """In this machine's order of bytes; of what lies on the disk, one frame after the other."""
+    wanted = data.dtype.newbyteorder("=")
+    if not on_disk or data.dtype == wanted or data.ndim < 3:
+        return data.astype(wanted, copy=False)
+    turned = scratch(data.shape, wanted)
+    for number, frame in enumerate(data):
+        turned[number] = frame
+    return turned
 
 
 def _described(tif: TiffFile, ome: Ome | None, number: int, notes: list[str]) -> OmeImage | None:
@@ -195,7 +207,7 @@ def _ome(path: Path, tif: TiffFile, multi_file: bool) -> tuple[Ome | None, list[
         raise FileError(
             path,
             f"is one part of a set of files; its OME-XML refers to {ome.others[0]!r}",
-            "Ask for the whole set (multi_file=True), or save it as one file",
+            "Save it as one file (in Python multi_file=True reads the whole set)",
         )
     pages = len(tif.pages) + sum(_pages_of(path.parent / name, path) for name in ome.others)
     if ome.planes > pages:
@@ -224,7 +236,7 @@ def _choose(path: Path, tif: TiffFile, number: int | None) -> tuple[int, TiffPag
         return images[0]
     listed = "; ".join(f"{place}: {one.name or one.kind} {one.axes} {one.shape}" for place, one in found[:6])
     if number is None:
-        raise FileError(path, f"holds {len(images)} images that differ", f"Choose one with series=N of {listed}")
+        raise FileError(path, f"holds {len(images)} images that differ", f"Choose one with --series N of {listed}")
     if not 0 <= number < len(found):
         raise FileError(path, f"has no series {number}", f"Choose one of {listed}")
     return found[number]

@@ -56,6 +56,10 @@ def facts_of(tif: TiffFile, number: int, series: TiffPageSeries, ome: OmeImage |
     return facts
 
 
+IMAGEJ_TIMES = {"s": "s", "sec": "s", "second": "s", "seconds": "s", "msec": "ms", "minute": "min", "minutes": "min"}
+"""How ImageJ's menus and macros call units of time, and what they are called here."""
+
+
 def _imagej(facts: Facts, meta: dict[str, Any], page: TiffPage) -> None:
     unit = str(meta.get("unit", "pixel"))
     unit = "µm" if unit.lower() in IMAGEJ_MICROMETRE else unit
@@ -63,7 +67,7 @@ def _imagej(facts: Facts, meta: dict[str, Any], page: TiffPage) -> None:
         facts.add("Y", _length(page, "YResolution"), unit)
         facts.add("X", _length(page, "XResolution"), unit)
         facts.add("Z", meta.get("spacing"), unit)
-    facts.add("T", meta.get("finterval"), "s")
+    facts.add("T", meta.get("finterval"), IMAGEJ_TIMES.get(str(meta.get("tunit", "s")).lower(), str(meta.get("tunit"))))
     _depth(facts, meta.get("bit_depth"))
     lost = sorted(set(meta) & IMAGEJ_LOST)
     if lost:

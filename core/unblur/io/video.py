@@ -27,8 +27,14 @@ USUAL_RATE = Fraction(25)
 """Frames per second, where the series does not say."""
 
 
+STILLS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")
+"""Brands of photographs in the container of MP4."""
+
+
 def is_video_start(start: bytes) -> bool:
     """Whether a file that begins so is a video: MP4, QuickTime, Matroska, WebM, AVI or MPEG."""
+    if start[4:8] == b"ftyp" and start[8:12] in STILLS:
+        return False
     return (
         start[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free")
         or start.startswith((b"\x1aE\xdf\xa3", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3"))
@@ -107,7 +113,8 @@ def write_video(path: Path, image: Image, dtype: DTypeLike | None = None) -> tup
     """Write a series as a video; the codec follows from the name (see `VIDEO`).
 
     Grey and RGB, in the bits of the original: eight, or in a file without loss up to sixteen. Intensities are rounded
-    and clipped, and notes count how many; where the user said what is white, they are scaled so that it is.
+    and clipped, and notes count how many. In another depth, or where the user said what is white, they are scaled so
+    that white stays white.
 
     Raises:
         ImageError: no series of planes, or nothing says what value is white.
@@ -119,7 +126,9 @@ def write_video(path: Path, image: Image, dtype: DTypeLike | None = None) -> tup
     height, width = image.sizes["Y"], image.sizes["X"]
     notes = []
     clipped = missing = 0
-    scale = 1.0 if image.given_white is None else float(np.iinfo(wanted).max) / image.given_white
+    white = image.white_level
+    stretched = white is not None and (image.given_white is not None or (white > 255) != (wanted == np.uint16))
+    scale = float(np.iinfo(wanted).max) / white if white is not None and stretched else 1.0
     if scale != 1:
         notes.append(f"scaled by {scale:.6g}, so that white stays white in {wanted.name}")
     rate = frame_rate(image)

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from unblur.errors import FileError, ImageError
 from unblur.image import Image
-from unblur.io.atomic import atomic_path, flush, make_way, to_json
+from unblur.io.atomic import MakingWay, atomic_path, flush, to_json
 from unblur.io.atomic import check_writable as check_place
 from unblur.io.kernels import ARRAYS, write_arrays
 from unblur.io.png_out import check_png, write_png
@@ -79,21 +79,33 @@ def write(
         check_writable(place, arrays=not isinstance(other, Image))
     text = to_json(report) if report is not None else ""
     with contextlib.ExitStack() as files:  # closed in reverse order
+        before = files.enter_context(MakingWay(path))
         temporary = files.enter_context(atomic_path(path))
+        written = [temporary]
         notes = _encode(path, temporary, image, dtype, text)
         if report is not None:
             content = to_json({**report, "output": notes} if notes else report)
-            files.enter_context(atomic_path(report_path(path))).write_text(content + "\n", encoding="utf-8")
+            written.append(files.enter_context(atomic_path(report_path(path))))
+            written[-1].write_text(content + "\n", encoding="utf-8")
         for place, other in others:
-            file = files.enter_context(atomic_path(place))
+            written.append(files.enter_context(atomic_path(place)))
             if isinstance(other, Image):
-                _encode(place, file, other, None, "")
+                _encode(place, written[-1], other, None, "")
             else:
-                write_arrays(file, other)
+                write_arrays(written[-1], other)
         if report is not None or others:
-            flush(temporary)
-            make_way(path)
+            _flush_all(path, written)
+            before.go()
     return notes
+
+
+def _flush_all(path: str | Path, written: Sequence[Path]) -> None:
+    """So that a full disk is found out while the earlier files still stand."""
+    try:
+        for one in written:
+            flush(one)
+    except OSError as error:
+        raise FileError(path, f"cannot be written: {error.strerror or error}", "The output is unchanged") from error
 
 
 def _encode(path: str | Path, temporary: Path, image: Image, dtype: DTypeLike | None, report: str) -> tuple[str, ...]:

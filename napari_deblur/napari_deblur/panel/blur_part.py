@@ -27,6 +27,7 @@ from napari_deblur.form.parameters import ParameterForm
 from napari_deblur.form.sections import drop_down, label, labelled, row, words
 from napari_deblur.panel.image_part import LayerBox
 from unblur.errors import ParameterError, UnblurError
+from unblur.io import read_header
 from unblur.psfs import psf_models
 from unblur.registry import Registry
 
@@ -61,6 +62,7 @@ class BlurPart(QWidget):
         self._models = psf_models(registry)
         self._sizes: tuple[int, ...] = (MODEL_SIZE, MODEL_SIZE)
         self._model_form: ParameterForm | None = None
+        self._header = "", ""
         self.mode_box = drop_down()
         for mode, name in MODES.items():
             self.mode_box.addItem(name, mode)
@@ -138,7 +140,16 @@ class BlurPart(QWidget):
         if self.mode == LAYER and self.layer_box.value is not None:
             with contextlib.suppress(UnblurError):  # of a layer that cannot be read, which is said elsewhere
                 return "Z" in layers.read(self.layer_box.value).image.axes
-        return self.mode == FILE and "Z" in self.axes.text().upper()
+        return self.mode == FILE and "Z" in (self.axes.text().upper() or self._axes_of_file())
+
+    def _axes_of_file(self) -> str:
+        """What the file of a PSF says; nothing where it does not, or cannot be read."""
+        path = self.path.text().strip()
+        if path != self._header[0]:
+            self._header = path, ""
+            with contextlib.suppress(UnblurError, OSError):
+                self._header = path, read_header(path).axes or ""
+        return self._header[1]
 
     @property
     def model(self) -> ParameterForm | None:

@@ -84,6 +84,7 @@ class ImagePart(QWidget):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = viewer
+        self._given: tuple[str | None, str | None] = None, None
         self._watched: Layer | None = None
         self.source: layers.LayerSource | None = None
         self.problem = ""
@@ -161,20 +162,32 @@ class ImagePart(QWidget):
                 getattr(layer.events, name).connect(self._reread)
         self._axes.setText("")
         self._size.setText("")
+        self._given = None, None
         self._read()
 
     def _reread(self, *_: Any) -> None:
+        """What the user wrote holds as long as it fits the layer."""
         if isalive(self):
             self._read()
+            if self.problem and self._given != (None, None):
+                self._given = None, None
+                self._read()
 
     def _on_edit(self) -> None:
+        axes, size = self._given
+        if self._axes.isModified():
+            axes = self._axes.text().strip() or None
+        if self._size.isModified():
+            size = self._size.text().strip() or None
         if self._axes.isModified() or self._size.isModified():
             self._axes.setModified(False)
             self._size.setModified(False)
-            self._read(self._axes.text().strip() or None, self._size.text().strip() or None)
+            self._given = axes, size
+            self._read()
 
-    def _read(self, axes: str | None = None, size: str | None = None) -> None:
-        """Read the layer anew; `axes` and `size` are what the user wrote."""
+    def _read(self) -> None:
+        """Read the layer anew, with the axes and the pixel size that the user wrote."""
+        axes, size = self._given
         self.source, self.problem = None, ""
         if self.layer is None:
             self.problem = "Open an image, or try a sample: File → Open Sample → Deblur."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +26,14 @@ class Run:
     Attributes:
         title: for people.
         part: what was restored; `request`: how.
-        layers: what the viewer was given, the restored image first.
+        layers: what the viewer was given, the restored image first; empty where it could not be shown.
     """
 
     title: str
     request: Request
     part: LayerSource
     result: Result
-    layers: Sequence[ImageLayer] = field(default_factory=list)
+    layers: list[ImageLayer] = field(default_factory=list)
 
 
 MOST_WARNINGS = 2

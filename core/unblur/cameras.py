@@ -1,0 +1,75 @@
+"""A camera's gain and offset, told from the image where the user does not know them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unblur.choice import CAMERA, in_every_segment
+from unblur.errors import ImageError
+from unblur.image import Image
+from unblur.pipeline import Part, Pipeline
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from unblur.planes import Task
+
+
+def told(
+    observed: Tensor, gain: float | None, offset: float | None, valid: Tensor | None = None
+) -> tuple[float, float, str]:
+    """Gain and offset, those that are given as they are, and a sentence for the report.
+
+    Args:
+        observed: (frames, channels, *spatial).
+        valid: of its shape, above 0 where a pixel counts; all do if None.
+
+    Raises:
+        ImageError: the image does not tell.
+    """
+    from unblur.operators.noise import camera_estimate
+
+    estimate = camera_estimate(observed, valid=valid)
+    if gain is None:
+        gain = estimate.gain if offset is None else estimate.gain_for(offset)
+    if math.isnan(gain) or math.isnan(estimate.gain):
+        raise ImageError(
+            "response 'camera': gain and offset cannot be told from this image, whose noise does not grow with its "
+            "brightness; set forward_model.camera.gain and forward_model.camera.offset"
+        )
+    offset = estimate.offset_for(gain) if offset is None else offset
+    said = f"gain {gain:.4g} per photon, offset {offset:.4g}, estimated from the image where not given"
+    return gain, offset, f"camera: {said} (confidence {estimate.confidence:.2f})"
+
+
+def with_camera_of(
+    pipeline: Pipeline, image: Image, tasks: Sequence[Task], spatial: str, valid: np.ndarray | None
+) -> tuple[Pipeline, list[str]]:
+    """The pipeline with the numbers of the camera, told from the middle plane, and what is to be said of it.
+
+    So that planes and tiles have the same. Channels may have cameras of their own: of several, each tells its own.
+
+    Raises:
+        ImageError: the plane does not tell.
+    """
+    cameras = [part for one in pipeline.segments() for part in one.slots["forward_model"] if part.name == CAMERA]
+    unknown = [part for part in cameras if None in (part.params.get("gain"), part.params.get("offset"))]
+    planes = [task for task in tasks if task.kind == "plane"]
+    if not unknown or not planes or image.sizes.get("C", 1) > 1:
+        return pipeline, []
+    import torch
+
+    frame = planes[len(planes) // 2].frames[0]
+    observed = torch.from_numpy(np.nan_to_num(image.plane(frame, spatial), posinf=0, neginf=0))[None]
+    known = None if valid is None else torch.from_numpy(image.with_data(valid).plane(frame, spatial))[None]
+    gain, offset, said = told(observed, unknown[0].params.get("gain"), unknown[0].params.get("offset"), known)
+    found = Part(CAMERA, {**unknown[0].params, "gain": gain, "offset": offset})
+
+    def changed(parts: Sequence[Part]) -> list[Part]:
+        return [found if part in unknown else part for part in parts]
+
+    return in_every_segment(pipeline, changed), [said]

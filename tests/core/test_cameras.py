@@ -1,0 +1,60 @@
+"""A camera whose gain and offset the image tells: once for all planes and tiles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from unblur.errors import ImageError
+from unblur.jobs import Job
+
+PSF = np.full((3, 3), 1 / 9)
+
+
+def counts(*shape: int) -> np.ndarray:
+    """Photons behind a camera of gain 2 and offset 100, dark in the upper left corner."""
+    random = np.random.default_rng(0)
+    scene = gaussian_filter(random.random(shape), [0] * (len(shape) - 2) + [12, 12])
+    light = 400 * (scene - scene.min()) / np.ptp(scene)
+    light[..., :64, :64] = 2.0
+    return (100 + 2 * random.poisson(light)).astype(np.float32)
+
+
+def job(image: np.ndarray, **wishes: Any) -> Job:
+    return Job(image, method="richardson-lucy", psf=PSF, offset="auto", gain="auto", threads=1, **wishes)
+
+
+def camera(one: Job) -> dict[str, float]:
+    return next(dict(part.params) for part in one.pipeline.slots["forward_model"] if part.name == "camera")
+
+
+def test_tiles_have_one_camera_and_a_dark_one_does_not_fail() -> None:
+    one = job(counts(192, 192), tile=64, settings={"stages.0.steps": 2})
+    assert len(one.tasks) > 4
+    assert camera(one)["gain"] == pytest.approx(2, rel=0.2)
+    assert any("gain" in text and "estimated from the image" in text for text in one.assumptions)
+    for _ in one.events():
+        pass
+    assert one.result.report["status"] == "done"
+    assert np.isfinite(one.result.image).all()
+
+
+def test_planes_have_that_of_the_middle_one_and_channels_their_own() -> None:
+    planes = counts(3, 96, 96)
+    assert camera(job(planes, axes="TYX")) == camera(job(planes[1]))
+    assert camera(job(planes, axes="CYX")) == {}
+
+
+def test_what_is_given_stays_and_the_other_follows_from_it() -> None:
+    image = counts(192, 192)
+    found = camera(Job(image, method="richardson-lucy", psf=PSF, gain=2.0, threads=1))
+    assert found["gain"] == 2.0
+    assert found["offset"] == pytest.approx(100, abs=15)
+
+
+def test_an_image_that_does_not_tell_is_refused_before_any_work() -> None:
+    with pytest.raises(ImageError, match=r"cannot be told .* set forward_model\.camera\.gain"):
+        job(np.full((96, 96), 100.0, np.float32) + np.arange(96, dtype=np.float32))

@@ -46,6 +46,17 @@ def at(image: np.ndarray, x: float, y: float) -> float:
     return (1 - b) * top + b * ((1 - a) * image[row + 1, column] + a * image[row + 1, column + 1])
 
 
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_paths_to_nowhere_give_nan_and_no_error(wrong: float) -> None:
+    """So that a run sees it in its misfit, and goes back."""
+    image, ends = random(1, 1, HEIGHT, WIDTH), ends_of().requires_grad_()
+    spoilt = torch.where(torch.arange(WIDTH) == 3, wrong, ends)
+    for blur in (flow_blur, flow_warp):
+        blurred = blur(image, spoilt)
+        assert bool(blurred.isnan().any())
+        blurred.sum().backward()
+
+
 def test_lines_are_the_direct_sum() -> None:
     image, ends = random(1, 1, HEIGHT, WIDTH), ends_of()
     pixels, paths = image[0, 0].numpy(), ends[0].numpy()

@@ -78,7 +78,7 @@ def _torch() -> list[tuple[str, str]]:
         rows.append(
             (
                 "GPU",
-                "Apple's (mps)"
+                "Apple's (mps), which has no double precision and is not used unless asked for"
                 if torch.backends.mps.is_available()
                 else f"none that torch {torch.__version__} can use",
             )

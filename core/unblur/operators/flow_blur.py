@@ -38,7 +38,7 @@ def flow_blur(image: Tensor, ends: Tensor, density: float = 1.0) -> Tensor:
     """
     image, ends = as_float(image, ends)
     _require(image, ends)
-    return _Gather.apply(image, ends, density, 0)  # type: ignore[no-untyped-call,no-any-return]
+    return _gathered(image, ends, density, 0)
 
 
 def flow_warp(image: Tensor, ends: Tensor, samples: int = 1) -> Tensor:
@@ -57,7 +57,13 @@ def flow_warp(image: Tensor, ends: Tensor, samples: int = 1) -> Tensor:
     """
     image, ends = as_float(image, ends)
     _require(image, ends)
-    return _Gather.apply(image, ends, 0.0, samples)  # type: ignore[no-untyped-call,no-any-return]
+    return _gathered(image, ends, 0.0, samples)
+
+
+def _gathered(image: Tensor, ends: Tensor, density: float, samples: int) -> Tensor:
+    if not bool(torch.isfinite(ends).all()):  # paths to nowhere: NaN, from which a run goes back
+        return image * math.nan + 0 * ends.sum()
+    return _Gather.apply(image, ends, density, samples)  # type: ignore[no-untyped-call,no-any-return]
 
 
 def _require(image: Tensor, ends: Tensor) -> None:

@@ -50,9 +50,8 @@ def at(image: np.ndarray, x: float, y: float) -> float:
 def test_paths_to_nowhere_give_nan_and_no_error(wrong: float) -> None:
     """So that a run sees it in its misfit, and goes back."""
     image, ends = random(1, 1, HEIGHT, WIDTH), ends_of().requires_grad_()
-    spoilt = torch.where(torch.arange(WIDTH) == 3, wrong, ends)
     for blur in (flow_blur, flow_warp):
-        blurred = blur(image, spoilt)
+        blurred = blur(image, torch.where(torch.arange(WIDTH) == 3, wrong, ends))
         assert bool(blurred.isnan().any())
         blurred.sum().backward()
 

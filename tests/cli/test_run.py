@@ -83,17 +83,22 @@ def test_what_is_taken_for_an_unknown_camera_is_said(unblur: Unblur, cells: Path
         assert code == 0
         assert unknown not in said
         report = json.loads(Path(f"{out}.json").read_text())
-        numbers = {"offset": float(given[1])} if given[0] == "--offset" else {}
-        assert report["pipeline"]["forward_model"]["modifiers"][0] == {"name": "camera", "params": numbers}
-        assert any("estimated from the image" in note for note in report["planes"][0]["notes"])
+        camera = report["pipeline"]["forward_model"]["modifiers"][0]
+        assert camera["name"] == "camera"
+        assert camera["params"]["gain"] == pytest.approx(2, rel=0.2)
+        expected = float(given[1]) if given[0] == "--offset" else 100.0
+        assert camera["params"]["offset"] == pytest.approx(expected, abs=1e-6 if given[0] == "--offset" else 60)
+        assert any("estimated from the image" in text for text in report["assumptions"])
 
 
 def test_auto_takes_the_place_of_a_number_in_the_pipeline() -> None:
     pipeline = api.default_registry().method("richardson-lucy").pipeline()
     camera = pipeline.replace(forward_model=["convolution", ("camera", {"offset": 100.0, "gain": 2.0})])
-    job = api.Job(np.random.default_rng(0).random((20, 18)), pipeline=camera, psf=np.ones((3, 3)), gain="auto")
+    image = 100 + 5 * np.random.default_rng(0).poisson(np.tile(np.linspace(20, 2000, 96), (96, 1)))
+    job = api.Job(image.astype(np.float32), pipeline=camera, psf=np.ones((3, 3)), gain="auto")
     [changed] = [part for part in job.pipeline.slots["forward_model"] if part.name == "camera"]
-    assert changed.params == {"offset": 100.0}
+    assert changed.params["offset"] == 100.0
+    assert changed.params["gain"] == pytest.approx(5, rel=0.2)
 
 
 def test_camera_offset_and_gain_become_a_response(unblur: Unblur, cells: Path, tmp_path: Path) -> None:

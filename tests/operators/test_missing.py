@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.sadropout.small import CPU
-from unblur.components import Context
+from unblur.components import Batch, Context
 from unblur.noise import noise_of
 from unblur.operators.missing import continued, filled
 
@@ -22,7 +22,7 @@ def test_unknown_pixels_take_the_nearest_known_value() -> None:
 
 
 def test_a_frame_of_which_nothing_is_known_stays() -> None:
-    image = torch.rand(2, 1, 5, 5)
+    image = torch.rand((2, 1, 5, 5), generator=torch.Generator().manual_seed(0))
     valid = torch.ones_like(image)
     valid[1] = 0
     assert torch.equal(filled(image, valid)[1], image[1])
@@ -35,16 +35,17 @@ def test_scattered_unknown_pixels_are_no_noise() -> None:
     valid = (torch.rand(ramp.shape, generator=rng) > 0.02).float()
     observed = torch.where(valid > 0, noisy, noisy.mean())
 
-    def found(image: torch.Tensor) -> float:
-        return noise_of(image, Context(CPU, rng), "test", least=1e-4)
+    def found(valid: torch.Tensor | None) -> float:
+        return noise_of(Batch(observed, (0,), valid), Context(CPU, rng), "test", least=1e-4)
 
-    assert found(filled(observed, valid)) == pytest.approx(0.01, rel=0.1)
-    assert found(observed) > 0.02
+    assert found(valid) == pytest.approx(0.01, rel=0.1)
+    assert found(None) > 0.02
 
 
 def test_too_small_an_image_has_the_noise_that_is_assumed() -> None:
     context = Context(CPU, torch.Generator())
-    assert noise_of(torch.rand(1, 1, 8, 40), context, "test", least=1e-4, assumed=0.02) == 0.02
+    small = Batch(torch.zeros(1, 1, 8, 40))
+    assert noise_of(small, context, "test", least=1e-4, assumed=0.02) == 0.02
     assert "too small" in context.notes[0]
 
 

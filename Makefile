@@ -30,7 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 test: lint docs ## linters, types, import contracts, documentation, tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest --ignore=tests/napari -n auto --maxprocesses 8 --dist worksteal $(PYTEST_ARGS)
-	$(BIN)/pytest tests/napari # in a process of its own: a crash in Qt ends no other test
+	$(BIN)/pytest tests/napari -n auto --maxprocesses 4 --dist loadfile # apart: a crash in Qt ends no other test
 
 lint: $(STAMP) ## ruff, mypy and the import contracts
 	$(BIN)/ruff check

@@ -128,8 +128,16 @@ def _settings() -> dict[str, Any]:
         "warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
         "fills": torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
         "benchmark": torch.backends.cudnn.benchmark,
-        "tf32": (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32),
+        "tf32": _tf32(),
     }
+
+
+def _tf32() -> tuple[bool, bool] | None:
+    """Whether CUDA may round float32 in convolutions and products; None where another interface of torch sets it."""
+    try:
+        return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    except RuntimeError:
+        return None
 
 
 def _set(wanted: Mapping[str, Any]) -> None:
@@ -137,7 +145,8 @@ def _set(wanted: Mapping[str, Any]) -> None:
     torch.use_deterministic_algorithms(wanted["deterministic"], warn_only=wanted["warn_only"])
     torch.utils.deterministic.fill_uninitialized_memory = wanted["fills"]  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = wanted["benchmark"]
-    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = wanted["tf32"]
+    if wanted["tf32"] is not None and _tf32() is not None:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = wanted["tf32"]
 
 
 def good_at_bfloat16(device: torch.device) -> bool:

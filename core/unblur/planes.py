@@ -212,7 +212,7 @@ def psf_for(psf: Psf, task: Task, image: Image) -> np.ndarray:
     count = len(psf.kernel)
     if count == 1 or psf.grid is not None:
         return psf.kernel
-    for axis in "CT":
+    for axis in dict.fromkeys(f"{psf.along}CT"):
         if image.sizes.get(axis) == count:
             place = task.frames[0].get(axis, 0)
             return psf.kernel[place : place + 1]

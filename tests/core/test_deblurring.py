@@ -18,6 +18,7 @@ from unblur.errors import CheckpointError, CompositionError, ImageError, Paramet
 from unblur.image import Image
 from unblur.jobs import Job
 from unblur.pieces import forget_frames, typed
+from unblur.planes import psf_for
 from unblur.registry import default_registry
 from unblur.report import same_run
 
@@ -95,6 +96,19 @@ def test_one_psf_for_each_channel() -> None:
     np.testing.assert_allclose(result.kernel, psf, rtol=1e-6)
     with pytest.raises(ImageError, match="2 PSFs for an image with C=3"):
         job(picture((3, 20, 18)), axes="CYX", psf=psf)
+
+
+@pytest.mark.parametrize("axis", ["C", "T"])
+def test_psfs_along_an_axis_are_taken_along_it(axis: str) -> None:
+    """Also where channels and time points are as many."""
+    wide, narrow = np.full((3, 3), 1 / 9), np.zeros((3, 3))
+    narrow[1, 1] = 1
+    psf = Image(np.stack([wide, narrow]).astype(np.float32), f"{axis}YX")
+    one = job(picture((2, 2, 20, 18)), axes="TCYX", psf=psf, pipeline=KNOWN)
+    assert one.psf is not None
+    for task in one.tasks:
+        expected = (wide, narrow)[task.index[axis]]
+        np.testing.assert_allclose(psf_for(one.psf, task, one.image)[0], expected, atol=1e-6)
 
 
 def test_a_psf_on_another_pixel_grid_is_resampled_and_said() -> None:

@@ -22,12 +22,14 @@ WORTH_CUTTING = 1.1  # pixels of the latent image with the margins, over those w
 class Psf(NamedTuple):
     """A kernel ready for use: float32 (count, *spatial), each summing to one, with its origin at floor(n / 2).
 
-    ``flux`` holds the sums before normalisation; ``notes`` say what was changed or looks wrong.
+    ``flux`` holds the sums before normalisation; ``notes`` say what was changed or looks wrong. ``along`` is the axis
+    that several of them were given along, ``C`` or ``T``.
     """
 
     kernel: np.ndarray
     flux: tuple[float, ...]
     notes: tuple[str, ...]
+    along: str = ""
 
     @property
     def grid(self) -> KernelGrid | None:
@@ -101,7 +103,8 @@ def prepare_psf(
     normal = np.abs(flux - 1) <= NORMALISED
     divisor = np.where(normal, 1.0, flux).reshape(-1, *(1 for _ in spatial))
     kernel = kernels.astype(np.float32) if normal.all() else (kernels.astype(np.float64) / divisor).astype(np.float32)
-    return Psf(kernel, tuple(map(float, flux)), tuple(notes))
+    along = "" if axes is None else axes.upper().removesuffix(spatial)
+    return Psf(kernel, tuple(map(float, flux)), tuple(notes), along)
 
 
 def _stack(array: np.ndarray, axes: str | None) -> tuple[np.ndarray, str]:

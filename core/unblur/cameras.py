@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from unblur.planes import Task
 
 
-def told(
+def gain_and_offset(
     observed: Tensor, gain: float | None, offset: float | None, valid: Tensor | None = None
 ) -> tuple[float, float, str]:
     """Gain and offset, those that are given as they are, and a sentence for the report.
 
     Args:
-        observed: (frames, channels, *spatial).
+        observed: (frames, channels, *spatial), in the camera's counts.
+        gain: counts per photo-electron; estimated if None.
+        offset: counts in darkness; estimated if None.
         valid: of its shape, above 0 where a pixel counts; all do if None.
 
     Raises:
@@ -66,8 +68,9 @@ def with_camera_of(
     frame = planes[len(planes) // 2].frames[0]
     observed = torch.from_numpy(np.nan_to_num(image.plane(frame, spatial), posinf=0, neginf=0))[None]
     known = None if valid is None else torch.from_numpy(image.with_data(valid).plane(frame, spatial))[None]
-    gain, offset, said = told(observed, unknown[0].params.get("gain"), unknown[0].params.get("offset"), known)
-    found = Part(CAMERA, {**unknown[0].params, "gain": gain, "offset": offset})
+    given = unknown[0].params
+    gain, offset, said = gain_and_offset(observed, given.get("gain"), given.get("offset"), known)
+    found = Part(CAMERA, {**given, "gain": gain, "offset": offset})
 
     def changed(parts: Sequence[Part]) -> list[Part]:
         return [found if part in unknown else part for part in parts]

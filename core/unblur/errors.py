@@ -11,10 +11,10 @@ class UnblurError(Exception):
     """Root of all errors that a user can act on; the message says what came, what was expected and the fix."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _again, (type(self), self.args, self.__dict__)
+        return _rebuilt, (type(self), self.args, self.__dict__)
 
 
-def _again(kind: type[UnblurError], args: tuple[Any, ...], state: dict[str, Any]) -> UnblurError:
+def _rebuilt(kind: type[UnblurError], args: tuple[Any, ...], state: dict[str, Any]) -> UnblurError:
     """An error as it was before it was pickled; its constructor may have taken more than its message."""
     error = kind.__new__(kind, *args)
     error.args = args

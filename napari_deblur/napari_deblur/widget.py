@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,19 @@ WIDTH = 350
 """Pixels that the dock needs at least."""
 
 RUN, PREVIEW = "run", "preview"
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A run or a preview that goes on: of what, and whether a checkpoint is kept."""
+
+    request: Request
+    part: layers.LayerSource
+    what: str
+    live: Live
+    key: Any
+    kept: bool
+    since: float = field(default_factory=time.monotonic)
 
 
 class Deblur(QWidget):
@@ -292,35 +306,25 @@ class Deblur(QWidget):
     def _restore(self, request: Request, part: layers.LayerSource, what: str, root: Any) -> None:
         said = summary.words_of(request, part, self.registry)
         live = Live(self.viewer, part)
-        kept = root is not None
-        self._running = self._key(request, part)
-        then = partial(self._show_result, request, part, what, kept, self._running, time.monotonic(), live)
+        begun = _Begun(request, part, what, live, self._key(request, part), kept=root is not None)
+        self._running = begun.key
+        then = partial(self._show_result, begun)
         self.begin(work.restore(part.load, request, self.registry, root), what, then, live=live)
         self.run_part.hint(said)
 
     def _show_estimate(self, planes: int, found: tuple[Any, str]) -> None:
         self.run_part.tell_estimate(summary.words_of_forecast(found[0], planes, found[1]))
 
-    def _show_result(
-        self,
-        request: Request,
-        part: layers.LayerSource,
-        what: str,
-        kept: bool,
-        key: Any,
-        began: float,
-        live: Live,
-        result: Any,
-    ) -> Iterator[None]:
-        if what == RUN:
-            self._stopped = None if result.complete else key
+    def _show_result(self, begun: _Begun, result: Any) -> Iterator[None]:
+        if begun.what == RUN:
+            self._stopped = None if result.complete else begun.key
         if results.is_empty(result):
-            after = " Continue goes on from there." if kept else ""
+            after = " Continue goes on from there." if begun.kept else ""
             self.message.show_note(f"Stopped before there was an image.{after}")
             return
         name = result.report.get("method") or "own pipeline"
-        title = f"{name}, {what}, {duration(time.monotonic() - began)}"
-        yield from self.keep(Run(title, request, part, result), live.layer)
+        title = f"{name}, {begun.what}, {duration(time.monotonic() - begun.since)}"
+        yield from self.keep(Run(title, begun.request, begun.part, result), begun.live.layer)
 
     def _switch(self, run: Run) -> None:
         """Before or after; what was made of a rectangle lies on the image, which then stays."""

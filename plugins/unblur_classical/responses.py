@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unblur.cameras import told
+from unblur.cameras import gain_and_offset
 from unblur.components import Batch, Context, Response
 from unblur_classical.part_params import CameraParams, GammaParams, SaturationParams
 
@@ -99,7 +99,7 @@ class Camera(Response[CameraParams]):
         gain, offset = self.params.gain, self.params.offset
         if gain is not None and offset is not None:
             return gain, offset
-        gain, offset, said = told(observed, gain, offset, context.valid)
+        gain, offset, said = gain_and_offset(observed, gain, offset, context.valid)
         context.note(said)
         return gain, offset
 

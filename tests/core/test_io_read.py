@@ -52,6 +52,14 @@ def test_blank_images_compress_well_and_are_not_refused(tmp_path: Path) -> None:
     assert read(tmp_path / "a.jpg").shape == (1200, 1200, 3)
 
 
+@pytest.mark.parametrize(("tunit", "unit"), [(None, "s"), ("sec", "s"), ("minutes", "min"), ("hour", "hour")])
+def test_imagej_says_the_unit_of_its_interval(tmp_path: Path, tunit: str | None, unit: str) -> None:
+    metadata = {"axes": "TYX", "finterval": 5.0} | ({"tunit": tunit} if tunit else {})
+    tifffile.imwrite(tmp_path / "a.tif", numbers((3, 8, 9), "uint16"), imagej=True, metadata=metadata)
+    image = read(tmp_path / "a.tif")
+    assert (image.pixel_size["T"], image.units["T"]) == (5.0, unit)
+
+
 def test_ome_tiff(tmp_path: Path) -> None:
     data = numbers((2, 3, 4, 20, 21))
     metadata = {

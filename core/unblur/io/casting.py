@@ -6,9 +6,21 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from unblur.errors import ImageError
+from unblur.image import Image
 from unblur.io.scratch import on_disk, scratch
 
 DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float16", "float32", "float64")
+
+
+def white_scale(image: Image, wanted: DTypeLike) -> float:
+    """The factor with which white stays white in 8 or 16 bits; 1 where the numbers may stay as they are.
+
+    They may where nothing says what white is, and in the depth of the original unless the user said it.
+    """
+    white, dtype = image.white_level, np.dtype(wanted)
+    if white is None or (image.given_white is None and (white > 255) == (dtype == np.uint16)):
+        return 1.0
+    return float(np.iinfo(dtype).max) / white
 
 
 def cast(data: np.ndarray, dtype: DTypeLike) -> tuple[np.ndarray, tuple[str, ...]]:

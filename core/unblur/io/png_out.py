@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from unblur.errors import ImageError
 from unblur.image import Image
-from unblur.io.casting import cast
+from unblur.io.casting import cast, white_scale
 
 HEADER = 33  # signature and IHDR; the chunks that follow must come before the pixels
 METRES_PER_INCH = 0.0254
@@ -35,8 +35,7 @@ def write_png(path: Path, image: Image, dtype: DTypeLike | None) -> tuple[str, .
     white = image.white_level
     wanted = _depth(image, dtype)
     notes: list[str] = []
-    stretched = image.given_white is not None or (white is not None and (white > 255) != (wanted == np.uint16))
-    scale = np.iinfo(wanted).max / white if white is not None and stretched else 1.0
+    scale = white_scale(image, wanted)
     if scale != 1:
         data = data.astype(np.float64) * scale
         notes.append(f"scaled by {scale:.6g}, so that white stays white in {wanted.name}")

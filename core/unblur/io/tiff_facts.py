@@ -67,7 +67,8 @@ def _imagej(facts: Facts, meta: dict[str, Any], page: TiffPage) -> None:
         facts.add("Y", _length(page, "YResolution"), unit)
         facts.add("X", _length(page, "XResolution"), unit)
         facts.add("Z", meta.get("spacing"), unit)
-    facts.add("T", meta.get("finterval"), IMAGEJ_TIMES.get(str(meta.get("tunit", "s")).lower(), str(meta.get("tunit"))))
+    time_unit = str(meta.get("tunit", "s")).lower()
+    facts.add("T", meta.get("finterval"), IMAGEJ_TIMES.get(time_unit, time_unit))
     _depth(facts, meta.get("bit_depth"))
     lost = sorted(set(meta) & IMAGEJ_LOST)
     if lost:

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from unblur.errors import FileError, ImageError
 from unblur.image import Image, PixelSize, check_axes
-from unblur.io.casting import cast
+from unblur.io.casting import cast, white_scale
 from unblur.io.scratch import stacked
 
 VIDEO = (".mkv", ".mp4", ".mov", ".avi")
@@ -126,9 +126,7 @@ def write_video(path: Path, image: Image, dtype: DTypeLike | None = None) -> tup
     height, width = image.sizes["Y"], image.sizes["X"]
     notes = []
     clipped = missing = 0
-    white = image.white_level
-    stretched = white is not None and (image.given_white is not None or (white > 255) != (wanted == np.uint16))
-    scale = float(np.iinfo(wanted).max) / white if white is not None and stretched else 1.0
+    scale = white_scale(image, wanted)
     if scale != 1:
         notes.append(f"scaled by {scale:.6g}, so that white stays white in {wanted.name}")
     rate = frame_rate(image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 HEADROOM = 1.2
 """What restores with a kernel that was found before is given this much more than its measured time."""
+
+_FEW = 120, 0.05
+"""Steps, and the part of all work: a budget that pays for less than both would make the image worse."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,9 @@ def within_budget(
     """Steps per stage for each kind of task; the budget is split evenly over the tasks of a kind.
 
     Where planes share a kernel, restoring them may take up to half of it, and the kernel gets what is left.
+
+    Raises:
+        ParameterError: it pays for so few steps that the image would be worse than it was.
     """
     if budget is None:
         return {kind: cost.steps for kind, cost in costs.items()}
@@ -55,10 +62,29 @@ def within_budget(
     if "kernel" in costs and "plane" in costs:
         shares["plane"] = min(counts["plane"] * costs["plane"].seconds * HEADROOM, left / 2)
         shares["kernel"] = left - shares["plane"]
-    return {
+    plans = {
         kind: dataclasses.replace(cost, spent=0.0).within(shares[kind] / counts[kind]).steps
         for kind, cost in costs.items()
     }
+    _refuse_too_few(costs, plans, budget, spent + sum(counts[kind] * cost.seconds for kind, cost in costs.items()))
+    return plans
+
+
+def _refuse_too_few(
+    costs: Mapping[str, Cost], plans: Mapping[str, tuple[int, ...]], budget: float, seconds: float
+) -> None:
+    """Raise where a plan has next to nothing of the steps, those of `then` aside; all of them take `seconds`."""
+    for kind, cost in costs.items():
+        own = len(cost.steps) - cost.then
+        paid, asked = plans[kind][:own], cost.steps[:own]
+        work = [sum(map(operator.mul, steps, cost.seconds_per_step)) for steps in (paid, asked)]
+        if sum(paid) < _FEW[0] and work[0] < _FEW[1] * work[1]:
+            raise ParameterError(
+                f"max_seconds = {budget:g}: on this machine, as busy as it is now, that pays for {sum(paid)} of "
+                f"{sum(asked)} steps, which would make the image worse. All of them take some {seconds:.0f} s, and a "
+                "fifth is the least that is worth its time; or choose --preset fast, a method without networks, or "
+                "--threads 1 where other programs run"
+            )
 
 
 def all_steps(pipeline: Pipeline) -> list[int]:

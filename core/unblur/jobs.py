@@ -453,9 +453,9 @@ class Job:
                 if self.cancel is not None and self.cancel.reason is not None:
                     token.cancel(self.cancel.reason)
                 elif afterwards is not None and event.elapsed >= plan["seconds"]:
-                    token.cancel(f"budget of {self.budget:g} seconds used")
+                    token.cancel(f"{reports.BUDGET} {self.budget:g} seconds used")
                 elif afterwards is not None and event.elapsed >= plan["seconds"] - afterwards[event.stage]:
-                    run.go_on(f"budget of {self.budget:g} seconds nearly used")
+                    run.go_on(f"{reports.BUDGET} {self.budget:g} seconds nearly used")
         finally:
             events.close()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +83,7 @@ class Cost:
         return self.seconds_from(0)
 
     def within(self, budget: float | None) -> Cost:
-        """The same with fewer steps, in proportion, where the budget in seconds does not allow all.
+        """The same with fewer steps, dear stages having lost more of them, where the budget in seconds is too small.
 
         What `then` does with the result keeps its steps; where that takes much of the budget, only its short stages do.
         """
@@ -95,17 +95,29 @@ class Cost:
         whole = self.seconds_from(kept.start) <= _FINISH * allowed
         kept_whole = {stage for stage in kept if whole or taken[stage] <= _SHORT * allowed}
         fixed = sum(self.setup) + sum(taken[stage] for stage in kept_whole)
-        factor = max(0.0, allowed - fixed) / max(self.seconds - fixed, 1e-9)
-        fewer = (
-            steps if stage in kept_whole else max(1, math.floor(steps * factor))
-            for stage, steps in enumerate(self.steps)
-        )
+        parts = _shared(max(0.0, allowed - fixed), {n: taken[n] for n in range(len(taken)) if n not in kept_whole})
+        fewer = (max(1, math.floor(steps * parts.get(stage, 1.0))) for stage, steps in enumerate(self.steps))
         return dataclasses.replace(self, steps=tuple(fewer))
 
     def seconds_from(self, stage: int) -> float:
         """Seconds that a stage and those after it take."""
         pairs = zip(self.steps[stage:], self.seconds_per_step[stage:], strict=True)
         return sum(steps * pace for steps, pace in pairs) + sum(self.setup[stage:])
+
+
+def _shared(seconds: float, wanted: Mapping[int, float]) -> dict[int, float]:
+    """The part of the seconds that each stage wants which it is given, where there are fewer than all of them want.
+
+    Seconds are shared as the roots of what is wanted, so that cheap stages at coarse resolutions, in which a kernel is
+    found or missed, lose fewer of their steps than dear ones.
+    """
+    parts: dict[int, float] = {}
+    for stage in sorted(wanted, key=lambda stage: wanted[stage]):
+        root = sum(math.sqrt(wanted[other]) for other in wanted if other not in parts)
+        share = seconds * math.sqrt(wanted[stage]) / max(root, 1e-9)
+        parts[stage] = min(1.0, share / max(wanted[stage], 1e-9))
+        seconds -= parts[stage] * wanted[stage]
+    return parts
 
 
 def measure(

@@ -32,7 +32,10 @@ DELTA_WEIGHT = 0.8
 """A kernel with this part of its weight within one pixel around its peak is delta-like: no blur was found."""
 
 POOR = 0.2
-"""A budget that pays for less than this part of the steps is worth a warning."""
+"""A budget that pays for less than this part of the steps of a stage, those of `then` aside, is worth a warning."""
+
+BUDGET = "budget of"
+"""What the reason begins with where a run, or its first stages, ended since a budget was used."""
 
 BLACK = 0.1
 """An image whose mean is below this part of the observed one is black: a known failure of untrained networks."""
@@ -209,7 +212,7 @@ def job_report(
         for record in records
         for text in (*record["warnings"], *([f"failed: {record['error']}"] if "error" in record else []))
     ]
-    warnings += _poor(job, rows)
+    warnings += poor_budget(job, rows, records)
     if job.resumed_from is not None:
         warnings.append(
             "resumed by force from a run with another input, other settings or versions: what that had done is part of "
@@ -241,21 +244,24 @@ def job_report(
     }
 
 
-def _poor(job: Job, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A warning where the budget pays for so few steps that the result cannot be what the method can do."""
+def poor_budget(job: Job, rows: Sequence[Mapping[str, Any]], records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A warning where the budget paid for so few steps that the result cannot be what the method can do."""
     if job.budget is None:
         return []
-    asked = {
-        kind: sum(stage.steps for segment in pipeline.segments() for stage in segment.stages)
-        for kind, pipeline in job.pipelines.items()
-    }
-    poor = [row for row in rows if row["executed"] and sum(row["steps"]) < POOR * asked[row["kind"]]]
-    if not poor:
-        return []
-    planned, full = sum(poor[0]["steps"]), asked[poor[0]["kind"]]
-    return [
-        f"the budget of {job.budget:g} seconds paid for {planned} of {full} steps: allow more time, or --preset fast"
-    ]
+    for row, record in zip(rows, records, strict=True):
+        steps = row["executed"] if _out_of_time(record) else row["steps"]
+        for number, (stage, paid) in enumerate(zip(job.pipelines[row["kind"]].stages, steps, strict=False), 1):
+            if paid < POOR * stage.steps and row["executed"]:
+                return [
+                    f"the budget of {job.budget:g} seconds paid for {paid} of {stage.steps} steps of stage {number}: "
+                    "allow more time, or --preset fast"
+                ]
+    return []
+
+
+def _out_of_time(record: Mapping[str, Any]) -> bool:
+    """Whether a task ended, or left its first stages, since it was slower than planned."""
+    return any(text.startswith(BUDGET) for text in (record.get("stop_reason", ""), *record.get("notes", ())))
 
 
 def same_run(report: Mapping[str, Any], fingerprint: str) -> bool:

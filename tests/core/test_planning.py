@@ -14,9 +14,9 @@ from unblur import Stage, planning
 from unblur.composition import resolve
 from unblur.compute import Compute
 from unblur.driver import Run, finish
-from unblur.errors import ResourceError
+from unblur.errors import ParameterError, ResourceError
 from unblur.footprint import peak_bytes
-from unblur.forecast import HEADROOM, needed_after
+from unblur.forecast import HEADROOM, needed_after, within_budget
 from unblur.planning import Cost, measure
 
 REGISTRY = registry()
@@ -44,14 +44,16 @@ def test_measuring_changes_nothing() -> None:
     assert observation.psf is None
 
 
-def test_a_budget_shortens_all_stages_in_proportion() -> None:
-    cost = Cost((100, 300), (0.1, 0.02), memory=0, spent=1.0)
-    assert cost.seconds == pytest.approx(16)
+def test_a_budget_shortens_dear_stages_more_than_cheap_ones() -> None:
+    """Seconds are shared as the roots of what the stages would take, 10 s and 90 s."""
+    cost = Cost((100, 90), (0.1, 1.0), memory=0, spent=1.0)
+    assert cost.seconds == pytest.approx(100)
     assert cost.within(None) is cost
-    assert cost.within(100) is cost
-    halved = cost.within(9.0)
-    assert halved.steps == (46, 139)
-    assert halved.seconds <= 8
+    assert cost.within(200) is cost
+    shortened = cost.within(1 + 20 / 0.93)
+    assert shortened.steps == (50, 15)
+    assert shortened.seconds <= 20
+    assert cost.within(1 + 60 / 0.93).steps == (100, 50)
     assert cost.within(0.5).steps == (1, 1)
 
 
@@ -66,14 +68,37 @@ def test_what_then_does_keeps_its_steps_unless_it_takes_much_of_the_budget() -> 
     cost = Cost((100, 20, 10), (0.1, 0.05, 0.1), memory=0, spent=0.0, then=2)
     assert cost.seconds_from(1) == pytest.approx(2)
     assert cost.within(10).steps == (73, 20, 10)
-    assert cost.within(4.1).steps == (31, 6, 3)
+    assert cost.within(4.1).steps == (23, 14, 7)
 
 
 def test_a_long_last_stage_takes_no_steps_from_short_ones_before_it() -> None:
     """Six steps that correct a kernel are worth nothing when they become one."""
     cost = Cost((100, 6, 400), (0.1, 0.05, 0.1), memory=0, spent=0.0, then=2)
-    assert cost.within(20).steps == (36, 6, 146)
-    assert cost.within(4).steps == (7, 1, 29)
+    assert cost.within(20).steps == (61, 6, 122)
+    assert cost.within(4).steps == (11, 4, 23)
+
+
+@pytest.mark.parametrize(
+    ("steps", "then", "budget", "paid"),
+    [
+        ((250, 250, 800, 20), 1, 4.0, "34 of 1300"),
+        ((250, 250, 800, 20), 1, 10.0, None),
+        ((40,), 0, 0.5, None),
+        ((40,), 0, 0.15, "1 of 40"),
+        ((5000,), 0, 12.0, "111 of 5000"),
+        ((5000,), 0, 14.0, None),
+    ],
+)
+def test_a_budget_for_next_to_no_steps_is_refused(
+    steps: tuple[int, ...], then: int, budget: float, paid: str | None
+) -> None:
+    """Networks that have made so few steps give a worse image than the input."""
+    cost = Cost(steps, (0.1,) * len(steps), memory=0, spent=0.0, then=then)
+    if paid is None:
+        assert 0.1 * sum(within_budget({"plane": cost}, {"plane": 1}, budget, 0.0)["plane"]) <= budget
+    else:
+        with pytest.raises(ParameterError, match=rf"max_seconds = {budget:g}: .* that pays for {paid} steps"):
+            within_budget({"plane": cost}, {"plane": 1}, budget, 0.0)
 
 
 def test_a_plan_from_a_budget_runs_as_planned() -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
-from unblur.report import flow_facts, image_facts
+from tests.core.small import BLIND
+from unblur.report import flow_facts, image_facts, poor_budget
 
 OBSERVED = np.linspace(10.0, 250.0, 64, dtype=np.float32).reshape(1, 8, 8)
 
@@ -29,6 +33,25 @@ def test_a_run_that_failed_is_told_from_its_image(restored: np.ndarray, words: s
     _, warnings = image_facts(OBSERVED, restored, None)
     assert [words in text for text in warnings if words] == ([True] if words else [])
     assert len(warnings) == (words is not None)
+
+
+@pytest.mark.parametrize(
+    ("executed", "ended", "said"),
+    [
+        ([150], {"stop_reason": "planned steps done"}, None),
+        ([30], {"stop_reason": "no progress"}, None),
+        ([30], {"stop_reason": "budget of 9 seconds used"}, "paid for 30 of 1000 steps"),
+        ([30], {"notes": ["budget of 9 seconds nearly used: on to what follows"]}, "paid for 30 of 1000 steps"),
+        ([], {}, None),
+    ],
+)
+def test_a_run_slower_than_planned_is_judged_by_what_it_did(
+    executed: list[int], ended: dict[str, Any], said: str | None
+) -> None:
+    job = SimpleNamespace(budget=9.0, pipelines={"plane": BLIND.with_steps([1000])})
+    warnings = poor_budget(job, [{"kind": "plane", "steps": [300], "executed": executed}], [ended])
+    assert [said in text for text in warnings if said] == ([True] if said else [])
+    assert len(warnings) == (said is not None)
 
 
 def test_motion_is_told_by_its_length() -> None:

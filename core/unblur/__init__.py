@@ -5,6 +5,8 @@ Importing this loads neither torch nor Qt; both come in when a pipeline is built
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from unblur.errors import UnblurError
@@ -16,6 +18,12 @@ from unblur.registry import Registry, default_registry
 if TYPE_CHECKING:
     from unblur.deblurring import Job, Result, deblur
     from unblur.image import Image
+
+if sys.platform == "linux" and "OMP_WAIT_POLICY" not in os.environ:
+    # Read when torch is loaded. By default threads spin for some 20 ms while they wait for one another, and so keep the
+    # processor from each other as soon as other programs run. A thirtieth of that costs nothing on an idle machine;
+    # none at all would cost half of the pace of small images (benchmarks/beside_others.py).
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 __all__ = [
     "GRADIENT_NEEDS",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 HEAVY = {"torch", "napari", "qtpy"}
 
@@ -51,3 +54,15 @@ def test_commands() -> None:
     loaded = heavy_after(["from unblur.cli import main", *(call.format(arguments) for arguments in COMMANDS)])
     assert len(loaded) == 1 + len(COMMANDS)
     assert loaded == {line: [] for line in loaded}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="set where it was measured")
+@pytest.mark.parametrize(
+    ("own", "spins"), [({}, "10000"), ({"OMP_WAIT_POLICY": "active"}, None), ({"GOMP_SPINCOUNT": "9"}, "9")]
+)
+def test_threads_spin_for_a_short_time_unless_told_otherwise(own: dict[str, str], spins: str | None) -> None:
+    """OpenMP reads it when torch is loaded: `import unblur` comes before."""
+    others = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    code = "import os, unblur; print(os.environ.get('GOMP_SPINCOUNT'))"
+    done = subprocess.run([sys.executable, "-c", code], env=others | own, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(spins)

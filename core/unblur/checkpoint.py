@@ -33,6 +33,7 @@ class Checkpoint:
     elapsed: float
     misfit: float
     rewinds: int
+    late: bool
     notes: list[str]
 
 

@@ -32,13 +32,20 @@ _REPEATED = "steps of the given plan done"
 
 
 class CancelToken:
-    """Asks a run to stop after the step in progress; the run keeps its selected result."""
+    """Asks a run to stop after the step in progress; the run keeps its selected result.
+
+    Attributes:
+        reason: why, None as long as nobody asks.
+        late: it is to stop since its time is over.
+    """
 
     def __init__(self) -> None:
         self.reason: str | None = None
+        self.late = False
 
-    def cancel(self, reason: str = "cancelled") -> None:
-        self.reason = self.reason or reason
+    def cancel(self, reason: str = "cancelled", late: bool = False) -> None:
+        if self.reason is None:
+            self.reason, self.late = reason, late
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,7 @@ class Outcome:
         residual: standard deviation of observed minus predicted in the problem's units: consistency with the model. NaN
             where a run ended in stages that only look for the kernel, and the image is that of those before.
         unit: of the problem's intensities, in the input's.
+        late: its time was over before its steps were done, or those of its first stages.
         warnings: what the forward model finds remarkable in the estimate.
     """
 
@@ -91,6 +99,7 @@ class Outcome:
     selected_step: int
     seconds: float
     rewinds: int
+    late: bool
     notes: list[str]
     warnings: list[str] = field(default_factory=list)
 
@@ -147,6 +156,7 @@ class Run:
         self._elapsed = 0.0
         self._misfit = math.nan
         self._rewinds = 0
+        self._late = False
         self._selected: tuple[int, dict[str, Any], dict[str, Any]] | None = None
         self._ended: tuple[str, bool] | None = None
         self._last_save = 0.0
@@ -171,7 +181,7 @@ class Run:
             return (yield from self._stages(saved))
 
     def go_on(self, reason: str) -> None:
-        """End the stages before the next `then`, if there is one, after the step that is being taken."""
+        """End the stages before the next `then`, if there is one, after the step that is taken: time is short."""
         if any(segment.first for segment in self._segments[self._index + 1 :]):
             self._hurry = reason
 
@@ -296,9 +306,11 @@ class Run:
             self._ended = self._judge(info)
             yield self._event()
             if self.cancel.reason is not None and not (self._ended and self._ended[1]):
+                self._late |= self.cancel.late
                 self._save()
                 return self.cancel.reason, True
             if self._hurry is not None and self._ended is None:
+                self._late = True
                 self.notes.append(
                     f"{self._hurry}: on to what follows after {self._step} of {self.plan[self._index]} steps of stage "
                     f"{self._index + 1}"
@@ -312,9 +324,10 @@ class Run:
         clock = self._clock(self._step)
         if self._selector.better(info, clock):
             self._selected = (self._step, *copy.deepcopy((self._problem.state_dict(), self._state.state_dict())))
-        answers = [(rule.update(info, clock), rule.ends == "run") for rule in self._rules]
-        said = [(reason, ends_run) for reason, ends_run in answers if reason is not None]
+        answers = [(rule.update(info, clock), rule) for rule in self._rules]
+        said = [(reason, rule.ends == "run") for reason, rule in answers if reason is not None]
         ended = max(said, key=lambda one: one[1], default=None)  # what ends the run before what ends the stage
+        self._late |= any(reason is not None and rule.budget is not None for reason, rule in answers)
         if self._limit is not None and self._step >= self._limit[self._index] and ended is None:
             return _REPEATED, False
         return ended
@@ -391,6 +404,7 @@ class Run:
                 elapsed=self._clock(self._step).elapsed,
                 misfit=self._misfit,
                 rewinds=self._rewinds,
+                late=self._late,
                 notes=self.notes,
             ),
         )
@@ -404,7 +418,8 @@ class Run:
             ) from error
         self._safe, self._rewinds = saved.safe, saved.rewinds
         self.plan, self.executed, self._pace = list(saved.plan), list(saved.executed), list(saved.pace)
-        self._elapsed, self._misfit, self.notes[:] = saved.elapsed, saved.misfit, saved.notes
+        self._elapsed, self._misfit, self._late = saved.elapsed, saved.misfit, saved.late
+        self.notes[:] = saved.notes
         self._begin = time.perf_counter()
 
     def _selected_estimate(self) -> Estimate:
@@ -468,6 +483,7 @@ class Run:
             selected_step=self._selected_step,
             seconds=self._clock(self._step).elapsed,
             rewinds=self._rewinds,
+            late=self._late,
             notes=list(dict.fromkeys(self.notes)),
             warnings=warnings,
         )

@@ -15,11 +15,14 @@ from unblur.planes import Task
 if TYPE_CHECKING:
     from unblur.planning import Cost
 
+RESERVE = 0.93
+"""Part of a budget that is planned; the rest is for what lies between the steps."""
+
 HEADROOM = 1.2
 """What restores with a kernel that was found before is given this much more than its measured time."""
 
 _FEW = 120, 0.05
-"""Steps, and the part of all work: a budget that pays for less than both would make the image worse."""
+"""Steps, and the part of all work: with less than both a network that begins from nothing makes the image worse."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ def within_budget(
     Where planes share a kernel, restoring them may take up to half of it, and the kernel gets what is left.
 
     Raises:
-        ParameterError: it pays for so few steps that the image would be worse than it was.
+        ParameterError: it does not pay for one step of each stage, or for so few that the image would be worse.
     """
     if budget is None:
         return {kind: cost.steps for kind, cost in costs.items()}
@@ -62,29 +65,40 @@ def within_budget(
     if "kernel" in costs and "plane" in costs:
         shares["plane"] = min(counts["plane"] * costs["plane"].seconds * HEADROOM, left / 2)
         shares["kernel"] = left - shares["plane"]
-    plans = {
-        kind: dataclasses.replace(cost, spent=0.0).within(shares[kind] / counts[kind]).steps
-        for kind, cost in costs.items()
-    }
-    _refuse_too_few(costs, plans, budget, spent + sum(counts[kind] * cost.seconds for kind, cost in costs.items()))
+    shares = {kind: seconds / counts[kind] for kind, seconds in shares.items()}
+    plans = {kind: dataclasses.replace(cost, spent=0.0).within(shares[kind]).steps for kind, cost in costs.items()}
+    for kind, cost in costs.items():
+        _refuse_too_few(
+            cost,
+            plans[kind],
+            shares[kind],
+            f"the budget of {budget:g} seconds",
+            f"all of them take some {spent + sum(counts[each] * one.seconds for each, one in costs.items()):.0f} s, of "
+            "which a third is worth its time (--max-seconds)",
+        )
     return plans
 
 
-def _refuse_too_few(
-    costs: Mapping[str, Cost], plans: Mapping[str, tuple[int, ...]], budget: float, seconds: float
-) -> None:
-    """Raise where a plan has next to nothing of the steps, those of `then` aside; all of them take `seconds`."""
-    for kind, cost in costs.items():
-        own = len(cost.steps) - cost.then
-        paid, asked = plans[kind][:own], cost.steps[:own]
-        work = [sum(map(operator.mul, steps, cost.seconds_per_step)) for steps in (paid, asked)]
-        if sum(paid) < _FEW[0] and work[0] < _FEW[1] * work[1]:
-            raise ParameterError(
-                f"max_seconds = {budget:g}: on this machine, as busy as it is now, that pays for {sum(paid)} of "
-                f"{sum(asked)} steps, which would make the image worse. All of them take some {seconds:.0f} s, and a "
-                "fifth is the least that is worth its time; or choose --preset fast, a method without networks, or "
-                "--threads 1 where other programs run"
-            )
+def _refuse_too_few(cost: Cost, plan: Sequence[int], share: float, budget: str, whole: str) -> None:
+    """Raise where a plan does not fit into its share of the seconds, or has next to nothing of the steps before `then`.
+
+    Args:
+        budget, whole: what the share is of, and what all steps take, in words.
+    """
+    if sum(map(operator.mul, plan, cost.seconds_per_step)) > share:
+        raise ParameterError(
+            f"{budget} does not pay for a single step of each stage on this machine, as busy as it is now; {whole}; or "
+            "choose --preset fast, or a smaller part of the image"
+        )
+    own = len(cost.steps) - cost.then
+    paid, asked = plan[:own], cost.steps[:own]
+    work = [sum(map(operator.mul, steps, cost.seconds_per_step)) for steps in (paid, asked)]
+    if cost.from_nothing and sum(paid) < _FEW[0] and work[0] < 0.999 * _FEW[1] * work[1]:
+        raise ParameterError(
+            f"{budget} pays for {sum(paid)} of {sum(asked)} steps on this machine, as busy as it is now, with which a "
+            f"network makes the image worse; {whole}; or choose --preset fast, a method without networks, or "
+            "--threads 1 where other programs run"
+        )
 
 
 def all_steps(pipeline: Pipeline) -> list[int]:
@@ -111,19 +125,22 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"steps": list(map(int, row["steps"])), **({"executed": executed} if executed else {})}
 
 
-def needed_after(cost: Cost, stages: Sequence[int]) -> list[float]:
-    """For each stage the seconds that what follows in `then` must have.
+def needed_after(cost: Cost, stages: Sequence[int], share: float) -> list[float]:
+    """For each stage the seconds before the end of its share at which what follows in `then` must begin.
 
-    That is all of it for the stages before, and one step of everything for those of `then` themselves: short ones are
-    not to be cut so that a long last one, which may end at any step, has all of its steps.
+    For the stages before, that is all of it; for those of `then` themselves one step of everything: short ones are
+    not to be cut so that a long last one, which may end at any step, has all of its steps. Half of what is not planned
+    is added, so that what follows is whole even if it is slower than it was measured, and half of that within `then`.
 
     Args:
         cost: with the planned steps.
         stages: how many there are of the pipeline, of its `then`, and so on.
+        share: seconds of the budget.
     """
     seconds: list[float] = []
+    slack = (1 - RESERVE) / 2 * share
     for count in stages:
         done = len(seconds) + count
-        seconds += [HEADROOM * cost.seconds_from(done)] * count
-        cost = dataclasses.replace(cost, steps=(1,) * len(cost.steps))
+        seconds += [cost.seconds_from(done) + slack if done < len(cost.steps) else 0.0] * count
+        cost, slack = dataclasses.replace(cost, steps=(1,) * len(cost.steps)), slack / 2
     return seconds

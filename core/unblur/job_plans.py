@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from unblur.errors import UnblurError
@@ -44,7 +44,12 @@ class JobPlans:
         return self._measured
 
     def forecast(self) -> Forecast:
-        """Time and memory for the whole job."""
+        """Time and memory for the whole job.
+
+        Raises:
+            ResourceError: the run would need more memory than there is.
+            ParameterError: the budget pays for next to nothing.
+        """
         costs, spent = self.costs()
         return forecast(costs, self._counts(), self._job.budget, spent)
 
@@ -53,6 +58,10 @@ class JobPlans:
 
         Args:
             given: the plan of an earlier run that is repeated; None to make one.
+
+        Raises:
+            ResourceError: the run would need more memory than there is.
+            ParameterError: the budget pays for next to nothing, or the given plan is none for these tasks.
         """
         job = self._job
         if given is not None:
@@ -65,15 +74,16 @@ class JobPlans:
         limit = {} if "kernel" in costs else {"seconds": share}
         return [{"steps": list(steps.get(task.kind, ())), **limit} for task in job.tasks]
 
-    def needed_after(self, task: Task, steps: Sequence[int]) -> list[float]:
-        """Seconds that the segments after each stage of a task take, with these steps."""
-        cost = dataclasses.replace(self.costs()[0][task.kind], steps=tuple(steps))
-        return needed_after(cost, [len(segment.stages) for segment in self._job.pipelines[task.kind].segments()])
+    def needed_after(self, task: Task, plan: Mapping[str, Any]) -> list[float]:
+        """Seconds that the segments after each stage of a task take, with the steps and the share of its plan."""
+        cost = dataclasses.replace(self.costs()[0][task.kind], steps=tuple(plan["steps"]))
+        stages = [len(segment.stages) for segment in self._job.pipelines[task.kind].segments()]
+        return needed_after(cost, stages, plan["seconds"])
 
     def stages(self) -> list[int | None]:
         """How many stages each task has; None where there is nothing to do."""
         job = self._job
-        return [None if job.is_constant(task) else len(all_steps(job.pipelines[task.kind])) for task in job.tasks]
+        return [None if job.is_idle(task) else len(all_steps(job.pipelines[task.kind])) for task in job.tasks]
 
     def refuse_what_does_not_fit(self) -> None:
         """Nothing to do where the costs were measured: that refuses as well.
@@ -90,7 +100,7 @@ class JobPlans:
 
     def _counts(self) -> Mapping[str, int]:
         """How many tasks of each kind there is work for."""
-        kinds = [task.kind for task in self._job.tasks if not self._job.is_constant(task)]
+        kinds = [task.kind for task in self._job.tasks if not self._job.is_idle(task)]
         return {kind: kinds.count(kind) for kind in kinds}
 
     def _first_of_each(self) -> Iterator[tuple[str, Observation]]:
@@ -104,7 +114,7 @@ class JobPlans:
 
         job, seen = self._job, set()
         for task in job.tasks:
-            if task.kind not in seen and not job.is_constant(task):
+            if task.kind not in seen and not job.is_idle(task):
                 seen.add(task.kind)
                 kernel = None if task.kernel_from is None else flat_kernel(job.spatial)
                 observation = observation_of(job, task, kernel)

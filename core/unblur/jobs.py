@@ -202,8 +202,11 @@ class Job:
             width = None if self.psf is None else max(self.psf.kernel.shape[-2:])
             self.tasks, more = tiles.with_tiles(self.tasks, tile, plane, self.pipeline, self.registry, width)
             said = [*said, *more]
-        self.seed, self.budget, self._given_plan = seed, budget_of(self.pipeline, self.registry), plan
-        self.pipeline, told = with_camera_of(self.pipeline, self.image, self.tasks, self.spatial, self.findings.valid)
+        self.seed, self._given_plan = seed, plan
+        self.budget = budget_of(self.pipeline, self.registry) if plan is None else None
+        self.pipeline, told = with_camera_of(
+            self.pipeline, self.image, self.tasks, self.spatial, self.findings.valid, self.findings.constant
+        )
         self.pipelines, more = self._parted()
         said = [*said, *told, *more, *self._facts_assumed()]
         self.assumptions = (*choice.assumptions, *said, *(self.psf.notes if self.psf else ()))
@@ -242,8 +245,9 @@ class Job:
             {
                 "input": self.input_hash,
                 "facts": [self.image.axes, self.white_level, micrometres(self.image, self.spatial)],
+                "white given": self.image.given_white is not None,
                 "sizes": {axis: [size, self.image.units.get(axis)] for axis, size in self.image.pixel_size.items()},
-                "psf": None if self.psf is None else reports.array_hash(self.psf.kernel),
+                "psf": None if self.psf is None else [reports.array_hash(self.psf.kernel), self.psf.along],
                 "pipelines": {kind: one.to_dict() for kind, one in self.pipelines.items()},
                 "parameters": {kind: reports.parameters(one, self.registry) for kind, one in self.pipelines.items()},
                 "files": {kind: file_hashes(one, self.registry) for kind, one in self.pipelines.items()},
@@ -274,6 +278,7 @@ class Job:
 
         Raises:
             ResourceError: the run would need more memory than there is.
+            ParameterError: the budget pays for next to nothing.
         """
         return self._plans.forecast()
 
@@ -282,6 +287,7 @@ class Job:
 
         Raises:
             ResourceError: the run would need more memory than there is.
+            ParameterError: the budget pays for next to nothing.
             ImageError: the kernel may be wider than the image.
             UnblurError: the run cannot begin for another reason, or every plane failed.
         """
@@ -307,7 +313,7 @@ class Job:
             piece = savepoint.kept(number) if savepoint and self.resumed else None
             if piece is None and self.cancel.reason is not None:
                 piece = not_run(task)
-            elif piece is None and self.is_constant(task):
+            elif piece is None and self._is_constant(task):
                 piece = unchanged(self, task)
             elif piece is None and self._is_unknown(task):
                 piece = unknown(task)
@@ -338,7 +344,11 @@ class Job:
         """Whether there is a checkpoint to go on from, of whatever run."""
         return self._savepoint_path is not None and Savepoint(self._savepoint_path, "").exists()
 
-    def is_constant(self, task: Task) -> bool:
+    def is_idle(self, task: Task) -> bool:
+        """Whether there is nothing to do: the task is constant, or none of its pixels counts."""
+        return self._is_constant(task) or self._is_unknown(task)
+
+    def _is_constant(self, task: Task) -> bool:
         """Whether there is nothing to restore: every frame of the task has one value."""
         frames = task.frames if task.kept is not None or task.kind == "kernel" else task.frames[:1]
         return all(frame in self.findings.constant for frame in frames)
@@ -441,7 +451,7 @@ class Job:
         """The driver's events as the job's; hurries and cancels the run where its share of the budget ends."""
         left = len(self.tasks) - number - 1
         events = run.events(again)
-        afterwards = self._plans.needed_after(task, plan["steps"]) if "seconds" in plan else None
+        afterwards = self._plans.needed_after(task, plan) if "seconds" in plan else None
         try:
             while True:
                 try:
@@ -453,9 +463,9 @@ class Job:
                 if self.cancel is not None and self.cancel.reason is not None:
                     token.cancel(self.cancel.reason)
                 elif afterwards is not None and event.elapsed >= plan["seconds"]:
-                    token.cancel(f"{reports.BUDGET} {self.budget:g} seconds used")
+                    token.cancel(f"budget of {self.budget:g} seconds used", late=True)
                 elif afterwards is not None and event.elapsed >= plan["seconds"] - afterwards[event.stage]:
-                    run.go_on(f"{reports.BUDGET} {self.budget:g} seconds nearly used")
+                    run.go_on(f"budget of {self.budget:g} seconds nearly used")
         finally:
             events.close()
 

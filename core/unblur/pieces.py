@@ -95,6 +95,7 @@ def finished(job: Job, task: Task, outcome: Outcome) -> Piece:
         "misfit": outcome.misfit,
         "residual": outcome.residual * outcome.unit,
         "rewinds": outcome.rewinds,
+        "late": outcome.late,
         "kernel": kernel_row,
         "values": values,
         "warnings": [*kernel_warnings, *warnings, *outcome.warnings],
@@ -184,4 +185,6 @@ def _kernel_axes(job: Job) -> str:
     if any(reports.learns_kernel(pipeline, job.registry) for pipeline in job.pipelines.values()):
         return outer
     count = 1 if job.psf is None or job.psf.grid is not None else len(job.psf.kernel)
-    return "" if count == 1 else next(axis for axis in "CT" if job.image.sizes.get(axis) == count)
+    if count == 1 or job.psf is None:
+        return ""
+    return job.psf.along or next(axis for axis in "CT" if job.image.sizes.get(axis) == count)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
+import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,26 +19,27 @@ from unblur.composition import Resolved, resolve
 from unblur.compute import Compute, human_bytes
 from unblur.errors import ImageError, ResourceError
 from unblur.footprint import peak_bytes
+from unblur.forecast import RESERVE
 from unblur.pipeline import Pipeline, Stage
 from unblur.problem import Observation, Problem, build, full_shape, size_text
 from unblur.registry import Registry
 from unblur.stages import WIDE, current, hand_over
 
 _TIMED_STEPS = (2, 12)
-"""At least, and at most as many as the time allows: the fastest counts, since whatever else runs only slows them. One
-is enough where the step before it has taken all of the time."""
+"""At least, and at most as many as the time allows: the median counts, since what else runs goes on running. One is
+enough where the step before it has taken all of the time."""
 
 _TIMED = (1.0, 1 / 60)
 """Seconds of timed steps in a stage at the most, and the part of a budget that they may take."""
-
-_RESERVE = 0.93
-"""Part of a budget that is planned; the rest is for what lies between the steps."""
 
 _FINISH = 0.4
 """Part of a budget that the stages of `then` may take whole; beyond it their long ones lose steps as all others do."""
 
 _SHORT = 0.05
 """Part of a budget up to which a stage of `then` keeps its steps even where the whole of `then` does not."""
+
+_ENOUGH = 100
+"""Steps in which a kernel is found at a coarse resolution, or missed: no stage has fewer while others have more."""
 
 _PROBE = 96
 """Side of the region on which memory is measured; it grows linearly with the latent image from there."""
@@ -69,6 +72,7 @@ class Cost:
         then: how many of the stages, the last ones, belong to `then`.
         setup: seconds before the first step of each stage, with what it takes over from the one before;
             none where they were not measured.
+        from_nothing: the image begins as that of an untrained network, which is worse than the observed one.
     """
 
     steps: tuple[int, ...]
@@ -77,27 +81,28 @@ class Cost:
     spent: float
     then: int = 0
     setup: tuple[float, ...] = ()
+    from_nothing: bool = False
 
     @property
     def seconds(self) -> float:
         return self.seconds_from(0)
 
     def within(self, budget: float | None) -> Cost:
-        """The same with fewer steps, dear stages having lost more of them, where the budget in seconds is too small.
+        """The same with fewer steps where the budget in seconds does not allow all.
 
         What `then` does with the result keeps its steps; where that takes much of the budget, only its short stages do.
         """
-        if budget is None or self.seconds <= _RESERVE * (budget - self.spent):
+        if budget is None or self.seconds <= RESERVE * (budget - self.spent):
             return self
-        allowed = max(0.0, _RESERVE * (budget - self.spent))
+        allowed = max(0.0, RESERVE * (budget - self.spent))
         taken = [steps * pace for steps, pace in zip(self.steps, self.seconds_per_step, strict=True)]
         kept = range(len(self.steps) - self.then, len(self.steps))
         whole = self.seconds_from(kept.start) <= _FINISH * allowed
         kept_whole = {stage for stage in kept if whole or taken[stage] <= _SHORT * allowed}
         fixed = sum(self.setup) + sum(taken[stage] for stage in kept_whole)
-        parts = _shared(max(0.0, allowed - fixed), {n: taken[n] for n in range(len(taken)) if n not in kept_whole})
-        fewer = (max(1, math.floor(steps * parts.get(stage, 1.0))) for stage, steps in enumerate(self.steps))
-        return dataclasses.replace(self, steps=tuple(fewer))
+        cut = [stage for stage in range(len(self.steps)) if stage not in kept_whole]
+        fewer = dict(zip(cut, _fewer(self, cut, max(0.0, allowed - fixed)), strict=True))
+        return dataclasses.replace(self, steps=tuple(fewer.get(stage, steps) for stage, steps in enumerate(self.steps)))
 
     def seconds_from(self, stage: int) -> float:
         """Seconds that a stage and those after it take."""
@@ -105,19 +110,16 @@ class Cost:
         return sum(steps * pace for steps, pace in pairs) + sum(self.setup[stage:])
 
 
-def _shared(seconds: float, wanted: Mapping[int, float]) -> dict[int, float]:
-    """The part of the seconds that each stage wants which it is given, where there are fewer than all of them want.
-
-    Seconds are shared as the roots of what is wanted, so that cheap stages at coarse resolutions, in which a kernel is
-    found or missed, lose fewer of their steps than dear ones.
-    """
-    parts: dict[int, float] = {}
-    for stage in sorted(wanted, key=lambda stage: wanted[stage]):
-        root = sum(math.sqrt(wanted[other]) for other in wanted if other not in parts)
-        share = seconds * math.sqrt(wanted[stage]) / max(root, 1e-9)
-        parts[stage] = min(1.0, share / max(wanted[stage], 1e-9))
-        seconds -= parts[stage] * wanted[stage]
-    return parts
+def _fewer(cost: Cost, stages: Sequence[int], seconds: float) -> list[int]:
+    """Steps for stages whose own do not fit: `_ENOUGH` for each of them first, then each a part of what it lacks."""
+    wanted = [cost.steps[stage] for stage in stages]
+    paces = [cost.seconds_per_step[stage] for stage in stages]
+    least = [min(_ENOUGH, steps) for steps in wanted]
+    whole, first = (sum(map(operator.mul, steps, paces)) for steps in (wanted, least))
+    if seconds < first:
+        return [max(1, math.floor(steps * seconds / first)) for steps in least]
+    part = (seconds - first) / max(whole - first, 1e-9)
+    return [few + math.floor(part * (steps - few)) for few, steps in zip(least, wanted, strict=True)]
 
 
 def measure(
@@ -162,7 +164,14 @@ def measure(
     stages = [segment.stages for segment in pipeline.segments()]
     steps = tuple(stage.steps for some in stages for stage in some)
     spent = time.perf_counter() - began
-    return Cost(steps, tuple(paces), memory + begins, spent, len(steps) - len(stages[0]), tuple(setup))
+    then, nothing = len(steps) - len(stages[0]), _begins_from_nothing(pipeline, registry)
+    return Cost(steps, tuple(paces), memory + begins, spent, then, tuple(setup), nothing)
+
+
+def _begins_from_nothing(pipeline: Pipeline, registry: Registry) -> bool:
+    """Whether what is learned of the image is neither its pixels nor a network that is given the observed image."""
+    traits = resolve(pipeline.in_stage(pipeline.stages[0]), registry).base("image_prior").registered.component.provides
+    return "learns" in traits and not traits & {"pixels", "fed"}
 
 
 def expected_support(observation: Observation, stage: Stage, before: Shape | None) -> Shape | None:
@@ -181,18 +190,19 @@ def _begun(problem: Problem) -> tuple[Any, int]:
 
 def _pace(problem: Problem, state: Any, limit: float) -> float:
     least, most = _TIMED_STEPS
-    best, began = math.inf, time.perf_counter()
+    seconds: list[float] = []
+    began = time.perf_counter()
     for step in range(1 + most):
         start = time.perf_counter()
         info = problem.estimator.step(problem, state, problem.batch, Clock(step, 1 + most))
         float(info.misfit)
         if step or not _learns(problem):
-            best = min(best, time.perf_counter() - start)
+            seconds.append(time.perf_counter() - start)
         late = time.perf_counter() - began > limit
         least = 1 if late and step == 0 else least
         if step >= least and late:
             break
-    return best
+    return statistics.median(seconds)
 
 
 def _learns(problem: Problem) -> bool:

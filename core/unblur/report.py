@@ -34,9 +34,6 @@ DELTA_WEIGHT = 0.8
 POOR = 0.2
 """A budget that pays for less than this part of the steps of a stage, those of `then` aside, is worth a warning."""
 
-BUDGET = "budget of"
-"""What the reason begins with where a run, or its first stages, ended since a budget was used."""
-
 BLACK = 0.1
 """An image whose mean is below this part of the observed one is black: a known failure of untrained networks."""
 
@@ -249,7 +246,7 @@ def poor_budget(job: Job, rows: Sequence[Mapping[str, Any]], records: Sequence[M
     if job.budget is None:
         return []
     for row, record in zip(rows, records, strict=True):
-        steps = row["executed"] if _out_of_time(record) else row["steps"]
+        steps = row["executed"] if record.get("late") else row["steps"]
         for number, (stage, paid) in enumerate(zip(job.pipelines[row["kind"]].stages, steps, strict=False), 1):
             if paid < POOR * stage.steps and row["executed"]:
                 return [
@@ -257,11 +254,6 @@ def poor_budget(job: Job, rows: Sequence[Mapping[str, Any]], records: Sequence[M
                     "allow more time, or --preset fast"
                 ]
     return []
-
-
-def _out_of_time(record: Mapping[str, Any]) -> bool:
-    """Whether a task ended, or left its first stages, since it was slower than planned."""
-    return any(text.startswith(BUDGET) for text in (record.get("stop_reason", ""), *record.get("notes", ())))
 
 
 def same_run(report: Mapping[str, Any], fingerprint: str) -> bool:

@@ -12,6 +12,8 @@ SAID = {
     "--tile auto": "a width under tiles",
     "--tile": "tiles",
     "--preset fast": "Effort: Fast",
+    "--max-seconds": "the limit beside Effort",
+    "--threads 1": "one thread in the preferences",
     "--psf-axes": "PSF axes",
     "--axes": "Axes",
     "--planes volume": "run the volume",

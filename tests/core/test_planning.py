@@ -16,7 +16,7 @@ from unblur.compute import Compute
 from unblur.driver import Run, finish
 from unblur.errors import ParameterError, ResourceError
 from unblur.footprint import peak_bytes
-from unblur.forecast import HEADROOM, needed_after, within_budget
+from unblur.forecast import RESERVE, needed_after, within_budget
 from unblur.planning import Cost, measure
 
 REGISTRY = registry()
@@ -44,61 +44,81 @@ def test_measuring_changes_nothing() -> None:
     assert observation.psf is None
 
 
-def test_a_budget_shortens_dear_stages_more_than_cheap_ones() -> None:
-    """Seconds are shared as the roots of what the stages would take, 10 s and 90 s."""
-    cost = Cost((100, 90), (0.1, 1.0), memory=0, spent=1.0)
-    assert cost.seconds == pytest.approx(100)
+def test_a_budget_leaves_each_stage_a_hundred_steps_and_then_cuts_in_proportion() -> None:
+    cost = Cost((300, 200, 40), (0.1, 1.0, 0.5), memory=0, spent=1.0)
+    assert cost.seconds == pytest.approx(250)
     assert cost.within(None) is cost
-    assert cost.within(200) is cost
-    shortened = cost.within(1 + 20 / 0.93)
-    assert shortened.steps == (50, 15)
-    assert shortened.seconds <= 20
-    assert cost.within(1 + 60 / 0.93).steps == (100, 50)
-    assert cost.within(0.5).steps == (1, 1)
+    assert cost.within(300) is cost
+    half = cost.within(1.0001 + 190 / RESERVE)
+    assert half.steps == (200, 150, 40)
+    assert half.seconds <= 191
+    assert cost.within(1.0001 + 130 / RESERVE).steps == (100, 100, 40)
+    assert cost.within(1.0001 + 65 / RESERVE).steps == (50, 50, 20)
+    assert cost.within(0.5).steps == (1, 1, 1)
 
 
 def test_what_follows_must_have_its_time_and_within_then_one_step_of_each() -> None:
+    """And half of the time that is not planned, since what is short may well be slower than it was measured."""
     cost = Cost((30, 70, 6, 20, 100), (0.1, 0.2, 0.3, 0.1, 0.2), memory=0, spent=0.0, then=3, setup=(0, 0, 1, 0, 1))
     rest = 6 * 0.3 + 20 * 0.1 + 100 * 0.2 + 2
-    expected = [rest, rest, 0.1 + 0.2 + 1, 0.2 + 1, 0]
-    assert needed_after(cost, [2, 1, 1, 1]) == pytest.approx([HEADROOM * seconds for seconds in expected])
+    slack = (1 - RESERVE) / 2 * 80
+    expected = [rest + slack, rest + slack, 0.1 + 0.2 + 1 + slack / 2, 0.2 + 1 + slack / 4, 0]
+    assert needed_after(cost, [2, 1, 1, 1], 80.0) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("then", [6, 400])
+def test_a_run_on_schedule_is_not_hurried(then: int) -> None:
+    """Also where what follows takes most of the time."""
+    share = 20.0
+    cost = Cost((1000, 6, then), (0.1, 0.05, 0.1), memory=0, spent=0.0, then=2).within(share)
+    own, short = cost.seconds - cost.seconds_from(1), cost.seconds - cost.seconds_from(2)
+    first, second, _ = needed_after(cost, [1, 1, 1], share)
+    assert own < share - first < share - cost.seconds_from(1)
+    assert short < share - second < share
 
 
 def test_what_then_does_keeps_its_steps_unless_it_takes_much_of_the_budget() -> None:
     cost = Cost((100, 20, 10), (0.1, 0.05, 0.1), memory=0, spent=0.0, then=2)
     assert cost.seconds_from(1) == pytest.approx(2)
     assert cost.within(10).steps == (73, 20, 10)
-    assert cost.within(4.1).steps == (23, 14, 7)
+    assert cost.within(4.1).steps == (31, 6, 3)
 
 
 def test_a_long_last_stage_takes_no_steps_from_short_ones_before_it() -> None:
     """Six steps that correct a kernel are worth nothing when they become one."""
     cost = Cost((100, 6, 400), (0.1, 0.05, 0.1), memory=0, spent=0.0, then=2)
-    assert cost.within(20).steps == (61, 6, 122)
-    assert cost.within(4).steps == (11, 4, 23)
+    assert cost.within(20).steps == (91, 6, 91)
+    assert cost.within(4).steps == (18, 1, 18)
 
 
 @pytest.mark.parametrize(
-    ("steps", "then", "budget", "paid"),
+    ("steps", "then", "budget", "said"),
     [
-        ((250, 250, 800, 20), 1, 4.0, "34 of 1300"),
+        ((250, 250, 800, 20), 1, 4.0, "pays for 33 of 1300 steps"),
         ((250, 250, 800, 20), 1, 10.0, None),
-        ((40,), 0, 0.5, None),
-        ((40,), 0, 0.15, "1 of 40"),
-        ((5000,), 0, 12.0, "111 of 5000"),
+        ((20,), 0, 0.2, None),  # exactly a twentieth
+        ((40,), 0, 0.15, "pays for 1 of 40 steps"),
+        ((40,), 0, 0.05, "does not pay for a single step"),
+        ((10,) * 9, 0, 0.85, "does not pay for a single step"),
+        ((5000,), 0, 12.0, "pays for 111 of 5000 steps"),
         ((5000,), 0, 14.0, None),
     ],
 )
 def test_a_budget_for_next_to_no_steps_is_refused(
-    steps: tuple[int, ...], then: int, budget: float, paid: str | None
+    steps: tuple[int, ...], then: int, budget: float, said: str | None
 ) -> None:
     """Networks that have made so few steps give a worse image than the input."""
-    cost = Cost(steps, (0.1,) * len(steps), memory=0, spent=0.0, then=then)
-    if paid is None:
+    cost = Cost(steps, (0.1,) * len(steps), memory=0, spent=0.0, then=then, from_nothing=True)
+    if said is None:
         assert 0.1 * sum(within_budget({"plane": cost}, {"plane": 1}, budget, 0.0)["plane"]) <= budget
     else:
-        with pytest.raises(ParameterError, match=rf"max_seconds = {budget:g}: .* that pays for {paid} steps"):
+        with pytest.raises(ParameterError, match=f"the budget of {budget:g} seconds {said}"):
             within_budget({"plane": cost}, {"plane": 1}, budget, 0.0)
+
+
+def test_what_begins_with_the_observed_image_may_make_few_steps() -> None:
+    cost = Cost((5000,), (0.1,), memory=0, spent=0.0)
+    assert within_budget({"plane": cost}, {"plane": 1}, 2.0, 0.0) == {"plane": (18,)}
 
 
 def test_a_plan_from_a_budget_runs_as_planned() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import unblur
 from tests.core.small import BLIND
 from unblur.report import flow_facts, image_facts, poor_budget
 
@@ -36,20 +37,22 @@ def test_a_run_that_failed_is_told_from_its_image(restored: np.ndarray, words: s
 
 
 @pytest.mark.parametrize(
-    ("executed", "ended", "said"),
+    ("planned", "executed", "late", "said"),
     [
-        ([150], {"stop_reason": "planned steps done"}, None),
-        ([30], {"stop_reason": "no progress"}, None),
-        ([30], {"stop_reason": "budget of 9 seconds used"}, "paid for 30 of 1000 steps"),
-        ([30], {"notes": ["budget of 9 seconds nearly used: on to what follows"]}, "paid for 30 of 1000 steps"),
-        ([], {}, None),
+        ([500, 300], [500, 300], False, None),
+        ([500, 150], [500, 150], False, "paid for 150 of 1000 steps of stage 2"),
+        ([500, 300], [500, 30], True, "paid for 30 of 1000 steps of stage 2"),
+        ([500, 300], [500, 30], False, None),  # a rule that has nothing to do with time
+        ([90, 10], [], False, None),
     ],
 )
-def test_a_run_slower_than_planned_is_judged_by_what_it_did(
-    executed: list[int], ended: dict[str, Any], said: str | None
+def test_a_budget_is_poor_by_the_stage_that_lost_most_and_by_what_was_done_where_time_ran_out(
+    planned: list[int], executed: list[int], late: bool, said: str | None
 ) -> None:
-    job = SimpleNamespace(budget=9.0, pipelines={"plane": BLIND.with_steps([1000])})
-    warnings = poor_budget(job, [{"kind": "plane", "steps": [300], "executed": executed}], [ended])
+    pipeline = BLIND.replace(stages=[unblur.Stage(steps=500), unblur.Stage(steps=1000)])
+    row = {"kind": "plane", "steps": planned, "executed": executed}
+    job: Any = SimpleNamespace(budget=9.0, pipelines={"plane": pipeline})
+    warnings = poor_budget(job, [row], [{"late": late}])
     assert [said in text for text in warnings if said] == ([True] if said else [])
     assert len(warnings) == (said is not None)
 

@@ -13,6 +13,7 @@ from unblur.image import PLANE, VOLUME, Image
 from unblur.io.kernels import ARRAYS, read_kernels
 from unblur.io.psf import GridPsf, Psf, prepare_psf, without_margins
 from unblur.io.reading import read
+from unblur.kernel_grid import KernelGrid
 from unblur.params import fields_of, validate
 from unblur.pipeline import Part, Pipeline
 from unblur.planes import MICROMETRES
@@ -21,6 +22,9 @@ from unblur.registry import Registry, default_registry
 
 SAME_SIZE = 0.01
 """Pixel sizes that differ by less than this part count as equal."""
+
+_OFF = 0.25
+"""Of a cell: so far may the kernels of a grid be off its centre."""
 
 RESAMPLED = "the PSF was resampled"
 SAME_SIZE_ASSUMED = "the PSF is taken to have the image's pixels"
@@ -126,18 +130,36 @@ def take_psf(given: Any, image: Image, axes: str | None, centre: bool) -> Psf:
 
 
 def _from_arrays(path: Path, image: Image, centre: bool) -> Psf:
-    """The kernels of an ``.npz`` file with their grid."""
-    kernels, grid = read_kernels(path)
-    axes = "CYX" if kernels.ndim == 3 else "CZYX"
+    """The kernels of an ``.npz`` file, with their grid if they are of one."""
+    kernels, axes, centres = read_kernels(path)
+    named = axes if centres is None else "C" + axes
+    field = _field(image, named)
     try:
-        psf = prepare_psf(kernels, axes, image_shape=_field(image, axes), centre=centre and grid is None)
+        psf = prepare_psf(kernels, named, image_shape=field, centre=centre and centres is None)
     except ImageError as error:
         raise FileError(path, str(error)) from None
     psf = psf.noted((*_unmeasured(psf, image), *psf.notes))
-    if grid is None:
+    if centres is None:
         return psf
+    grid = KernelGrid(centres.shape[:-1])
+    if field is not None:
+        _refuse_other_places(path, centres, grid, field)
     others = [note for note in psf.notes if "is off centre" not in note]  # in a field of kernels that is no fault
     return GridPsf.of(psf.noted(others), grid)
+
+
+def _refuse_other_places(path: Path, centres: np.ndarray, grid: KernelGrid, field: Sequence[int]) -> None:
+    """Raise a FileError unless kernels lie where a grid on this image has them, by a quarter of a cell."""
+    cells = [size / count for size, count in zip(field, grid.shape, strict=True)]
+    off = np.abs(centres - grid.centres(field))
+    if not (off <= _OFF * np.array(cells)).all():
+        size, count = "x".join(map(str, field)), "x".join(map(str, grid.shape))
+        raise FileError(
+            path,
+            f"its kernels lie up to {np.nanmax(off):.0f} pixels off the centres of {count} equal cells of this image, "
+            f"which has {size} pixels",
+            "They are of an image of another size, or in other places than a grid has",
+        )
 
 
 def _axes_of(array: np.ndarray, image: Image) -> str | None:

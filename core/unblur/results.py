@@ -50,22 +50,39 @@ class Result:
         return self.source.with_data(self.image)
 
     def kernel_image(self) -> Image:
-        """The kernel with its axes and the input's pixel size, as `unblur.deblur(psf=…)` takes it."""
-        axes = [axis for axis in self.kernel_axes if axis in self.source.pixel_size]
-        sizes = {axis: self.source.pixel_size[axis] for axis in axes}
-        units = {axis: self.source.units[axis] for axis in axes if axis in self.source.units}
-        return Image(self.kernel, self.kernel_axes, pixel_size=sizes, units=units)
+        """The kernel with its axes and the input's pixel size, as `unblur.deblur(psf=…)` takes it.
+
+        Kernels of the planes of a stack are numbered along T or C: along Z they would be one of three dimensions.
+        """
+        named = self._named_axes()
+        sizes = {
+            axis: size for axis, size in self.source.pixel_size.items() if axis in named and axis in self.kernel_axes
+        }
+        return Image(self.kernel, named, pixel_size=sizes, units={axis: self.source.units[axis] for axis in sizes})
 
     def kernel_arrays(self) -> dict[str, np.ndarray]:
         """The kernels by name: ``kernels`` (..., *grid, *spatial), and ``centres`` (*grid, dims) where there is a grid.
 
         Centres are in pixels from the centre of the image's first. One kernel is (..., *spatial), without centres.
+        ``axes`` is a letter for each dimension that is not of the grid, as `kernel_image` has them.
         """
-        grid = self.kernel_grid
+        grid, axes = self.kernel_grid, self._named_axes()
         if grid is None:
-            return {"kernels": self.kernel}
-        size = [self.source.sizes[axis] for axis in self.kernel_axes[-len(grid.shape) :]]
-        return {"kernels": grid.arranged(self.kernel), "centres": grid.centres(size)}
+            return {"kernels": self.kernel, "axes": np.array(axes)}
+        dims = len(grid.shape)
+        size = [self.source.sizes[axis] for axis in self.kernel_axes[-dims:]]
+        outer = axes[: -dims - 1]
+        return {
+            "kernels": grid.arranged(self.kernel),
+            "centres": grid.centres(size),
+            "axes": np.array(outer + axes[-dims:]),
+        }
+
+    def _named_axes(self) -> str:
+        """The axes of the kernel where Z, if there is one, is a dimension of each kernel."""
+        if self.report["planes_mode"] == "volume":
+            return self.kernel_axes
+        return self.kernel_axes.replace("Z", next((axis for axis in "TC" if axis not in self.kernel_axes), "Z"))
 
     def kernel_picture(self) -> np.ndarray:
         """The kernel as a picture (Y, X) with values from 0 to 1; side by side where there is a grid.

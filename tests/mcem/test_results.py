@@ -14,7 +14,7 @@ import unblur
 from tests.mcem.small import KERNEL
 from unblur import Pipeline, Stage, io
 from unblur.cli.app import app
-from unblur.errors import FileError, ParameterError
+from unblur.errors import FileError, ImageError, ParameterError
 from unblur.image import Image
 from unblur.io.kernels import read_kernels
 from unblur.kernel_grid import KernelGrid
@@ -80,7 +80,7 @@ def test_one_kernel_has_no_grid() -> None:
     found = unblur.deblur(scene().blurred.astype(np.float32), pipeline=one, white_level=1.0, threads=1)
     assert found.kernel_grid is None
     assert found.kernel.shape == (5, 5)
-    assert set(found.kernel_arrays()) == {"kernels"}
+    assert set(found.kernel_arrays()) == {"kernels", "axes"}
     assert "grid" not in found.report["planes"][0]["kernel"]
 
 
@@ -96,8 +96,9 @@ def test_the_picture_shows_every_kernel_in_its_place(result: unblur.Result) -> N
 
 def test_files_hold_arrays_or_a_picture(result: unblur.Result, tmp_path: Path) -> None:
     result.save(tmp_path / "a.tif", kernel=tmp_path / "k.npz")
-    kernels, grid = read_kernels(tmp_path / "k.npz")
-    assert grid == GRID
+    kernels, axes, centres = read_kernels(tmp_path / "k.npz")
+    assert axes == "YX"
+    np.testing.assert_array_equal(centres, GRID.centres(result.source.shape))
     np.testing.assert_array_equal(kernels, result.kernel)
     result.save(tmp_path / "a.tif", kernel=tmp_path / "k.png")
     picture = io.read(tmp_path / "k.png").data
@@ -136,7 +137,7 @@ def test_known_kernels_of_a_grid_restore_better_than_their_mean(tmp_path: Path) 
 
 
 def test_a_grid_is_refused_where_one_kernel_is_wanted(tmp_path: Path) -> None:
-    np.savez(tmp_path / "k.npz", kernels=np.ones((2, 3, 5, 5)), centres=GRID.centres((40, 40)))
+    np.savez(tmp_path / "k.npz", kernels=np.ones((2, 3, 5, 5)), centres=GRID.centres(scene().blurred.shape))
     with pytest.raises(ParameterError, match=r"grid of 2x3 kernels, .* forward_model=svola"):
         unblur.deblur(scene().blurred.astype(np.float32), method="richardson-lucy", psf=tmp_path / "k.npz")
 
@@ -178,9 +179,47 @@ def test_the_command_line_writes_and_draws_the_grid(tmp_path: Path) -> None:
     command = ["run", *(str(tmp_path / name) if "." in name else name for name in names), "--threads", "1"]
     ran = CliRunner().invoke(app, command)
     assert ran.exit_code == 0, ran.output
-    kernels, grid = read_kernels(tmp_path / "k.npz")
-    assert grid == GRID
+    kernels, _, centres = read_kernels(tmp_path / "k.npz")
+    assert centres is not None
+    assert centres.shape == (2, 3, 2)
     assert kernels.shape == (6, 5, 5)
     report = json.loads((tmp_path / "out.tif.json").read_text(encoding="utf-8"))
     assert report["planes"][0]["kernel"]["grid"] == [2, 3]
     assert io.read(tmp_path / "panel.png").data.shape[1] > 300
+
+
+@pytest.mark.parametrize("centres", [GRID.centres((160, 192)), GRID.centres((40, 48)) + 7, np.zeros((2, 3, 2))])
+def test_kernels_in_other_places_than_the_grid_s_are_refused(centres: np.ndarray, tmp_path: Path) -> None:
+    """Such as those of a larger image, which would be stretched over this one."""
+    np.savez(tmp_path / "k.npz", kernels=np.ones((2, 3, 5, 5)), centres=centres)
+    image = Image.from_array(np.zeros((40, 48)))
+    with pytest.raises(FileError, match=r"pixels off the centres of 2x3 equal cells .* 40x48 pixels"):
+        take_psf(tmp_path / "k.npz", image, None, False)
+
+
+def test_kernels_nearly_in_their_places_are_taken(tmp_path: Path) -> None:
+    np.savez(tmp_path / "k.npz", kernels=np.ones((2, 3, 5, 5)), centres=GRID.centres((40, 48)) + 2)
+    assert take_psf(tmp_path / "k.npz", Image.from_array(np.zeros((40, 48))), None, False).grid == GRID
+
+
+def test_an_archive_that_is_damaged_is_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "k.npz", kernels=np.random.default_rng(0).random((40, 40)))
+    content = bytearray((tmp_path / "k.npz").read_bytes())
+    content[200:400] = bytes(200)
+    (tmp_path / "k.npz").write_bytes(content)
+    with pytest.raises(FileError, match="no readable kernels"):
+        read_kernels(tmp_path / "k.npz")
+
+
+@pytest.mark.parametrize("name", ["k.npz", "k.tif"])
+def test_kernels_of_the_planes_of_a_stack_are_not_taken_for_one_in_three_dimensions(name: str, tmp_path: Path) -> None:
+    planes = np.random.default_rng(0).random((3, 20, 18)).astype(np.float32)
+    wishes: dict[str, Any] = {"method": "blind-richardson-lucy", "settings": {"stages.0.steps": 2}, "threads": 1}
+    found = unblur.deblur(planes, axes="ZYX", kernel_size=3, **wishes)
+    assert found.kernel_axes == "ZYX"
+    found.save(tmp_path / "a.tif", kernel=tmp_path / name)
+    with pytest.raises(ImageError, match="3 PSFs for an image with Z=3"):
+        unblur.deblur(planes, axes="ZYX", psf=tmp_path / name, method="richardson-lucy", threads=1)
+    settings = {"stages.0.steps": 1}
+    series = unblur.deblur(planes, axes="TYX", psf=tmp_path / name, method="richardson-lucy", settings=settings)
+    np.testing.assert_allclose(series.kernel, found.kernel, atol=1e-6)

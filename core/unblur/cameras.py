@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +38,11 @@ def gain_and_offset(
     estimate = camera_estimate(observed, valid=valid)
     if gain is None:
         gain = estimate.gain if offset is None else estimate.gain_for(offset)
+    mean = float(observed.mean() if valid is None else observed[valid.expand_as(observed) > 0].mean())
+    if offset is not None and offset >= mean:
+        raise ImageError(
+            f"response 'camera': offset {offset:g}, what is read in darkness, is not below the image's mean, {mean:.4g}"
+        )
     if math.isnan(gain) or math.isnan(estimate.gain):
         raise ImageError(
             "response 'camera': gain and offset cannot be told from this image, whose noise does not grow with its "
@@ -49,18 +54,24 @@ def gain_and_offset(
 
 
 def with_camera_of(
-    pipeline: Pipeline, image: Image, tasks: Sequence[Task], spatial: str, valid: np.ndarray | None
+    pipeline: Pipeline,
+    image: Image,
+    tasks: Sequence[Task],
+    spatial: str,
+    valid: np.ndarray | None,
+    constant: Sequence[Mapping[str, int]] = (),
 ) -> tuple[Pipeline, list[str]]:
     """The pipeline with the numbers of the camera, told from the middle plane, and what is to be said of it.
 
     So that planes and tiles have the same. Channels may have cameras of their own: of several, each tells its own.
+    Planes that are `constant` tell nothing, and do not count.
 
     Raises:
         ImageError: the plane does not tell.
     """
     cameras = [part for one in pipeline.segments() for part in one.slots["forward_model"] if part.name == CAMERA]
     unknown = [part for part in cameras if None in (part.params.get("gain"), part.params.get("offset"))]
-    planes = [task for task in tasks if task.kind == "plane"]
+    planes = [task for task in tasks if task.kind == "plane" and task.frames[0] not in constant]
     if not unknown or not planes or image.sizes.get("C", 1) > 1:
         return pipeline, []
     import torch

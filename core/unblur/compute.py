@@ -33,7 +33,7 @@ class Compute:
         """The best this machine has, or what was asked for.
 
         Raises:
-            ParameterError: the device does not exist, or the precision is unknown.
+            ParameterError: the device does not exist, the precision is unknown, or threads are below one.
         """
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"  # MPS has no double precision, which parts need
@@ -43,6 +43,8 @@ class Compute:
         except (RuntimeError, AssertionError) as error:
             words = str(error).splitlines()[0]
             raise ParameterError(f"device {device!r} cannot be used: {words}. Try --device cpu") from error
+        if threads is not None and threads < 1:
+            raise ParameterError(f"threads = {threads}: expected 1 or more, or none for all processors")
         if precision not in ("auto", "float32", "bfloat16"):
             raise ParameterError(f"precision {precision!r}: choose one of auto, float32, bfloat16")
         if precision == "auto":

@@ -77,6 +77,8 @@ def with_tiles(
         ParameterError: no size of a tile, or one that is too small for the kernel.
     """
     side = _side(tile)
+    if not needed(tile, shape):
+        return list(tasks), [f"no tiles: the image is no larger than one of {side} pixels"]
     width = bound_of(pipeline, registry) if psf_width is None else psf_width
     if width is None:
         raise ParameterError("tiles share pixels with their neighbours by the kernel's size: give --kernel-size")
@@ -88,8 +90,6 @@ def with_tiles(
         )
     size = shape["Y"], shape["X"]
     sides = min(side, size[0]), min(side, size[1])
-    if not needed(tile, shape):
-        return list(tasks), [f"no tiles: the image is no larger than one of {side} pixels"]
     blind = psf_width is None and learns_kernel(pipeline, registry)
     spans = [_spans(size[axis], sides[axis], overlap) for axis in (0, 1)]
     depth = [(0, shape["Z"])] if "Z" in shape else []

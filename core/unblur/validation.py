@@ -73,6 +73,8 @@ def _check_dtype(dtype: np.dtype) -> None:
         "c": "complex numbers; take the magnitude or the real part first",
         "b": "a mask (bool), not an image; convert it to uint8 if it is meant as one",
     }
+    if dtype.kind == "f" and dtype.itemsize > 8:
+        raise ImageError(f"the image holds {dtype}, more than double precision; convert it to float64 or float32")
     if dtype.kind not in "iuf":
         raise ImageError(f"the image holds {reasons.get(dtype.kind, f'{dtype}; integers or floats are expected')}")
 

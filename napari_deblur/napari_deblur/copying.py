@@ -207,7 +207,7 @@ def _read(path: str, axes: str | None, region: Mapping[str, tuple[int, int]]) ->
 
 
 def _axes_to_say(path: str, image: Image) -> str | None:
-    return None if io.read_header(path).axes == image.axes else image.axes
+    return None if io.read_header(path).image_axes == image.axes else image.axes
 
 
 def _sizes_to_say(read: Image, given: Image, name: str) -> dict[str, float]:

@@ -58,3 +58,14 @@ def test_what_is_given_stays_and_the_other_follows_from_it() -> None:
 def test_an_image_that_does_not_tell_is_refused_before_any_work() -> None:
     with pytest.raises(ImageError, match=r"cannot be told .* set forward_model\.camera\.gain"):
         job(np.full((96, 96), 100.0, np.float32) + np.arange(96, dtype=np.float32))
+
+
+def test_planes_that_are_constant_do_not_tell() -> None:
+    planes = counts(3, 96, 96)
+    planes[1] = 100
+    assert camera(job(planes, axes="TYX")) == camera(job(planes[2]))
+
+
+def test_an_offset_above_the_image_is_what_is_wrong() -> None:
+    with pytest.raises(ImageError, match=r"offset 5000, what is read in darkness, is not below the image's mean"):
+        Job(counts(96, 96), method="richardson-lucy", psf=PSF, offset=5000.0, gain="auto", threads=1)

@@ -12,6 +12,7 @@ import torch
 from unblur import allocation
 from unblur.allocation import kept_memory
 from unblur.compute import Compute, human_bytes
+from unblur.errors import ParameterError
 
 
 def _settings() -> tuple[object, ...]:
@@ -71,3 +72,9 @@ def test_runs_that_overlap_leave_everything_as_it_was() -> None:
 @pytest.mark.parametrize(("count", "words"), [(0, "0 B"), (999, "999 B"), (999.6e6, "1 GB"), (1.44e9, "1.44 GB")])
 def test_bytes_in_words(count: float, words: str) -> None:
     assert human_bytes(count) == words
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_threads_below_one_are_refused(threads: int) -> None:
+    with pytest.raises(ParameterError, match=f"threads = {threads}: expected 1 or more"):
+        Compute.choose("cpu", threads=threads)

@@ -251,6 +251,22 @@ def test_tiff_orientation(tmp_path: Path) -> None:
     assert "orientation tag (6)" in image.notes[0]
 
 
+@pytest.mark.parametrize(("orientation", "sizes"), [(3, (0.2, 0.1)), (6, (0.1, 0.2)), (0, (0.2, 0.1))])
+def test_pixel_sizes_turn_with_the_image(tmp_path: Path, orientation: int, sizes: tuple[float, float]) -> None:
+    """0 is no orientation, and nothing is turned."""
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        numbers((9, 12)),
+        resolution=(1e5, 5e4),
+        resolutionunit="CENTIMETER",
+        extratags=[(274, 3, 1, orientation, True)],
+        metadata=None,
+    )
+    image = read(tmp_path / "a.tif")
+    assert (image.pixel_size["Y"], image.pixel_size["X"]) == pytest.approx(sizes)
+    assert any("turned" in note for note in image.notes) == bool(orientation)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
 @pytest.mark.parametrize("samples", [1, 2, 3, 4])
 def test_png(tmp_path: Path, dtype: str, samples: int) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -12,6 +14,7 @@ import tifffile
 from unblur.errors import FileError, ImageError, ParameterError, ResourceError
 from unblur.image import Image
 from unblur.io import read, read_header, write
+from unblur.io.series import read_series
 
 
 def stack() -> Image:
@@ -68,6 +71,38 @@ def test_only_the_region_need_fit_in_memory(tmp_path: Path, monkeypatch: pytest.
     np.testing.assert_array_equal(part, image.data[2:3])
 
 
+@pytest.mark.parametrize(
+    ("options", "copied"),
+    [({}, False), ({"byteorder": ">"}, True), ({"compression": "zlib"}, True)],
+    ids=["as it is", "other bytes", "compressed"],
+)
+def test_what_can_stay_in_its_file_needs_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], copied: bool
+) -> None:
+    data = np.arange(4 * 8 * 9, dtype=np.uint16).reshape(4, 8, 9)
+    tifffile.imwrite(tmp_path / "a.tif", data, photometric="minisblack", metadata={"axes": "TYX"}, **options)
+    np.testing.assert_array_equal(read_series(tmp_path / "a.tif").data, data)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=10))
+    if copied:
+        with pytest.raises(ResourceError, match="has room for"):
+            read_series(tmp_path / "a.tif")
+    else:
+        np.testing.assert_array_equal(read_series(tmp_path / "a.tif").data, data)
+
+
+def test_what_has_to_be_rearranged_in_memory_must_fit_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = np.zeros((4, 8, 9, 4), np.uint8)
+    tifffile.imwrite(
+        tmp_path / "a.tif", data, photometric="rgb", extrasamples=["unassalpha"], metadata={"axes": "TYXS"}
+    )
+    assert read_series(tmp_path / "a.tif").shape == (4, 8, 9, 3)
+    memory = psutil.virtual_memory()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(available=100, total=100))
+    with pytest.raises(ResourceError, match="memory that is free"):
+        read_series(tmp_path / "a.tif")
+
+
 def test_the_region_option_is_read_as_documented() -> None:
     from unblur.cli import options
 
@@ -103,6 +138,7 @@ def test_headers_of_photographs(tmp_path: Path, mode: str, shape: tuple[int, ...
     PIL.Image.new(mode, (7, 6)).save(tmp_path / "a.png")
     header = read_header(tmp_path / "a.png")
     assert (header.shape, header.dtype, header.bit_depth) == (shape, np.uint8, 8)
+    assert header.image_axes == read(tmp_path / "a.png").axes
 
 
 def test_headers_of_deep_photographs(tmp_path: Path) -> None:
@@ -111,6 +147,12 @@ def test_headers_of_deep_photographs(tmp_path: Path) -> None:
         header, image = read_header(tmp_path / "a.png"), read(tmp_path / "a.png")
         assert (header.shape, header.dtype, header.axes) == (shape, np.uint16, image.axes)
         assert header.bit_depth == image.bit_depth == 16
+
+
+def test_the_header_of_planar_colours(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 6, 7), np.uint8), photometric="rgb", planarconfig="separate")
+    header, image = read_header(tmp_path / "a.tif"), read(tmp_path / "a.tif")
+    assert (header.shape, header.axes) == (image.shape, image.axes) == ((6, 7, 3), "YXS")
 
 
 def test_a_header_of_what_is_no_image_is_refused(tmp_path: Path) -> None:

@@ -26,13 +26,15 @@ GREY = np.random.default_rng(0).integers(0, 256, (5, 24, 32), dtype=np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (5, 24, 32, 3), dtype=np.uint8)
 
 
-def encoded(path: Path, frames: np.ndarray, rate: Fraction = Fraction(30000, 1001)) -> Path:
-    """A video without loss, made without this package."""
+def encoded(path: Path, frames: np.ndarray, rate: Fraction = Fraction(30000, 1001), turn: int = 0) -> Path:
+    """A video without loss, made without this package; to be shown turned to the left by some quarters."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=rate)
         stream.height, stream.width = frames.shape[1:3]
         form = "gray" if frames.ndim == 3 else "rgb24"
         stream.pix_fmt = "gray" if frames.ndim == 3 else "bgr0"
+        if turn:
+            stream.set_display_rotation(90 * turn)
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format=form)))
         container.mux(stream.encode())
@@ -56,6 +58,37 @@ def test_a_video_is_read_with_its_facts(frames: np.ndarray, axes: str, tmp_path:
         assert image.status == {"axes": "read", "T": "read", "Y": "missing", "X": "missing"}
         assert image.white_level == 255
         assert frame_rate(image) == Fraction(30000, 1001)
+
+
+@pytest.mark.parametrize("turn", [1, 2, 3])
+def test_a_video_is_turned_upright(turn: int, tmp_path: Path) -> None:
+    """As phones write what they take on their side."""
+    path = encoded(tmp_path / "clip.mkv", COLOUR, turn=turn)
+    with av.open(str(path)) as container:
+        assert next(container.decode(video=0)).rotation % 360 == 90 * turn
+    image = io.read(path)
+    np.testing.assert_array_equal(image.data, np.rot90(COLOUR, turn, (1, 2)))
+    assert any("turned upright" in note for note in image.notes)
+
+
+@pytest.mark.parametrize(
+    ("interval", "unit", "rate"),
+    [
+        (0.04, "s", Fraction(25)),
+        (40.0, "ms", Fraction(25)),
+        (2.0, "min", Fraction(1, 120)),
+        (1e-7, "s", Fraction(10**7)),
+        (3.0, "fortnight", None),
+    ],
+)
+def test_the_rate_follows_from_the_interval(interval: float, unit: str, rate: Fraction | None) -> None:
+    assert frame_rate(Image(GREY, "TYX", pixel_size={"T": interval}, units={"T": unit})) == rate
+
+
+def test_the_user_s_interval_goes_before_the_file_s() -> None:
+    image = Image(GREY, "TYX", status={"T": "read"}, pixel_size={"T": 0.04}, metadata={"frame_rate": "25"})
+    assert frame_rate(image) == 25
+    assert frame_rate(image.with_pixel_size({"T": 0.001})) == 1000
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".avi"])
@@ -193,7 +226,7 @@ def test_a_tiff_is_mapped_and_keeps_its_facts(compression: str | None, tmp_path:
 def test_a_series_larger_than_the_memory_is_read_and_checked_against_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tifffile.imwrite(tmp_path / "a.tif", GREY, imagej=True, metadata={"axes": "TYX"})
+    tifffile.imwrite(tmp_path / "a.tif", GREY, photometric="minisblack", compression="zlib", metadata={"axes": "TYX"})
     monkeypatch.setattr(limits, "SHARE_OF_FREE_MEMORY", 1e-9)
     with pytest.raises(ResourceError):
         io.read(tmp_path / "a.tif")

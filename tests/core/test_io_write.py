@@ -285,3 +285,70 @@ def test_units_that_were_left_out_are_micrometres(tmp_path: Path) -> None:
     for name in ("a.tif", "a.ome.tif"):
         write(tmp_path / name, image)
         assert read(tmp_path / name).pixel_size["X"] == pytest.approx(0.1)
+
+
+def test_alpha_stays_opaque_in_another_dtype_of_a_tiff(tmp_path: Path) -> None:
+    alpha = np.array([[65535, 0, 32768]], np.uint16)
+    write(tmp_path / "a.tif", Image(np.array([[9, 8, 7]], np.uint16), "YX", alpha=alpha), dtype="uint8")
+    np.testing.assert_array_equal(read(tmp_path / "a.tif").alpha, [[255, 0, 128]])
+    write(tmp_path / "b.tif", Image(np.array([[9, 8, 7]], np.uint8), "YX", alpha=np.array([[255, 0, 9]], np.uint8)))
+    np.testing.assert_array_equal(read(tmp_path / "b.tif").alpha, [[255, 0, 9]])
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif"])
+def test_samples_are_written_together_wherever_they_were(tmp_path: Path, name: str) -> None:
+    data = numbers((3, 9, 10), "uint8")
+    write(tmp_path / name, Image.from_array(data, "SYX"))
+    with tifffile.TiffFile(tmp_path / name) as tif:
+        assert tif.pages.first.shape == (9, 10, 3)
+    again = read(tmp_path / name)
+    assert again.axes == "YXS"
+    np.testing.assert_array_equal(again.data, np.moveaxis(data, 0, -1))
+
+
+def test_numbers_that_a_cast_wipes_out_are_said(tmp_path: Path) -> None:
+    image = Image.from_array(np.linspace(0, 1, 90, dtype=np.float32).reshape(9, 10))
+    faint = write(tmp_path / "a.tif", image.with_white_level(1.0), dtype="uint8")
+    assert any("next to nothing in uint8" in note for note in faint)
+    assert any(
+        "next to nothing" in note
+        for note in write(tmp_path / "a.tif", image.with_data(0.3 * image.data), dtype="uint8")
+    )
+    assert write(tmp_path / "a.tif", image.with_data(200 * image.data), dtype="uint8") == ()
+
+
+def test_white_beyond_sixteen_bits_stays_white(tmp_path: Path) -> None:
+    data = np.array([[0, 2**19, 2**20 - 1]], np.uint32)
+    notes = write(tmp_path / "a.png", Image(data, "YX", bit_depth=20))
+    assert any("white stays white in uint16" in note for note in notes)
+    np.testing.assert_array_equal(read(tmp_path / "a.png").data, [[0, 32768, 65535]])
+
+
+def test_a_report_may_name_a_file_that_utf8_cannot(tmp_path: Path) -> None:
+    name = os.fsdecode(b"pr\xfcfung.tif")
+    for output in ("a.tif", "a.ome.tif"):
+        write(tmp_path / output, Image.from_array(numbers((9, 10))), report={"source": name})
+        written = json.loads(report_path(tmp_path / output).read_text(encoding="utf-8"))
+        assert written["source"] == name
+
+
+def test_files_that_took_their_place_go_back_when_a_later_one_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = {name: tmp_path / name for name in ("a.tif", "kernel.tif", "new.tif")}
+    old, new = (Image.from_array(np.full((8, 8), value, np.float32)) for value in (1, 2))
+    write(paths["a.tif"], old, report={"run": 1}, others=[(paths["kernel.tif"], old)])
+    replace = os.replace
+
+    def failing(source: Any, target: Any) -> None:
+        if Path(target).name == "a.tif.json" and '"run": 2' in Path(source).read_text():
+            raise OSError(13, "in use")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", failing)
+    with pytest.raises(FileError, match="in use"):
+        write(paths["a.tif"], new, report={"run": 2}, others=[(paths["kernel.tif"], new), (paths["new.tif"], new)])
+    assert {path.name for path in tmp_path.iterdir()} == {"a.tif", "a.tif.json", "kernel.tif"}
+    for name in ("a.tif", "kernel.tif"):
+        np.testing.assert_array_equal(read(paths[name]).data, old.data)
+    assert json.loads(report_path(paths["a.tif"]).read_text()) == {"run": 1}

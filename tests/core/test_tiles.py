@@ -215,3 +215,10 @@ def test_what_tiles_cannot_share_is_refused() -> None:
         Job(np.stack([BLURRED] * 4), axes="TYX", method="reblur2deblur", tile=110)
     with pytest.raises(CompositionError, match="changes the PSF"):
         Job(BLURRED, method="blind-richardson-lucy", psf=PSF, tile=110)
+
+
+def test_an_image_that_needs_no_tiles_needs_no_kernel_size_for_them() -> None:
+    tasks = [Task("plane", {}, ({},))]
+    made, said = with_tiles(tasks, 96, {"Y": 40, "X": 50}, KNOWN, REGISTRY, psf_width=90)
+    assert made == tasks
+    assert said == ["no tiles: the image is no larger than one of 96 pixels"]

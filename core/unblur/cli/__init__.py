@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The entry point of ``unblur``; exits with 0, 2 (error), 3 (planes failed), 130 or 143 (signals)."""
     from unblur.cli.app import app
 
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold what its encoding does not
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
     except UnblurError as error:

@@ -53,12 +53,13 @@ def sweep(path: str | Path) -> None:
 class MakingWay:
     """Takes what stands under ``path`` away, where it may not stand beside what is about to be written.
 
-    When the block ends without an exception it is gone, and otherwise back in its place.
+    When the block ends without an exception it is gone. Otherwise it is back, in place of what has come since.
     """
 
     def __init__(self, path: str | Path) -> None:
         self._path, self._final = path, Path(os.path.realpath(path))
         self._aside = self._final.with_name(f"{_start(self._final)}{secrets.token_hex(8)}.part{self._final.suffix}")
+        self._gone = False
 
     def __enter__(self) -> MakingWay:
         return self
@@ -76,10 +77,13 @@ class MakingWay:
             raise FileError(
                 self._path, f"cannot be replaced: {error.strerror or error}", "The output is unchanged"
             ) from error
+        self._gone = True
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None and self._aside.exists() and not self._final.exists():
-            os.replace(self._aside, self._final)
+        if kind is not None and self._gone:
+            self._final.unlink(missing_ok=True)
+            if self._aside.exists():
+                os.replace(self._aside, self._final)
         self._aside.unlink(missing_ok=True)
 
 
@@ -109,8 +113,9 @@ def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
 
 
 def to_json(content: Mapping[str, Any]) -> str:
-    """Strict JSON of a report, as in :func:`write_json`."""
-    return json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+    """Strict JSON of a report, as in :func:`write_json`; what UTF-8 cannot say of a file's name is escaped."""
+    text = json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _plain(value: Any) -> Any:

@@ -18,9 +18,17 @@ def white_scale(image: Image, wanted: DTypeLike) -> float:
     They may where nothing says what white is, and in the depth of the original unless the user said it.
     """
     white, dtype = image.white_level, np.dtype(wanted)
-    if white is None or (image.given_white is None and (white > 255) == (dtype == np.uint16)):
+    fits = white is not None and white <= np.iinfo(dtype).max and (white > 255) == (dtype == np.uint16)
+    if white is None or (image.given_white is None and fits):
         return 1.0
     return float(np.iinfo(dtype).max) / white
+
+
+def opacities(alpha: np.ndarray, wanted: DTypeLike, opaque: float = 1.0) -> np.ndarray:
+    """Alpha in another dtype of integers, opaque where it was: at their largest value, or at `opaque` of floats."""
+    dtype = np.dtype(wanted)
+    before = float(np.iinfo(alpha.dtype).max) if alpha.dtype.kind in "iu" else opaque
+    return alpha if dtype == alpha.dtype else cast(alpha.astype(np.float64) * (np.iinfo(dtype).max / before), dtype)[0]
 
 
 def cast(data: np.ndarray, dtype: DTypeLike) -> tuple[np.ndarray, tuple[str, ...]]:

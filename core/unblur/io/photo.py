@@ -17,7 +17,7 @@ from unblur.errors import FileError, ImageError, ResourceError, UnblurError
 from unblur.image import Image, PixelSize
 from unblur.io.header import Header
 from unblur.io.limits import check_claim
-from unblur.io.orientation import upright
+from unblur.io.orientation import EXCHANGED, TURNED, upright
 
 ORIENTATION = 0x0112
 DEPTH_BYTE = 24  # bits per sample in the header of a PNG
@@ -87,12 +87,14 @@ def _read(path: Path, opened: PIL.Image.Image, axes: str | None, pixel_size: Pix
     if data.ndim == 3 and data.shape[-1] == 1:
         data = data[..., 0]
     named = "YX" if data.ndim == 2 else "YXS"
-    if orientation != 1:
+    if orientation in TURNED:
         data = upright(data, named, orientation)
         notes.append(f"turned upright as its EXIF orientation ({orientation}) asks")
     if axes is not None and axes.upper() != named:
         raise FileError(path, f"is a photograph with axes {named}, not {axes}", "Leave axes out")
     metadata: dict[str, Any] = {key: opened.info[key] for key in ("dpi", "icc_profile") if opened.info.get(key)}
+    if "dpi" in metadata and orientation in EXCHANGED:
+        metadata["dpi"] = tuple(reversed(metadata["dpi"]))
     try:
         image = Image.from_array(data, named, pixel_size)
     except ImageError as error:

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from unblur.errors import ImageError
 from unblur.image import Image
-from unblur.io.casting import cast, white_scale
+from unblur.io.casting import cast, opacities, white_scale
 
 HEADER = 33  # signature and IHDR; the chunks that follow must come before the pixels
 METRES_PER_INCH = 0.0254
@@ -44,8 +44,7 @@ def write_png(path: Path, image: Image, dtype: DTypeLike | None) -> tuple[str, .
     if image.pixel_size:
         notes.append("PNG does not keep the pixel size")
     if alpha is not None:
-        opaque = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else (white or 1.0)
-        opacity = cast(alpha.astype(np.float64) * (np.iinfo(wanted).max / opaque), wanted)[0]
+        opacity = opacities(alpha, wanted, white or 1.0)
         pixels = np.concatenate(
             [pixels if axes == "YXS" else pixels[..., np.newaxis], opacity[..., np.newaxis]], axis=-1
         )

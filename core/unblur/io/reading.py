@@ -37,7 +37,7 @@ def read(
     what its dimensions are. ``pixel_size`` is one number for Y and X, one per spatial axis, or a mapping by axis
     letter. ``series`` chooses among images that differ; ``multi_file`` follows an OME-TIFF to the other files of its
     set, in the same folder. ``region`` gives start and stop along some of the axes, of which only that part is kept: a
-    TIFF that does not fit in memory is then read by way of a temporary file.
+    TIFF that does not fit in memory is then read by way of the disk.
     Dimensions of size one that the file adds are left out.
 
     Raises FileError if the file cannot be read, is cut, or claims what it does not hold, and where a choice is missing;
@@ -78,6 +78,8 @@ def read_header(path: str | Path, *, axes: str | None = None, series: int | None
     The axes are None where the file does not say what its dimensions are.
     """
     path = Path(path)
+    if is_video_start(start_of(path)):
+        raise FileError(path, "is a video, whose frames have to be read to know how many there are")
     if _is_photo(path):
         _refuse_series(path, series)
         return photo_header(path)

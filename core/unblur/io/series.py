@@ -26,8 +26,9 @@ def read_series(
 ) -> Image:
     """Read a time series: a TIFF with a T axis, a video file, or a folder of images, the frames in natural order.
 
-    The frames are in a temporary file (in `TMPDIR`), one after the other. ``axes`` are those of the whole series, T
-    included; for a folder T comes first. Facts of a folder are those of its first image. ``region`` gives start and
+    The frames are in a temporary file (in `TMPDIR`), one after the other, or stay in the file of an uncompressed TIFF,
+    which nobody may change as long as the image is used. ``axes`` are those of the whole series, T included; for a
+    folder T comes first. Facts of a folder are those of its first image. ``region`` gives start and
     stop along some of the axes, of which only that part is used.
 
     Raises FileError if a file cannot be read or the frames of a folder differ; ResourceError if the disk has no room.

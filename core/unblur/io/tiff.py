@@ -18,9 +18,9 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffFrame, TiffPage, Ti
 from unblur.errors import FileError, ImageError, ResourceError, UnblurError
 from unblur.image import AXES, Image, PixelSize, Status, check_axes, split_alpha
 from unblur.io.header import Header
-from unblur.io.limits import check_claim
+from unblur.io.limits import Room, check_claim
 from unblur.io.ome import Ome, OmeImage, is_bare_name, parse_ome
-from unblur.io.orientation import upright
+from unblur.io.orientation import EXCHANGED, TURNED, upright
 from unblur.io.scratch import scratch
 from unblur.io.tiff_facts import Facts, facts_of
 
@@ -48,7 +48,10 @@ def read_tiff(
     multi_file: bool,
     on_disk: bool = False,
 ) -> Image:
-    """Read one series of a TIFF file, page by page into a temporary file if ``on_disk``; see :func:`unblur.io.read`."""
+    """Read one series of a TIFF file; see :func:`unblur.io.read`.
+
+    With ``on_disk`` its pixels stay in the file, if they are not compressed, or go page by page to a temporary one.
+    """
     with _log() as log, _opened(path, log, multi_file) as (tif, ome, notes):
         image = _read(path, tif, ome, notes, axes, pixel_size, series, on_disk)
     warnings = tuple(f"the TIFF reader warns: {line[:160]}" for line in dict.fromkeys(log))
@@ -63,6 +66,10 @@ def tiff_header(path: Path, axes: str | None, number: int | None) -> Header:
         facts = facts_of(tif, number, chosen, _described(tif, ome, number, notes))
         try:
             shape, named, _ = _axes(path, chosen, axes)
+            if "S" in named and not named.endswith("S"):
+                samples = named.index("S")
+                shape = (*shape[:samples], *shape[samples + 1 :], shape[samples])
+                named = named.replace("S", "") + "S"
         except FileError:
             if axes is not None:
                 raise
@@ -114,10 +121,11 @@ def _read(
         raise FileError(path, f"claims shape {kept_shape}, but holds {data.shape}", CUT)
     data = _native(data.reshape(kept_shape), on_disk)
     data = _light_on_dark(path, page, data, notes)
-    orientation = page.tags.valueof("Orientation", 1)
-    if orientation != 1:
+    orientation = int(page.tags.valueof("Orientation", 1))
+    if orientation in TURNED:
         data = upright(data, kept_axes, orientation)
-        notes.append(f"turned upright as its orientation tag ({int(orientation)}) asks")
+        facts = _turned(facts, orientation)
+        notes.append(f"turned upright as its orientation tag ({orientation}) asks")
     if "S" in kept_axes and not kept_axes.endswith("S"):
         data = np.ascontiguousarray(np.moveaxis(data, kept_axes.index("S"), -1))
         kept_axes = kept_axes.replace("S", "") + "S"
@@ -133,6 +141,18 @@ def _read(
         return image.with_pixel_size(pixel_size)
     except ImageError as error:
         raise FileError(path, str(error)) from None
+
+
+def _turned(facts: Facts, orientation: int) -> Facts:
+    """What is said of Y holds for X, and the other way round, where an orientation exchanges them."""
+    if orientation not in EXCHANGED:
+        return facts
+    other = {"Y": "X", "X": "Y"}
+    return replace(
+        facts,
+        pixel_size={other.get(axis, axis): size for axis, size in facts.pixel_size.items()},
+        units={other.get(axis, axis): unit for axis, unit in facts.units.items()},
+    )
 
 
 def _native(data: np.ndarray, on_disk: bool) -> np.ndarray:
@@ -270,7 +290,20 @@ def _check_series(path: Path, tif: TiffFile, number: int, series: TiffPageSeries
     ratio = MOST_COMPRESSED.get(COMPRESSION(page.compression), math.inf)
     if page.subsampling not in (None, (1, 1)):
         ratio *= 3
-    check_claim(path, series.shape, series.dtype.itemsize, stored, ratio * packed, on_disk)
+    room = _room(series) if on_disk else "memory"
+    check_claim(path, series.shape, series.dtype.itemsize, stored, ratio * packed, room)
+
+
+def _room(series: TiffPageSeries) -> Room:
+    """What the pixels of a series take that is read on the disk."""
+    page, axes = series.keyframe, series.get_axes(False)
+    alpha = page.samplesperpixel in (2, 4)
+    planar = "S" in axes and not axes.endswith("S")
+    turned = int(page.tags.valueof("Orientation", 1)) in TURNED or page.photometric == PHOTOMETRIC.MINISWHITE
+    native = np.dtype(series.dtype).newbyteorder(page.parent.byteorder).isnative
+    if alpha or planar or turned or (not native and series.ndim < 3):
+        return "memory"
+    return "nothing" if native and series.dataoffset is not None else "disk"
 
 
 def _stored(path: Path, page: TiffPage | TiffFrame) -> int:

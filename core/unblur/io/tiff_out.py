@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from unblur.errors import ImageError
 from unblur.image import Image
-from unblur.io.casting import cast
+from unblur.io.casting import cast, opacities
 from unblur.io.scratch import on_disk
 
 BIG = 2**32 - 2**25
@@ -102,8 +102,17 @@ def write_tiff(path: Path, image: Image, dtype: DTypeLike | None, report: str) -
 def _prepared(image: Image, dtype: DTypeLike | None) -> tuple[Image, tuple[str, ...]]:
     if image.data.size == 0:
         raise ImageError(f"an image of shape {image.shape} has no pixels to write")
+    if image.is_rgb and not image.axes.endswith("S"):  # samples lie together, and readers look for them there
+        image = _transposed(image, image.axes.replace("S", "") + "S")
     data, notes = cast(image.data, image.data.dtype if dtype is None else dtype)
+    if data.dtype.kind in "iu" and image.data.dtype.kind == "f" and _faint(image, data):
+        notes += (f"values up to {np.nanmax(image.data):g} are next to nothing in {data.dtype.name}, not scaled",)
     return replace(image, data=data), notes
+
+
+def _faint(image: Image, data: np.ndarray) -> bool:
+    """Whether rounding to whole numbers leaves next to nothing of an image."""
+    return not data.any() or (image.white_level is not None and image.white_level <= 1)
 
 
 def _transposed(image: Image, order: str) -> Image:
@@ -124,7 +133,8 @@ def _with_alpha(image: Image) -> tuple[np.ndarray, dict[str, Any]]:
         options["planarconfig"] = "contig"
     if image.alpha is None:
         return image.data, options
-    alpha = image.alpha.astype(image.data.dtype)
+    dtype = image.data.dtype
+    alpha = opacities(image.alpha, dtype, image.white_level or 1.0) if dtype.kind in "iu" else image.alpha.astype(dtype)
     options |= {"extrasamples": [image.metadata.get("alpha", "unassalpha")], "planarconfig": "contig"}
     colour = image.data if image.is_rgb else image.data[..., np.newaxis]
     return np.concatenate([colour, alpha[..., np.newaxis]], axis=-1), options

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ QUALITY = "12"
 USUAL_RATE = Fraction(25)
 """Frames per second, where the series does not say."""
 
+
+SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0}
+"""Units of time, as OME and ImageJ call them."""
 
 STILLS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")
 """Brands of photographs in the container of MP4."""
@@ -76,7 +80,12 @@ def read_video(path: Path, axes: str | None = None, pixel_size: PixelSize | None
                 notes.append("the sound is not carried over")
             grey, deep = _kind(stream)
             form = ("gray16le" if deep else "gray") if grey else ("rgb48le" if deep else "rgb24")
-            data = stacked((frame.to_ndarray(format=form) for frame in container.decode(stream)), path)
+            turns: set[int] = set()
+            data = stacked(_upright(container.decode(stream), form, turns), path)
+            if turns - {0}:
+                notes.append(
+                    f"turned upright as its rotation asks ({', '.join(f'{90 * turn}°' for turn in sorted(turns))})"
+                )
             rate, codec = stream.average_rate, stream.codec_context.name
     except (av.error.FFmpegError, ValueError) as error:
         if isinstance(error, FileError | ImageError):
@@ -101,6 +110,14 @@ def read_video(path: Path, axes: str | None = None, pixel_size: PixelSize | None
         metadata={"codec": codec, **({"frame_rate": str(rate)} if rate else {})},
     )
     return image.with_pixel_size(pixel_size)
+
+
+def _upright(frames: Iterable[Any], form: str, turns: set[int]) -> Iterator[np.ndarray]:
+    """Frames as they are meant to be seen; `turns` gets the quarter turns to the left that they needed."""
+    for frame in frames:
+        turn = round(getattr(frame, "rotation", 0) / 90) % 4
+        turns.add(turn)
+        yield np.rot90(frame.to_ndarray(format=form), turn)
 
 
 def _kind(stream: Any) -> tuple[bool, bool]:
@@ -152,6 +169,10 @@ def write_video(path: Path, image: Image, dtype: DTypeLike | None = None) -> tup
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=kind)))
             container.mux(stream.encode())
     except (av.error.FFmpegError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            raise FileError(
+                path, "cannot be written: no space left on the device", "The output is unchanged"
+            ) from error
         raise FileError(path, f"cannot be encoded ({str(error)[:120]})", "Choose .mkv or .tif") from error
     if missing:
         notes.append(f"{missing} pixels without a result (NaN) are written as 0")
@@ -170,12 +191,13 @@ def check_video(path: Path, image: Image, dtype: DTypeLike | None) -> None:
 
 
 def frame_rate(image: Image) -> Fraction | None:
-    """Frames per second, from the file or from the interval along T in seconds."""
-    if image.metadata.get("frame_rate"):
+    """Frames per second: from the interval along T, if the user gave it, else from the file or that interval."""
+    if image.metadata.get("frame_rate") and image.status.get("T") != "given":
         return Fraction(str(image.metadata["frame_rate"]))
-    if "T" in image.pixel_size and image.units.get("T", "s") == "s":
-        return 1 / Fraction(image.pixel_size["T"]).limit_denominator(1_000_000)
-    return None
+    seconds = SECONDS.get(image.units.get("T", "s"))
+    if "T" not in image.pixel_size or seconds is None:
+        return None
+    return Fraction(1 / (image.pixel_size["T"] * seconds)).limit_denominator(1_000_000)
 
 
 def _frames(image: Image) -> Iterator[np.ndarray]:

@@ -72,14 +72,15 @@ def write(
     Raises FileError if a file cannot be written or its format cannot hold the image; then every file is as before.
 
     Where the image is, all that belongs to it is, however the process ends: an image that stood under ``path`` goes
-    before the first of the new files takes its place, and the new image comes last.
+    first, and the new one comes last.
     """
     check_writable(path)
     for place, other in others:
         check_writable(place, arrays=not isinstance(other, Image))
     text = to_json(report) if report is not None else ""
+    places = [path, *([report_path(path)] if report is not None else []), *(place for place, _ in others)]
     with contextlib.ExitStack() as files:  # closed in reverse order
-        before = files.enter_context(MakingWay(path))
+        earlier = [files.enter_context(MakingWay(place)) for place in places]
         temporary = files.enter_context(atomic_path(path))
         written = [temporary]
         notes = _encode(path, temporary, image, dtype, text)
@@ -95,7 +96,8 @@ def write(
                 write_arrays(written[-1], other)
         if report is not None or others:
             _flush_all(path, written)
-            before.go()
+            for one in earlier:
+                one.go()
     return notes
 
 

@@ -152,7 +152,8 @@ def test_headers_of_deep_photographs(tmp_path: Path) -> None:
 def test_the_header_of_planar_colours(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 6, 7), np.uint8), photometric="rgb", planarconfig="separate")
     header, image = read_header(tmp_path / "a.tif"), read(tmp_path / "a.tif")
-    assert (header.shape, header.axes) == (image.shape, image.axes) == ((6, 7, 3), "YXS")
+    assert (header.shape, header.axes) == ((3, 6, 7), "SYX")
+    assert (image.shape, image.axes) == ((6, 7, 3), header.image_axes)
 
 
 def test_a_header_of_what_is_no_image_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ class Header:
     """The facts of one image in a file.
 
     Attributes:
-        shape: as :func:`unblur.io.read` would give it, alpha still among the samples, and before it is turned upright.
+        shape: as it is in the file: alpha among the samples, these where they are, and nothing turned upright.
         axes: a letter for each dimension; None where the file does not say.
         pixel_size, units: by axis letter, as far as the file says.
         bit_depth: of the camera or the format, if known.
@@ -31,6 +31,8 @@ class Header:
 
     @property
     def image_axes(self) -> str | None:
-        """Those of the image that `unblur.io.read` gives, of which alpha is no part."""
-        grey = self.axes is not None and self.axes.endswith("S") and self.shape[-1] < 3
-        return self.axes.removesuffix("S") if grey and self.axes is not None else self.axes
+        """Those of the image that `unblur.io.read` gives: samples come last, and alpha is none of them."""
+        if self.axes is None or "S" not in self.axes:
+            return self.axes
+        colour = self.shape[self.axes.index("S")] > 2
+        return self.axes.replace("S", "") + ("S" if colour else "")

@@ -66,10 +66,6 @@ def tiff_header(path: Path, axes: str | None, number: int | None) -> Header:
         facts = facts_of(tif, number, chosen, _described(tif, ome, number, notes))
         try:
             shape, named, _ = _axes(path, chosen, axes)
-            if "S" in named and not named.endswith("S"):
-                samples = named.index("S")
-                shape = (*shape[:samples], *shape[samples + 1 :], shape[samples])
-                named = named.replace("S", "") + "S"
         except FileError:
             if axes is not None:
                 raise

@@ -127,7 +127,7 @@ class NetworkKernelPrior(KernelPrior[K]):
     def start_from(self, earlier: KernelPrior[Any], kernel: Tensor, transfer: Transfer) -> None:
         """Fit the network to the earlier stage's kernel (cross entropy, a fraction of a second)."""
         with torch.enable_grad():
-            optimiser = torch.optim.Adam(self.network.parameters(), lr=_FIT_RATE)
+            optimiser = torch.optim.Adam(self.network.parameters(), lr=_FIT_RATE, fused=True)
             for _ in range(_FIT_STEPS):
                 optimiser.zero_grad(set_to_none=True)
                 misfit = -(kernel * self._kernel().clamp_min(1e-9).log()).sum()

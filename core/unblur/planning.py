@@ -25,9 +25,9 @@ from unblur.registry import Registry
 from unblur.stages import WIDE, current, hand_over
 
 _TIMED_STEPS = (2, 12)
-"""At least, and at most as many as the time allows: the fastest counts. A run that is slower loses its last steps before
-`then`, while one that is planned for a slow machine would leave time unused. One is enough where the step before it has
-taken all of the time."""
+"""At least, and at most as many as the time allows: the fastest counts. A run that is slower loses its last steps, and
+one that is planned for a slow machine would leave time unused. One is enough where the step before it has taken all of
+the time."""
 
 _TIMED = (1.0, 1 / 120)
 """Seconds of timed steps in a stage at the most, and the part of a budget that they may take."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 if sys.platform == "linux" and "OMP_WAIT_POLICY" not in os.environ:
     # Read when torch is loaded. By default threads spin for some 20 ms while they wait for one another, and so keep the
-    # processor from each other as soon as other programs run. A thirtieth of that costs nothing on an idle machine;
+    # processor from each other as soon as other programs run. A thirtieth of that costs little on an idle machine;
     # none at all would cost half of the pace of small images (benchmarks/beside_others.py).
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

@@ -20,6 +20,8 @@ Index = dict[str, int]
 AXES = "TCZYXS"
 MEASURED = "TZYX"  # the axes that have a pixel size, or for T an interval
 VOLUME, PLANE = "ZYX", "YX"
+SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0, "d": 86400.0}
+"""Seconds in the units that an interval along T may have."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,13 +22,12 @@ from napari_deblur.request import Request
 from napari_deblur.saving import SUFFIX
 from unblur import io
 from unblur.errors import FileError, ImageError
-from unblur.image import Image, fingerprint
+from unblur.image import SECONDS, Image, fingerprint
 from unblur.planes import MICROMETRES
 
 if TYPE_CHECKING:
     from unblur.results import Result
 
-SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0, "d": 86400.0}
 SAVE_FIRST = "Save it as OME-TIFF (File → Save Selected Layers), open that file and run again"
 BARE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 WORDS_OF_TOML = {"true", "false", "inf", "nan"}

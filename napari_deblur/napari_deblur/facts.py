@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from unblur.errors import ImageError
-from unblur.image import PLANE, Image, Status
+from unblur.image import PLANE, SECONDS, Image, Status
 from unblur.io import Header
 
 KEY = "unblur"
@@ -26,7 +26,6 @@ GUESSED = "ZTC"
 
 ORDER = "TCZYX"
 LENGTHS = {"µm", "nm", "pm", "Å", "mm", "cm", "m"}
-TIMES = {"s", "ms", "µs", "ns", "min", "h", "d"}
 PIXEL = "pixel"
 SAME_SIZE = 0.01
 
@@ -88,7 +87,7 @@ def axes_of(evidence: Evidence) -> tuple[str, Status]:
     if letters[-2:] == [None, None] and not set(PLANE) & set(letters):
         letters = [*letters[:-2], *PLANE]
     for place, unit in enumerate(evidence.units):
-        if letters[place] is None and "T" not in letters and symbol(unit) in TIMES:
+        if letters[place] is None and "T" not in letters and symbol(unit) in SECONDS:
             letters[place] = "T"
     status: Status = "assumed" if None in letters else "read"
     return _filled(letters) + samples, status
@@ -145,7 +144,7 @@ def sizes_of(evidence: Evidence, axes: str) -> Sizes:
     for axis, unit, scale in zip(axes, evidence.units, evidence.scale, strict=False):
         if axis == "C":
             continue
-        wanted = TIMES if axis == "T" else LENGTHS
+        wanted = SECONDS if axis == "T" else LENGTHS
         size, named = abs(float(scale)), symbol(unit)
         if named in wanted:
             sizes.add(axis, size, named, "read")

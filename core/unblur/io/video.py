@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from unblur.errors import FileError, ImageError
-from unblur.image import Image, PixelSize, check_axes
+from unblur.image import SECONDS, Image, PixelSize, check_axes
 from unblur.io.casting import cast, white_scale
 from unblur.io.scratch import stacked
 
@@ -27,9 +27,6 @@ QUALITY = "12"
 USUAL_RATE = Fraction(25)
 """Frames per second, where the series does not say."""
 
-
-SECONDS = {"s": 1.0, "ms": 1e-3, "µs": 1e-6, "us": 1e-6, "ns": 1e-9, "min": 60.0, "h": 3600.0}
-"""Units of time, as OME and ImageJ call them."""
 
 STILLS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")
 """Brands of photographs in the container of MP4."""
@@ -83,9 +80,7 @@ def read_video(path: Path, axes: str | None = None, pixel_size: PixelSize | None
             turns: set[int] = set()
             data = stacked(_upright(container.decode(stream), form, turns), path)
             if turns - {0}:
-                notes.append(
-                    f"turned upright as its rotation asks ({', '.join(f'{90 * turn}°' for turn in sorted(turns))})"
-                )
+                notes.append("turned upright as its rotation asks")
             rate, codec = stream.average_rate, stream.codec_context.name
     except (av.error.FFmpegError, ValueError) as error:
         if isinstance(error, FileError | ImageError):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from unblur.components import Batch, Clock, Context, Draw, ImagePrior, Shape, Transfer
-from unblur.networks.blocks import Head, Norm, channels_last, check_dims
+from unblur.networks.blocks import Head, Norm, channels_last, check_dims, convolve
 from unblur.networks.hourglass import widths
 from unblur.networks.initialise import child, fan_in_uniform
 from unblur_sadropout.network import cut
@@ -48,11 +48,10 @@ class DeepDecoder(nn.Module):
 
     def forward(self, z: Tensor, size: Sequence[int]) -> Tensor:
         """An image of a spatial size from an input at its lowest resolution."""
-        mix = F.conv2d if self.dims == 2 else F.conv3d
         mode = "bilinear" if self.dims == 2 else "trilinear"
         x = channels_last(z)
         for index, (weight, norm) in enumerate(zip(self.mixing, self.norms, strict=True)):
-            x = mix(x, weight)
+            x = convolve(x, weight)
             if index < len(self.mixing) - 1:
                 x = F.interpolate(x, scale_factor=2, mode=mode, align_corners=False)
             x = norm(F.relu_(x))

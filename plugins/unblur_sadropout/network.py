@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from unblur.errors import ParameterError
-from unblur.networks.blocks import UpsampledConvolution, channels_last, check_dims
+from unblur.networks.blocks import UpsampledConvolution, channels_last, check_dims, convolve
 from unblur.networks.initialise import child, uniform
 
 Drop = Callable[[int, Tensor], Tensor]
@@ -119,7 +119,7 @@ class DropoutUNet(nn.Module):
         if self.early:
             return block(x, skip, drop)
         x = F.interpolate(x, scale_factor=2, mode="bilinear" if self.dims == 2 else "trilinear", align_corners=False)
-        return block(torch.cat((cut(x, skip.shape[2:]), skip), 1), drop)
+        return block(channels_last(torch.cat((cut(x, skip.shape[2:]), skip), 1)), drop)
 
 
 class _Block(nn.Module):
@@ -131,10 +131,9 @@ class _Block(nn.Module):
         fan_in = inputs * 3**dims
         self.weight = uniform((outputs, inputs, *(3,) * dims), he_bound(fan_in), rng)
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.convolve = F.conv2d if dims == 2 else F.conv3d
 
     def forward(self, x: Tensor, drop: Drop, activated: bool = True) -> Tensor:
-        x = self.convolve(drop(self.layer, x), self.weight, self.bias, padding=1)
+        x = convolve(drop(self.layer, x), self.weight, self.bias, padding=1)
         return F.leaky_relu_(x, SLOPE) if activated else x
 
 

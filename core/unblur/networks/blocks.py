@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from unblur.errors import ParameterError
+from unblur.networks import products
 from unblur.networks.initialise import fan_in_uniform
 
 Upsampling = Literal["bilinear", "nearest"]
@@ -57,10 +58,14 @@ def channels_last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, groups: int = 1) -> Tensor:
-    """Convolution over what lies wholly inside, in as many dimensions as the weight has."""
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, groups: int = 1, padding: int = 0
+) -> Tensor:
+    """Convolution with a border of so many zeros, in as many dimensions as the weight has."""
+    if products.pays(x, weight, groups):
+        return products.convolve(x, weight, bias, stride, padding)
     convolution = F.conv2d if weight.ndim == 4 else F.conv3d
-    return convolution(x, weight, bias, stride, 0, 1, groups)
+    return convolution(x, weight, bias, stride, padding, 1, groups)
 
 
 def pad(x: Tensor, before: Sequence[int], after: Sequence[int]) -> Tensor:

@@ -54,6 +54,7 @@ bench: $(STAMP) ## measure what needs no data, in some minutes
 	$(BIN)/python benchmarks/flow_blur.py --repeats 2 $(BENCH_ARGS)
 	$(BIN)/python benchmarks/operators.py --repeats 10 $(BENCH_ARGS)
 	$(BIN)/python benchmarks/networks.py --repeats 1 --side 128 --kernel-sizes 19 $(BENCH_ARGS)
+	$(BIN)/python benchmarks/products.py --repeats 1 --side 128 $(BENCH_ARGS)
 	$(BIN)/python benchmarks/step.py --repeats 1 $(BENCH_ARGS)
 	$(BIN)/python benchmarks/memory.py --methods selfdeblur,l0-gradient --sizes 96,128 --kernel-size 9 $(BENCH_ARGS)
 	$(BIN)/python benchmarks/estimates.py --size 96 --kernel-size 9 --steps 10 $(BENCH_ARGS)

@@ -1,10 +1,10 @@
 """What the machine could do, measured in the same run, and the floor of some work that follows from it.
 
-The rates are those of convolutions (3x3 taps, forward and backward, the best of some widths) and of bare real
-transforms (there and back, the best of some sizes). A real transform of N pixels counts 5/2 N log2 N operations, half
-of what a complex one needs. The floor of some work is the larger of two times: its operations over the rate of their
-kind, and a copy that moves as many bytes as it must read and write. The median of the repeats counts, since that is
-what a run is made of.
+The rates are those of convolutions (3x3 taps, forward and backward as networks here make them, the best of some widths)
+and of bare real transforms (there and back, the best of some sizes). A real transform of N pixels counts 5/2 N log2 N
+operations, half of what a complex one needs. The floor of some work is the larger of two times: its operations over the
+rate of their kind, and a copy that moves as many bytes as it must read and write. The median of the repeats counts,
+since that is what a run is made of.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from functools import cached_property
 from typing import Any, Literal
 
 import torch
-from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from unblur.compute import Compute
+from unblur.networks.blocks import convolve
 
 WIDTHS = (64, 128)
 SIDE = 272
@@ -83,11 +83,11 @@ class Machine:
 
     def _convolution(self, width: int) -> float:
         x = self.compute.lay(torch.rand(1, width, SIDE, SIDE)).requires_grad_()
-        layer = self.compute.place(nn.Conv2d(width, width, 3, padding=1, bias=False))
+        weight = self.compute.lay(torch.rand(width, width, 3, 3)).requires_grad_()
 
         def run() -> None:
             with self.compute.autocast():
-                y = layer(x)
+                y = convolve(x, weight, padding=1)
             y.backward(torch.ones_like(y))
 
         return counted(run) / self.seconds(run)

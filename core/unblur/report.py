@@ -245,13 +245,14 @@ def poor_budget(job: Job, rows: Sequence[Mapping[str, Any]], records: Sequence[M
     """A warning where the budget paid for so few steps that the result cannot be what the method can do."""
     if job.budget is None:
         return []
+    remedy = "allow more time" + (", or --preset fast" if job.method and job.preset != "fast" else "")
     for row, record in zip(rows, records, strict=True):
         steps = row["executed"] if record.get("late") else row["steps"]
         for number, (stage, paid) in enumerate(zip(job.pipelines[row["kind"]].stages, steps, strict=False), 1):
             if paid < POOR * stage.steps and row["executed"]:
                 return [
                     f"the budget of {job.budget:g} seconds paid for {paid} of {stage.steps} steps of stage {number}: "
-                    "allow more time, or --preset fast"
+                    f"{remedy}"
                 ]
     return []
 

@@ -52,7 +52,9 @@ def test_blank_images_compress_well_and_are_not_refused(tmp_path: Path) -> None:
     assert read(tmp_path / "a.jpg").shape == (1200, 1200, 3)
 
 
-@pytest.mark.parametrize(("tunit", "unit"), [(None, "s"), ("sec", "s"), ("minutes", "min"), ("hour", "hour")])
+@pytest.mark.parametrize(
+    ("tunit", "unit"), [(None, "s"), ("sec", "s"), ("us", "µs"), ("minutes", "min"), ("hour", "hour")]
+)
 def test_imagej_says_the_unit_of_its_interval(tmp_path: Path, tunit: str | None, unit: str) -> None:
     metadata = {"axes": "TYX", "finterval": 5.0} | ({"tunit": tunit} if tunit else {})
     tifffile.imwrite(tmp_path / "a.tif", numbers((3, 8, 9), "uint16"), imagej=True, metadata=metadata)

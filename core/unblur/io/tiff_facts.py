@@ -56,7 +56,18 @@ def facts_of(tif: TiffFile, number: int, series: TiffPageSeries, ome: OmeImage |
     return facts
 
 
-IMAGEJ_TIMES = {"s": "s", "sec": "s", "second": "s", "seconds": "s", "msec": "ms", "minute": "min", "minutes": "min"}
+IMAGEJ_TIMES = {
+    "s": "s",
+    "sec": "s",
+    "second": "s",
+    "seconds": "s",
+    "msec": "ms",
+    "minute": "min",
+    "minutes": "min",
+    "us": "µs",
+    "usec": "µs",
+    "μs": "µs",  # with the Greek letter in place of the micro sign
+}
 """How ImageJ's menus and macros call units of time, and what they are called here."""
 
 

@@ -61,7 +61,19 @@ def channels_last(x: Tensor) -> Tensor:
 def convolve(
     x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, groups: int = 1, padding: int = 0
 ) -> Tensor:
-    """Convolution with a border of so many zeros, in as many dimensions as the weight has."""
+    """Convolution in as many dimensions as the weight has, by the library or by `networks/products.py`.
+
+    Args:
+        x: (batch, inputs, *spatial).
+        weight: (outputs, inputs / groups, *taps).
+        bias: (outputs,).
+        stride: along every axis.
+        groups: of channels that do not see each other.
+        padding: zeros at every border.
+
+    Returns:
+        (batch, outputs, *spatial), its sizes (size + 2 padding - taps) // stride + 1.
+    """
     if products.pays(x, weight, groups):
         return products.convolve(x, weight, bias, stride, padding)
     convolution = F.conv2d if weight.ndim == 4 else F.conv3d

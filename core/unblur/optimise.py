@@ -46,7 +46,7 @@ class AdamGroups:
         """The same for gradients that are known, one for each parameter in the order of the groups."""
         parameters = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
         for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+            parameter.grad = _laid_out(gradient, parameter)
         self._update(fraction)
         self.optimiser.zero_grad(set_to_none=True)
 
@@ -66,9 +66,14 @@ class AdamGroups:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.optimiser.load_state_dict(state["adam"])
         for parameter, moments in self.optimiser.state.items():
-            for name in ("exp_avg", "exp_avg_sq"):  # the fused update takes them to lie in memory as the parameter does
-                moments[name] = torch.empty_like(parameter).copy_(moments[name])
+            for name in ("exp_avg", "exp_avg_sq"):
+                moments[name] = _laid_out(moments[name], parameter)
         self.softness = state["softness"]
+
+
+def _laid_out(values: Tensor, parameter: Tensor) -> Tensor:
+    """In memory as the parameter is, which the fused update takes for granted: else it pairs them with other weights."""
+    return torch.empty_like(parameter).copy_(values)
 
 
 class AveragedAdam(AdamGroups):

@@ -25,3 +25,21 @@ def test_momenta_are_those_of_the_same_elements_whatever_the_layout_they_were_sa
         steps(resumed, second, range(3, 6))
         results.append(second.detach())
     torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-6)
+
+
+def test_gradients_move_the_same_elements_whatever_their_layout() -> None:
+    """`torch.autograd.grad` gives them as they were computed, where `backward` lays them out as the parameter is."""
+    start = torch.arange(72.0).reshape(4, 3, 3, 2)
+    slopes = torch.randn(3, *start.shape, generator=torch.Generator().manual_seed(0))
+    results = []
+    for layout in (None, torch.contiguous_format, torch.channels_last):
+        weights = start.contiguous(memory_format=torch.channels_last).requires_grad_()
+        groups = AdamGroups({"kernel": [weights]}, {"kernel": 0.1})
+        for slope in slopes:
+            if layout is None:
+                groups.step((weights * slope).sum(), 0.0)
+            else:
+                groups.follow([slope.contiguous(memory_format=layout)], 0.0)
+        results.append(weights.detach())
+    for result in results[1:]:
+        torch.testing.assert_close(result, results[0], rtol=0, atol=1e-6)

@@ -6,8 +6,12 @@ best for the truth. A method such as sa-dropout/no-masking leaves out an ingredi
 mean squared error of single inferences follows from mean and standard deviation of the ensemble: that of their mean
 plus the mean variance.
 
-The folder has `set12/*.png` and `levin/im01_ker0N.mat`, whose `f`, rotated by 180 degrees, is the kernel. Every case is
-written when it is done, and found cases are skipped, so that a list may be run in parts.
+The folder has `set12/*.png` and `levin/im01_ker0N.mat`. Every case is written when it is done, and found cases are
+skipped, so that a list may be run in parts.
+
+With --gamma the observation is that of a camera whose response is known: to the networks' misfit, but for those with
+/no-response, and to classical methods, whose input is linear light and whose result is shown as the camera would. With
+--estimated the kernel is that of a blind method, and figures are taken at the best shift.
 """
 
 from __future__ import annotations
@@ -15,25 +19,23 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import known_cases
 import numpy as np
-import scipy.io
+from known_cases import Protocol
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.signal import fftconvolve
 
-from unblur import default_registry
+from unblur import Pipeline, default_registry
 from unblur.cli.options import settings as assignments
 from unblur.errors import UnblurError
 from unblur.io.atomic import write_json
 from unblur.jobs import Job
-from unblur.metrics import psnr, ssim
 from unblur_sadropout.ablations import ablations
 
 Array = NDArray[np.float64]
@@ -43,68 +45,46 @@ CLASSICAL = ("hyper-laplacian", "wiener", "unsupervised-wiener", "richardson-luc
 BEST_OF = {"richardson-lucy": 200}
 """Methods that get the iteration count that is best for the truth, and the most iterations tried."""
 
+NO_RESPONSE = "no-response"
+"""With --gamma, a network that takes the observation for linear."""
+
 
 @dataclass(frozen=True)
 class Case:
     """One run."""
 
     image: str
-    kernel: int
+    kernel: str
     noise: str
     method: str
-
-    def observe(self, data: Path, crop: int | None) -> tuple[Array, Array, Array]:
-        """Observed image, truth in the same window, and kernel."""
-        sharp = np.asarray(Image.open(data / "set12" / f"{self.image}.png").convert("L"), dtype=np.float64) / 255
-        if crop is not None:
-            sharp = _centre(sharp, crop)
-        stored = scipy.io.loadmat(data / "levin" / f"im01_ker{self.kernel:02d}.mat")["f"].astype(np.float64)
-        kernel = np.ascontiguousarray(stored[::-1, ::-1]) / stored.sum()
-        blurred = fftconvolve(sharp, kernel, mode="valid")
-        window = tuple(slice((k - 1) // 2, (k - 1) // 2 + n) for k, n in zip(kernel.shape, blurred.shape, strict=True))
-        random = np.random.default_rng([*self.image.encode(), self.kernel, *self.noise.encode()])
-        return _noisy(blurred, self.noise, random), sharp[window], kernel
-
-
-def _centre(image: Array, size: int) -> Array:
-    first = [(n - size) // 2 for n in image.shape]
-    return image[first[0] : first[0] + size, first[1] : first[1] + size]
-
-
-def _noisy(image: Array, noise: str, random: np.random.Generator) -> Array:
-    """``gaussian:STD`` or ``poisson:PEAK``, the photons at white."""
-    kind, _, amount = noise.partition(":")
-    if kind == "gaussian":
-        return image + float(amount) * random.standard_normal(image.shape)
-    if kind == "poisson":
-        return random.poisson(np.clip(image, 0, None) * float(amount)) / float(amount)
-    raise SystemExit(f"--noise {noise}: expected gaussian:STD or poisson:PEAK")
 
 
 def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
     """The row of a case."""
-    observed, truth, kernel = case.observe(options.data, options.crop)
-    border = max(kernel.shape) // 2
+    scene = known_cases.scene(case.image, case.kernel, case.noise, protocol(options))
     best_of, classical = BEST_OF.get(case.method), case.method in CLASSICAL
+    pipeline = _pipeline(case.method, options)
     settings = {"stages.0.steps": best_of} if best_of else {} if classical else assignments(options.set or [])
-    method, _, left_out = case.method.partition("/")
-    pipeline = default_registry().method(method).pipeline("balanced" if classical else options.preset)
-    if left_out:
-        known = ablations(pipeline)
-        if left_out not in known:
-            raise SystemExit(f"{case.method}: no ingredient {left_out!r}; there are {', '.join(known)}")
-        pipeline = known[left_out]
+    linear = classical and options.gamma is not None
+    observed = np.clip(scene.observed, 0, None) ** options.gamma if linear else scene.observed
+
+    def shown(image: Any) -> Array:
+        values = np.asarray(image, np.float64)
+        return np.clip(values, 0, None) ** (1 / options.gamma) if linear else values
+
     job = Job(
         observed.astype(np.float32),
         pipeline=pipeline,
-        psf=kernel,
+        psf=scene.kernel,
         settings=settings,
         max_seconds=None if classical else options.max_seconds,
         white_level=1.0,
         seed=options.seed,
         threads=options.threads,
     )
-    row: dict[str, Any] = {**vars(case), "psnr_blurred": psnr(observed, truth, border=border)}
+    row: dict[str, Any] = {**vars(case), "psnr_blurred": scene.figures(scene.observed)["psnr"]}
+    if scene.similarity is not None:
+        row["similarity"] = scene.similarity
     curve: list[dict[str, float]] = []
     try:
         for event in job.events():
@@ -112,56 +92,52 @@ def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
             due = not curve or now.elapsed - curve[-1]["seconds"] >= options.curve
             wanted = options.curve and not classical and (due or now.step == now.planned)
             if best_of or wanted:
-                point = {"seconds": now.elapsed, "step": now.step}
-                curve.append(point | _figures(now.preview(), truth, border))
+                found = now.preview()
+                passes = None if found.spread is None else found.spread[0, 0].cpu().numpy()
+                figures = scene.figures(shown(found.image[0, 0].cpu()), passes)
+                curve.append({"seconds": now.elapsed, "step": now.step} | figures)
     except UnblurError as error:
         return row | {"error": str(error)}
     result, record = job.result, job.result.report["planes"][-1]
-    image = result.image.astype(np.float64)
+    image, spread = shown(result.image), result.uncertainty
+    if spread is not None:
+        spread = spread / (result.report["uncertainty"]["factor"] or 1.0)
+    row |= scene.figures(image, spread)
     row |= {
-        "psnr": psnr(image, truth, border=border),
-        "ssim": ssim(_inner(image, border), _inner(truth, border)),
         "seconds": result.report["seconds"],
         "steps": sum(record.get("executed", [])),
         "stop_reason": record.get("stop_reason"),
         "residual": record.get("residual"),
         "notes": record.get("notes"),
     }
-    if result.uncertainty is not None:
-        spread = result.uncertainty / (result.report["uncertainty"]["factor"] or 1.0)
-        row["psnr_single"] = _single(image, spread, truth, border)
     if best_of:
         best = max(curve, key=lambda point: point["psnr"])
-        row |= {"psnr": best["psnr"], "steps": best["step"]}
+        row |= {"psnr": best["psnr"], "ssim": best["ssim"], "steps": best["step"]}
     elif curve:
         row["curve"] = curve
     if options.panels is not None:
         options.panels.mkdir(parents=True, exist_ok=True)
-        columns = [truth, observed, image]
-        if result.uncertainty is not None:
-            spread = result.uncertainty
+        columns = [scene.truth, scene.observed, image]
+        if spread is not None:
             columns.append(spread / max(np.percentile(spread, 99.5), 1e-9))
         name = "_".join(map(str, vars(case).values())).replace(":", "").replace("/", "-")
         Image.fromarray((np.clip(np.hstack(columns), 0, 1) * 255).astype(np.uint8)).save(options.panels / f"{name}.png")
     return row
 
 
-def _inner(image: Array, border: int) -> Array:
-    return image[border:-border, border:-border]
-
-
-def _figures(estimate: Any, truth: Array, border: int) -> dict[str, float]:
-    image = estimate.image[0, 0].double().cpu().numpy()
-    figures = {"psnr": psnr(image, truth, border=border)}
-    if estimate.spread is not None:
-        figures["psnr_single"] = _single(image, estimate.spread[0, 0].double().cpu().numpy(), truth, border)
-    return figures
-
-
-def _single(mean: Array, spread: Array, truth: Array, border: int) -> float:
-    """PSNR of the mean squared error of single inferences (but for a part 1/n of their variance)."""
-    errors = (mean - truth) ** 2 + np.asarray(spread, dtype=np.float64) ** 2
-    return -10 * math.log10(float(_inner(errors, border).mean()))
+def _pipeline(method: str, options: argparse.Namespace) -> Pipeline:
+    """A method's, or one of its ablations, which knows the camera's response unless it is classical."""
+    name, _, left_out = method.partition("/")
+    pipeline = default_registry().method(name).pipeline("balanced" if name in CLASSICAL else options.preset)
+    if left_out:
+        known = ablations(pipeline) | {NO_RESPONSE: pipeline}
+        if left_out not in known:
+            raise SystemExit(f"{method}: nothing to leave out as {left_out!r}; there are {', '.join(known)}")
+        pipeline = known[left_out]
+    if options.gamma is None or name in CLASSICAL or left_out == NO_RESPONSE:
+        return pipeline
+    parts = [*pipeline.slots["forward_model"], ("gamma", {"gamma": options.gamma})]
+    return pipeline.replace(forward_model=parts)
 
 
 def means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -178,7 +154,7 @@ def means(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             if not those:
                 continue
             line: dict[str, Any] = {"noise": noise, "method": method, "cases": len(those)}
-            for key in ("psnr_blurred", "psnr", "psnr_single", "ssim", "seconds", "steps"):
+            for key in ("psnr_blurred", "psnr", "psnr_single", "ssim", "similarity", "seconds", "steps"):
                 values = [row[key] for row in those if row.get(key) is not None]
                 if len(values) == len(those):
                     line[key] = float(np.mean(values))
@@ -236,6 +212,10 @@ def _cases(options: argparse.Namespace) -> Iterator[Case]:
         yield Case(image, kernel, noise, method)
 
 
+def protocol(options: argparse.Namespace) -> Protocol:
+    return Protocol(options.data, options.crop, options.gamma, options.estimated, options.threads, options.seed)
+
+
 def _list(text: str) -> list[str]:
     return text.split(",")
 
@@ -247,14 +227,21 @@ def main() -> None:
     parser.add_argument("--png", type=Path, help="PSNR against time")
     parser.add_argument("--panels", type=Path, help="folder for truth, observation, result, uncertainty")
     parser.add_argument("--images", type=_list, help="01,04; all by default")
-    parser.add_argument("--kernels", type=lambda text: [int(one) for one in _list(text)], default=list(range(1, 9)))
-    parser.add_argument("--noise", type=_list, default=["gaussian:0.01", "gaussian:0.03", "gaussian:0.05"])
+    parser.add_argument("--kernels", type=_list, default=list("12345678"), help="1 to 8, danielyan-1 to danielyan-6")
+    parser.add_argument(
+        "--noise",
+        type=_list,
+        default=["gaussian:0.01", "gaussian:0.03", "gaussian:0.05"],
+        help="gaussian:STD, poisson:PEAK, or own, that of a kernel of Danielyan",
+    )
     parser.add_argument("--methods", type=_list, default=["sa-dropout", "hyper-laplacian", "wiener", "richardson-lucy"])
     parser.add_argument("--preset", default="balanced")
     parser.add_argument("--set", action="append", help="slot.parameter=JSON, for methods with a budget; repeatable")
     parser.add_argument("--max-seconds", type=float, default=1800.0)
     parser.add_argument("--curve", type=float, default=0.0, help="seconds between points, which the budget pays for")
     parser.add_argument("--crop", type=int, help="central part of the sharp image")
+    parser.add_argument("--gamma", type=float, help="of a camera with eight bits, such as 2.2")
+    parser.add_argument("--estimated", help="blind method whose kernel is given in place of the true one")
     parser.add_argument("--limit", type=int, help="do at most so many cases now")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--seed", type=int, default=0)
@@ -278,7 +265,7 @@ def main() -> None:
         plot(rows, options.png)
 
 
-_PROTOCOL = ("preset", "set", "max_seconds", "curve", "crop", "threads", "seed")
+_PROTOCOL = ("preset", "set", "max_seconds", "curve", "crop", "gamma", "estimated", "threads", "seed")
 
 if __name__ == "__main__":
     main()

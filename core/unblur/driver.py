@@ -120,6 +120,7 @@ class Run:
         checkpoint: file for checkpoints, none if None; `interval` seconds apart.
         fingerprint: what a checkpoint must have been made with to be resumed.
         limit: steps after which each stage ends, as it did in the run whose plan it repeats.
+        paces: seconds that a step of each stage takes, where they were measured before.
     """
 
     def __init__(
@@ -134,6 +135,7 @@ class Run:
         interval: float = 30.0,
         fingerprint: str = "",
         limit: Sequence[int] | None = None,
+        paces: Sequence[float] | None = None,
     ) -> None:
         self.observation = observation
         self.compute = compute
@@ -150,7 +152,7 @@ class Run:
         ]
         self.plan = [segment.stage.steps for segment in self._segments]
         self.executed = [0] * len(self.plan)
-        self._pace = [0.0] * len(self.plan)
+        self._pace = list(paces or [0.0] * len(self.plan))
         self._problem: Problem
         self._state: Any
         self._elapsed = 0.0
@@ -336,7 +338,7 @@ class Run:
         remaining = 0.0
         for index, steps in enumerate(self.plan[self._index :], self._index):
             left = steps - (self._step if index == self._index else 0)
-            remaining += left * (self._pace[index] or self._pace[self._index])
+            remaining += left * self._expected_pace(index)
         return Event(
             step=sum(self.executed),
             planned=sum(self.executed[: self._index]) + sum(self.plan[self._index :]),
@@ -347,6 +349,12 @@ class Run:
             remaining=remaining,
             _run=self,
         )
+
+    def _expected_pace(self, index: int) -> float:
+        """Seconds a step of a stage; where none were measured, those of this stage by the number of pixels."""
+        now, then = (self._segments[at].stage.scale for at in (self._index, index))
+        dims = self.observation.pixels.ndim - 2
+        return self._pace[index] or self._pace[self._index] * (then / now) ** dims
 
     def _snapshot(self) -> dict[str, Any]:
         return {

@@ -43,6 +43,10 @@ class JobPlans:
             self._measured = found, time.perf_counter() - began
         return self._measured
 
+    def paces(self, kind: str) -> tuple[float, ...] | None:
+        """Seconds that a step of each stage takes; None where costs were not measured."""
+        return None if self._measured is None else self._measured[0][kind].seconds_per_step
+
     def forecast(self) -> Forecast:
         """Time and memory for the whole job.
 

@@ -421,6 +421,7 @@ class Job:
                 interval=self._interval,
                 fingerprint=savepoint.stored if savepoint else "",
                 limit=plan.get("executed"),
+                paces=self._plans.paces(task.kind),
             )
             outcome = yield from self._follow(run, again, number, task, plan, token, pace)
             piece = finished(self, task, outcome)

@@ -72,7 +72,7 @@ class AdamGroups:
 
 
 def _laid_out(values: Tensor, parameter: Tensor) -> Tensor:
-    """In memory as the parameter is, which the fused update takes for granted: else it pairs them with other weights."""
+    """In memory as the parameter is: the fused update takes that for granted, and pairs values with weights by it."""
     return torch.empty_like(parameter).copy_(values)
 
 

@@ -16,6 +16,9 @@ KERNEL_DROPOUT: Schedule = ((0.0, 0.1), (0.3, 0.001))
 """Of the random kernel networks in Figure 9."""
 
 
+REN_INPUT_SCALE = 0.1
+"""Of the fixed input of their kernel network, in the code that they released."""
+
 _LEVELS = 5
 """Of the encoder-decoder, where a pipeline does not say."""
 
@@ -72,7 +75,7 @@ def _networks_of_ren(base: Pipeline, noise: Schedule, dropout: Schedule) -> Pipe
     _, *kernel_penalties = base.slots["kernel_prior"]
     swapped = base.replace(
         image_prior=[dataclasses.replace(image, name="encoder-decoder"), *penalties],
-        kernel_prior=["fully-connected", *kernel_penalties],
+        kernel_prior=[("fully-connected", {"input_scale": REN_INPUT_SCALE}), *kernel_penalties],
     )
     return randomised(swapped, noise, dropout)
 

@@ -23,8 +23,8 @@ class MonteCarloMap(Estimator[MonteCarloParams]):
     count in the first half, penalties on the image in the second. A known kernel has no first half.
 
     The estimate is the mean of sampled images with their standard deviation, and the kernel without randomness. Where
-    all images are the same, or `draws` is 0, it is the single pass without randomness of Algorithm 1, line 8. Reports
-    the misfit of the images with the new kernel.
+    all images are the same, or none are kept and `draws` is 0, it is the single pass without randomness of Algorithm 1,
+    line 8. Reports the misfit of the images with the new kernel.
     """
 
     def init(self, problem: Problem, earlier: State | None) -> AveragedAdam:

@@ -81,7 +81,7 @@ class MonteCarloParams:
         Ge(0),
         Doc(
             "Images that an estimate draws where not as many have been kept, for their mean and standard deviation. "
-            "0 or 1 for one pass without randomness and no uncertainty."
+            "0 or 1 for one pass without randomness and no uncertainty, where `average_from` is 1 and so none are kept."
         ),
     ] = 10
     drawn_at: Annotated[

@@ -173,8 +173,8 @@ class ReblurParams:
         str,
         Doc(
             "Pairs of blurred and sharp images: `generated` makes some; `none` takes none, so that fine-tuning "
-            "degenerates to the identity; `auto` takes those of the observation, which only Python can give "
-            "(`Observation.pairs`), or else generates some; anything else is the path of a folder with your own, in "
+            "degenerates to the identity; `auto` generates some, unless the observation has some "
+            "already; anything else is the path of a folder with your own, in "
             "`blurred` and `sharp`: folders of images of the same names, or TIFF or video files."
         ),
     ] = "auto"

@@ -98,7 +98,7 @@ class DropoutEnsembleParams:
         Ge(0),
         Doc(
             "Images that an estimate draws for their mean and standard deviation. 0 for one pass without randomness, "
-            "and no uncertainty."
+            "and no uncertainty, where `average_from` is 1 and so none are kept."
         ),
     ] = 50
     average_from: Annotated[

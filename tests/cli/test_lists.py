@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.cli.conftest import Unblur
+from unblur import Pipeline
 from unblur.cli import options
 from unblur.errors import ParameterError
 from unblur.records import SLOTS, Provenance
@@ -51,10 +54,19 @@ def test_describe_shows_parameters_with_type_bounds_unit_default_and_doc(unblur:
         assert words in said
 
 
-def test_a_preset_is_shown_as_toml(unblur: Unblur) -> None:
-    _, said, _ = unblur("describe", "richardson-lucy", "--preset", "fast")
-    assert "steps = 12" in said
-    assert unblur("describe", "richardson-lucy", "--preset", "best")[0] == 2
+@pytest.mark.parametrize("name", ["richardson-lucy", "mcem"])
+def test_a_preset_is_shown_as_toml_that_is_a_pipeline(unblur: Unblur, name: str, tmp_path: Path) -> None:
+    """Also where a component has the method's name."""
+    _, said, _ = unblur("describe", name, "--preset", "fast")
+    (tmp_path / "mine.toml").write_text(said)
+    assert Pipeline.from_toml(tmp_path / "mine.toml") == default_registry().method(name).pipeline("fast")
+    assert unblur("describe", name, "--preset", "best")[0] == 2
+
+
+def test_a_component_has_no_preset(unblur: Unblur) -> None:
+    code, _, error = unblur("describe", "huber", "--preset", "fast")
+    assert code == 2
+    assert "no method named 'huber'" in error
 
 
 def test_plugins_and_doctor_show_a_plugin_that_failed(unblur: Unblur) -> None:

@@ -63,6 +63,15 @@ def test_events_count_steps_and_seconds() -> None:
     assert events[-1].remaining == 0
 
 
+def test_the_time_left_counts_stages_to_come_at_their_own_pace() -> None:
+    pipeline = BLIND.replace(stages=[Stage(2, scale=0.5), Stage(100)])
+    measured = list(make(pipeline, paces=(1.0, 7.0)).events())
+    assert measured[1].remaining == pytest.approx(700)
+    unknown = make(pipeline)
+    *_, last_coarse = itertools.islice(unknown.events(), 2)
+    assert last_coarse.remaining == pytest.approx(100 * 4 * unknown._pace[0])
+
+
 def test_a_stage_that_ends_early_shortens_the_plan() -> None:
     pipeline = STAGED.replace(stopping=[("ends-stage", {"step": 2, "stage": 1}), "last"])
     events = list(make(pipeline).events())

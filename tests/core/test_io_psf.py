@@ -95,6 +95,18 @@ def test_axes_that_are_not_a_psf() -> None:
         prepare_psf(np.ones((5, 5, 2)), "YXC")
 
 
+def test_a_background_is_said() -> None:
+    """A bead on a camera's offset: its rim is dark beside the bead, and yet most of the light."""
+    place = np.arange(31) - 15
+    bead = 1000 * np.exp(-(place[:, None] ** 2 + place**2) / 8)
+    assert not [note for note in prepare_psf(bead).notes if "background" in note]
+    (note,) = [note for note in prepare_psf(bead + 100).notes if "background" in note]
+    assert "9.1% of its peak" in note
+    assert "79% of its light" in note
+    assert not [note for note in prepare_psf(np.ones((9, 9))).notes if "background" in note]
+    assert not [note for note in prepare_psf(np.outer([1, 2, 1], [1, 2, 1])).notes if "background" in note]
+
+
 def test_slightly_negative_is_noise() -> None:
     psf = gaussian((15, 15))
     psf[0, 0] = -1e-3

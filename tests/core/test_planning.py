@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.trials.plugin import METHODS, NONBLIND, blurred, compute, observation_for, registry
-from unblur import Stage, planning
+from unblur import Stage, default_registry, planning
 from unblur.composition import resolve
 from unblur.compute import Compute
 from unblur.driver import Run, finish
@@ -164,6 +164,20 @@ def test_a_psf_as_large_as_the_image_is_counted_from_its_middle(monkeypatch: pyt
     from_the_whole = memory()
     assert built == [96 + 46, 96 + 100]
     assert from_the_middle == pytest.approx(from_the_whole, rel=0.2)
+
+
+def test_a_kernel_of_half_the_image_is_counted_as_large_as_it_is_on_the_whole_image() -> None:
+    """On the probe half the image is less."""
+
+    def memory(**given: Any) -> int:
+        networks = default_registry().method("selfdeblur").pipeline("fast")
+        pipeline = networks.replace(forward_model=[("convolution", given), "ssim"], stages=[Stage(2)], then=None)
+        stage, observation = pipeline.stages[0], blurred(size=160)
+        resolved = resolve(pipeline, default_registry())
+        return planning.memory_of(resolved, stage, observation, compute(), None) - planning._LIBRARY
+
+    assert memory() == pytest.approx(memory(kernel_size=(81,)), rel=0.1)
+    assert memory() > 1.5 * memory(kernel_size=(49,))
 
 
 def test_a_support_that_shrinks_is_expected_to_be_small() -> None:

@@ -16,14 +16,17 @@ from unblur.registry import Registry, default_registry
 
 def describe(
     name: Annotated[str, typer.Argument(help="A method or a component.")],
-    preset: Annotated[str | None, typer.Option(help="Show the pipeline of this preset as TOML.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Of a method: print only this preset's pipeline, as TOML.")] = None,
 ) -> None:
     """Describe a method or a component: parameters with bounds, units and defaults, traits, source, presets."""
     registry = default_registry()
+    if preset is not None:
+        typer.echo(_toml(registry, name, preset))
+        return
     found = False
     if name in registry.methods():
         found = True
-        _method(registry.method(name), preset, registry)
+        _method(registry.method(name), registry)
     for slot in SLOTS:
         registered = registry.components(slot).get(name)
         if registered is not None:
@@ -36,7 +39,14 @@ def describe(
         raise UnknownNameError("method or component", name, choices)
 
 
-def _method(method: Method, preset: str | None, registry: Registry) -> None:
+def _toml(registry: Registry, name: str, preset: str) -> str:
+    presets = registry.method(name).presets
+    if preset not in presets:
+        raise UnknownNameError(f"preset of {name}", preset, presets)
+    return presets[preset].to_toml().rstrip()
+
+
+def _method(method: Method, registry: Registry) -> None:
     source = registry.method_provenance(method.name)
     rows = [
         ("method", method.name),
@@ -54,10 +64,6 @@ def _method(method: Method, preset: str | None, registry: Registry) -> None:
             parts = "; ".join(" + ".join(part.name for part in parts) for parts in segment.slots.values() if parts)
             rows.append((f"preset {name}" if number == 0 else "  then", f"{parts}; steps {steps}"))
     typer.echo(table(rows))
-    if preset is not None:
-        if preset not in method.presets:
-            raise UnknownNameError(f"preset of {method.name}", preset, method.presets)
-        typer.echo("\n" + method.presets[preset].to_toml().rstrip())
 
 
 def _component(registered: Registered) -> None:

@@ -16,6 +16,9 @@ NORMALISED = 1e-6  # the sum of a kernel that was normalised in float32 is this 
 TOLERATED_NEGATIVE = 0.05  # of the flux; more is not noise
 TOLERATED_LOSS = 0.01  # of the flux, when a PSF is cropped to the image
 NEGLIGIBLE = 1e-5  # of the flux, in margins that are cut off
+BACKGROUND = 0.1  # of the flux; more at the level of the rim is said
+RIM = (0.01, 0.5)  # of the peak: less is no matter, more is a PSF that is cut off, or a box
+FAR = 7  # pixels along Y and X, from which on a PSF is expected to have fallen at its rim
 WORTH_CUTTING = 1.1  # pixels of the latent image with the margins, over those without
 
 
@@ -98,6 +101,12 @@ def prepare_psf(
             which = f"PSF {number}" if len(kernels) > 1 else "the PSF"
             shift = ", ".join(f"{axis} {value:+.1f}" for axis, value in zip(spatial, offset, strict=True))
             notes.append(f"{which} is off centre by {shift} pixels: the result is shifted by as much")
+        rim = _rim(kernel)
+        if RIM[0] * kernel.max() <= rim < RIM[1] * kernel.max() and rim * kernel.size > BACKGROUND * total:
+            notes.append(
+                f"the PSF has {rim / kernel.max():.1%} of its peak at its rim: if that is a background, which would be "
+                f"{rim * kernel.size / total:.0%} of its light and counts as blur, subtract it first"
+            )
         if abs(total - 1) > NORMALISED:
             notes.append(f"the PSF summed to {total:.6g}: divided by it")
     normal = np.abs(flux - 1) <= NORMALISED
@@ -122,6 +131,16 @@ def _stack(array: np.ndarray, axes: str | None) -> tuple[np.ndarray, str]:
         raise ImageError(f"a PSF with axes {axes!r}; expected YX, ZYX, or with C or T before them for several PSFs")
     kernels = array if axes != spatial else array[np.newaxis]
     return kernels if kernels.dtype.kind == "f" else kernels.astype(np.float64), spatial
+
+
+def _rim(kernel: np.ndarray) -> float:
+    """The median of the outermost pixels; 0 for a small PSF, which may well end before it has fallen."""
+    if min(kernel.shape[-2:]) < FAR:
+        return 0.0
+    inner = tuple(slice(1, -1) if size > 2 else slice(None) for size in kernel.shape)
+    outermost = np.ones(kernel.shape, bool)
+    outermost[inner] = False
+    return float(np.median(kernel[outermost]))
 
 
 def _without_negative(kernels: np.ndarray, notes: list[str]) -> np.ndarray:

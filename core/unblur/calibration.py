@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +30,7 @@ def calibration_of(
     dims: int,
     colour: bool,
     white_level: float | None,
+    noise: Callable[[], Iterable[float]],
 ) -> Calibration | None:
     """What was measured of maps such as those of a run; None where nothing was, or the run differs from those.
 
@@ -40,6 +41,8 @@ def calibration_of(
         dims: spatial dimensions of the image.
         colour: whether it has three channels that are restored together.
         white_level: of the image, where it is known.
+        noise: estimates the standard deviations of the noise of the planes, as parts of the white level; only asked
+            for where all else is alike.
     """
     mine = _compared(pipeline, registry)
     for method in registry.methods().values():
@@ -47,8 +50,16 @@ def calibration_of(
             if mine == _compared(method.presets[preset], registry):
                 alike = (dims, colour) == (found.dims, found.colour)
                 alike = alike and (white_level is not None or not found.white_level)
-                return found if rows and alike and all(_enough(row, found) for row in rows) else None
+                alike = alike and bool(rows) and all(_enough(row, found) for row in rows)
+                return found if alike and _as_noisy(found, noise) else None
     return None
+
+
+def _as_noisy(calibration: Calibration, noise: Callable[[], Iterable[float]]) -> bool:
+    if calibration.noise is None:
+        return True
+    least, most = calibration.noise
+    return all(least <= one <= most for one in noise())
 
 
 def _enough(row: Mapping[str, Any], calibration: Calibration) -> bool:

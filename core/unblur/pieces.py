@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from unblur.calibration import calibration_of, uncertainty_facts
 from unblur.errors import DivergedError, PluginError, ResourceError, UnblurError
 from unblur.image import PLANE
 from unblur.kernel_grid import KernelGrid
+from unblur.operators.missing import filled
+from unblur.operators.noise import SMALLEST, noise_std
 from unblur.planes import Task, psf_for
 from unblur.results import Result, stack_kernels
 from unblur.tiles import merged
@@ -109,6 +112,20 @@ def finished(job: Job, task: Task, outcome: Outcome) -> Piece:
     return Piece(record, image[0], kernel, None if deviation is None else deviation[0])
 
 
+def _noise_levels(job: Job) -> Iterator[float]:
+    """Of every plane, as a part of the white level; NaN for one that is too small to tell."""
+    from unblur.observing import observation_of
+
+    for task in job.tasks:
+        if task.kind == "plane":
+            seen = observation_of(job, task, None)
+            if min(seen.pixels.shape[2:]) < SMALLEST[len(job.spatial)]:
+                yield math.nan
+            else:
+                found = noise_std(filled(seen.pixels, seen.valid), valid=seen.valid)
+                yield float(found.square().mean().sqrt()) / (job.white_level or 1.0)
+
+
 def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piece], seconds: float) -> Result:
     """The result of a job from the pieces of its tasks."""
     found = job.series
@@ -120,6 +137,7 @@ def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piec
         dims=len(job.spatial),
         colour=job.image.is_rgb,
         white_level=job.white_level,
+        noise=lambda: _noise_levels(job),
     )
     uncertain = mapped or (found is not None and found.spread is not None)
     records = [piece.record for piece in pieces]

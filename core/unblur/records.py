@@ -75,6 +75,7 @@ class Calibration:
         dims: spatial dimensions of these.
         colour: whether they had three channels.
         white_level: whether these had a known white level, as photographs do; then nothing is known of others.
+        noise: the least and the most noise of these, its standard deviation as a part of white; none for any.
     """
 
     factor: float
@@ -85,6 +86,7 @@ class Calibration:
     dims: int = 2
     colour: bool = False
     white_level: bool = False
+    noise: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ def unblur_methods() -> Iterable[Method]:
                 steps=(800, 1300),
                 measured_on="four grey photographs with drawn camera shake and noise of 1 or 3 %",
                 white_level=True,
+                noise=(0.007, 0.04),
             )
         },
     )

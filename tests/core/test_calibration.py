@@ -57,7 +57,8 @@ def test_more_or_fewer_steps_than_measured_are_not_calibrated(steps: tuple[int, 
 
 def test_a_run_that_ended_before_its_plan_is_not_calibrated() -> None:
     stopped = [{"status": "done", "executed": [32], "plan": [40]}]
-    registry, facts = registry_with(Plugin(MEASURED)), {"dims": 2, "colour": False, "white_level": 1.0}
+    registry = registry_with(Plugin(MEASURED))
+    facts = {"dims": 2, "colour": False, "white_level": 1.0, "noise": list}
     assert calibration_of(BASE, stopped, registry, **facts) is None
     assert calibration_of(BASE, [stopped[0] | {"plan": [32]}], registry, **facts) is MEASURED
 
@@ -70,6 +71,13 @@ def test_colours_and_volumes_are_calibrated_only_where_they_were_measured() -> N
     assert run(**volume).report["uncertainty"]["status"] == "uncalibrated"
     assert run(replace(MEASURED, colour=True), **colour).report["uncertainty"]["status"] == "calibrated"
     assert run(replace(MEASURED, dims=3), **volume).report["uncertainty"]["status"] == "calibrated"
+
+
+@pytest.mark.parametrize(("noise", "status"), [(0.005, "uncalibrated"), (0.02, "calibrated"), (0.2, "uncalibrated")])
+def test_images_as_noisy_as_those_that_were_measured_are_calibrated(noise: float, status: str) -> None:
+    grey = np.full((48, 40), 0.5) + noise * np.random.default_rng(0).standard_normal((48, 40))
+    measured = replace(MEASURED, noise=(0.01, 0.04))
+    assert run(measured, image=grey.astype(np.float32)).report["uncertainty"]["status"] == status
 
 
 def test_a_map_that_was_not_measured_is_left_as_it_is(plain: Result) -> None:

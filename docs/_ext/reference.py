@@ -255,8 +255,11 @@ def _plain(value: Any) -> str:
 
 
 def _text(text: str) -> str:
-    """Plain text in a table of Markdown."""
-    return re.sub(r"([|*_<>\[\]$])", r"\\\1", text).replace("\n", " ")
+    """Plain text in a table of Markdown; of what stands in backticks only what would end the cell is escaped."""
+    pieces = re.split(r"(`[^`]*`)", text)
+    pieces[::2] = [re.sub(r"([|*_<>\[\]$])", r"\\\1", piece) for piece in pieces[::2]]
+    pieces[1::2] = [piece.replace("|", r"\|") for piece in pieces[1::2]]
+    return "".join(pieces).replace("\n", " ")
 
 
 def _write(app: Any) -> None:

@@ -41,7 +41,7 @@ def blocks(language: str, page: Path | None = None) -> list[Block]:
 def commands(program: str) -> list[tuple[str, list[str]]]:
     """Every call of a program in a block of shell commands: where it stands, and its arguments."""
     lines = [
-        (f"{block}+{number}", shlex.split(line, comments=True))
+        (f"{block}+{number}", shlex.split(line.partition(" > ")[0], comments=True))
         for block in blocks("sh") + blocks("powershell")
         for number, line in enumerate(block.text.splitlines(), 1)
         if line.strip()

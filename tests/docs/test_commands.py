@@ -7,15 +7,16 @@ import re
 import shlex
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 
 from tests.docs.pages import PAGES, ROOT, commands
-from unblur.choice import PRESETS
+from unblur import Image
+from unblur.choice import PRESETS, compose
 from unblur.cli import options
 from unblur.cli.app import app
 from unblur.errors import UnblurError
-from unblur.pipeline import Pipeline
 from unblur.registry import default_registry
 
 UNBLUR = commands("unblur")
@@ -29,6 +30,26 @@ def parsed(arguments: list[str]) -> tuple[Any, dict[str, Any]]:
         command, arguments = command.commands[arguments[0]], arguments[1:]
     context = command.make_context(command.name, list(arguments))
     return command, context.params
+
+
+def composed(method: str, preset: str, settings: dict[str, Any]) -> None:
+    """The pipeline that `unblur run` makes of a method and settings; raises where it makes none."""
+    registry = default_registry()
+    compose(
+        image=Image.from_array(np.zeros((8, 8), np.float32)),
+        white_level=1.0,
+        volume=False,
+        psf=registry.method(method).needs_psf,
+        method=method,
+        pipeline=None,
+        preset=preset,
+        settings=settings,
+        kernel_size=None,
+        max_seconds=None,
+        offset=None,
+        gain=None,
+        registry=registry,
+    )
 
 
 def test_there_are_commands() -> None:
@@ -47,8 +68,7 @@ def test_a_command_and_its_options_exist(where: str, arguments: list[str]) -> No
     options.pixel_size(values.get("pixel_size"))
     options.crop(values.get("crop"))
     if values.get("assign") and command.name != "train":
-        pipeline: Pipeline = registry.method(methods[0]).pipeline(values.get("preset") or "balanced")
-        pipeline.set(options.settings(values["assign"])).check(registry)
+        composed(methods[0], values.get("preset") or "balanced", options.settings(values["assign"]))
 
 
 PROSE = {page.name: re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S) for page in PAGES}
@@ -80,7 +100,7 @@ def test_settings_that_a_page_mentions_fit_a_method(span: str) -> None:
     fits = []
     for method in default_registry().methods().values():
         try:
-            method.pipeline().set(values).check()
+            composed(method.name, "balanced", values)
         except UnblurError:
             continue
         fits.append(method.name)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from estimates import machine
 
-from unblur import Job, default_registry
+from unblur import Job, Stage, default_registry
 from unblur.cli.levin import load
 from unblur.io.atomic import write_json
 from unblur.metrics import aligned_psnr, kernel_concentration, kernel_similarity
@@ -34,6 +34,8 @@ def run(path: Path, name: str, seed: int, options: argparse.Namespace) -> dict[s
     """The row of one composition on one image with one seed."""
     truth, blurred, kernel = load(path)
     base = default_registry().method("mc-mapk").pipeline(options.preset)
+    if options.steps is not None:
+        base = base.replace(forward_model=["convolution", "squared"], stages=[Stage(steps=options.steps)])
     job = Job(
         blurred.astype(np.float32),
         pipeline=ablations(base)[name],
@@ -83,6 +85,7 @@ def main() -> None:
     parser.add_argument("--compositions", type=names, default=[*TABLE_5, *KERNEL_ALONE])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--preset", default="fast")
+    parser.add_argument("--steps", type=int, help="at the full resolution alone, by mean squares, as the paper trains")
     parser.add_argument("--similar", type=float, default=0.8)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, required=True)
@@ -94,7 +97,7 @@ def main() -> None:
             continue
         rows[key] = run(options.data / f"{image}.mat", name, seed, options)
         print(f"{key}: {json.dumps(rows[key])}", flush=True)
-        given = {"preset": options.preset, "similar": options.similar}
+        given = {"preset": options.preset, "steps": options.steps, "similar": options.similar}
         write_json(options.json, {"environment": machine(options.threads), "options": given, "rows": rows})
     print("\n".join(table(rows, options.similar)))
 

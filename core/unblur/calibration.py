@@ -15,7 +15,7 @@ from unblur.report import parameters
 _OF_THE_IMAGE = ("kernel_size", "grid", "orientation")
 """Parameters of forward models that follow from what was photographed, and not from the method."""
 
-UNCALIBRATED = "a standard deviation by which places of one image compare; how large the error is, it does not say"
+UNCALIBRATED = "a standard deviation of what the method leaves open; that errors are as large, or there, was not shown"
 
 
 _WHOLE = 0.9

@@ -64,7 +64,7 @@ def unblur_methods() -> Iterable[Method]:
     )
     yield Method(
         name="mcem-uniform",
-        summary="Blind, one kernel for the whole image: mcem with a grid of one.",
+        summary="Blind, one kernel for the whole image: Monte-Carlo EM with one kernel, which edges then correct.",
         good_for="Photographs with uniform motion blur whose kernel size is roughly known; mc-mapk is for the same.",
         presets=UNIFORM,
         reference=SOURCE + ", section 5.2",

@@ -11,8 +11,10 @@ What the coarse-to-fine networks do differently from the paper, and why:
   hundreds of steps instead of thousands.
 - The first level of the image network is the narrowest, since that is where nearly all of the time goes.
 - The M-step sees the images of the E-step's own passes, and the image is the mean of the last samples.
-- One kernel comes from the network of SelfDeblur: heads on a shared trunk have nothing to share then, and the U-Net
-  takes more time and finds less of the kernel in it. Sharp edges correct it at the end (`unblur.finishing`).
+- One kernel comes from the network of SelfDeblur: heads on a shared trunk have nothing to share then. Samples are
+  drawn at the full resolution alone: the fewer the pixels, the larger the noise of the dynamics, which at a quarter and
+  a half of the resolution throws kernels into local optima. Sharp edges correct the kernel at the end
+  (`unblur.finishing`).
 """
 
 from __future__ import annotations
@@ -137,7 +139,9 @@ def finished_uniform(pipeline: Pipeline) -> Pipeline:
     """A coarse-to-fine pipeline for one kernel, which edges then correct, as they cannot with a grid of kernels."""
     forward = ["convolution", *pipeline.slots["forward_model"][1:]]
     one = without_warm_up(pipeline).set({"estimator.image_rate": IMAGE_RATES})
-    return one.replace(forward_model=forward, kernel_prior="fully-connected", then=by_edges())
+    *coarse, last = one.stages
+    still = [dataclasses.replace(stage, set={**stage.set, "estimator.temperature": 0.0}) for stage in coarse]
+    return one.replace(forward_model=forward, kernel_prior="fully-connected", stages=[*still, last], then=by_edges())
 
 
 def paper_uniform(steps: int = 5000) -> Pipeline:

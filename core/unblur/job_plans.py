@@ -45,7 +45,8 @@ class JobPlans:
 
     def paces(self, kind: str) -> tuple[float, ...] | None:
         """Seconds that a step of each stage takes; None where costs were not measured."""
-        return None if self._measured is None else self._measured[0][kind].seconds_per_step
+        cost = None if self._measured is None else self._measured[0].get(kind)
+        return None if cost is None else cost.seconds_per_step
 
     def forecast(self) -> Forecast:
         """Time and memory for the whole job.

@@ -80,6 +80,12 @@ def test_an_ablation_runs(name: str) -> None:
     assert (found.kernel_grid is None) == (name == "uniform")
 
 
+@pytest.mark.parametrize("preset", ["fast", "balanced"])
+def test_one_kernel_is_found_before_samples_are_drawn(preset: str) -> None:
+    assert values(UNIFORM[preset], "estimator", "temperature") == [0.0, 0.0, None]
+    assert unblur.default_registry().component("estimator", "mcem").component.params().temperature == 1.0
+
+
 @pytest.mark.parametrize("preset", NETWORKS)
 def test_ablations_change_only_what_they_say(preset: str) -> None:
     base = NETWORKS[preset]

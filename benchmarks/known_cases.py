@@ -20,7 +20,7 @@ from PIL import Image
 from scipy.signal import fftconvolve
 
 from unblur import Job
-from unblur.metrics import align, kernel_similarity, psnr, ssim
+from unblur.metrics import Aligned, align, kernel_similarity, psnr, ssim
 
 Array = NDArray[np.float64]
 
@@ -33,7 +33,7 @@ class Protocol:
         data: folder with `set12/*.png` and `levin/im01_ker0N.mat`, whose `f`, rotated by 180 degrees, is the kernel.
         crop: side of the central part of the sharp image that is taken.
         gamma: the observation is (k * x^gamma)^(1/gamma) plus noise, in eight bits.
-        estimated: blind method whose kernel is given instead of the true one.
+        estimated: blind method whose kernel is given instead of the true one; it knows nothing of gamma.
         threads, seed: of that method.
     """
 
@@ -67,21 +67,26 @@ class Scene:
         within = slice(self.border, -self.border)
         return within, within
 
-    def figures(self, image: Array, spread: Array | None = None) -> dict[str, float]:
-        """PSNR and SSIM inside the border, or at the best shift where the kernel is estimated, which leaves it open.
-
-        With the spread of passes around their mean, also the PSNR of one pass (but for a part 1/n of their variance).
-        """
+    def psnr(self, image: Array) -> float:
+        """Inside the border, or at the best shift where the kernel is estimated, which leaves it open."""
         if self.similarity is not None:
-            border = max(self.border, 15)
-            aligned = align(image, self.truth, border=border)
-            return {"psnr": aligned.psnr(), "ssim": ssim(aligned.estimate, aligned.truth)}
-        image, truth = image[self.inside], self.truth[self.inside]
-        found = {"psnr": psnr(image, truth), "ssim": ssim(image, truth)}
-        if spread is not None:
-            errors = (image - truth) ** 2 + np.asarray(spread, np.float64)[self.inside] ** 2
-            found["psnr_single"] = -10 * math.log10(float(errors.mean()))
-        return found
+            return self._aligned(image).psnr()
+        return psnr(image[self.inside], self.truth[self.inside])
+
+    def ssim(self, image: Array) -> float:
+        """The same for the structural similarity."""
+        if self.similarity is not None:
+            found = self._aligned(image)
+            return ssim(found.estimate, found.truth)
+        return ssim(image[self.inside], self.truth[self.inside])
+
+    def psnr_of_one(self, mean: Array, spread: Array) -> float:
+        """Of one of the passes with this mean and spread, but for a part 1/n of their variance; without a shift."""
+        errors = (mean - self.truth) ** 2 + np.asarray(spread, np.float64) ** 2
+        return -10 * math.log10(float(errors[self.inside].mean()))
+
+    def _aligned(self, image: Array) -> Aligned:
+        return align(image, self.truth, border=max(self.border, 15))
 
 
 @functools.lru_cache(maxsize=1)
@@ -91,7 +96,11 @@ def scene(image: str, kernel: str, noise: str, protocol: Protocol) -> Scene:
     Args:
         image: name without ending.
         kernel: one to eight of Levin et al., or ``danielyan-1`` to ``danielyan-6``.
-        noise: ``gaussian:STD``, ``poisson:PEAK`` with the photons at white, or ``own``, that of a kernel of Danielyan.
+        noise: ``gaussian:STD``, ``poisson:PEAK`` with the photons at white, or ``own``, that of a kernel of Danielyan;
+            it is added behind the camera's response.
+
+    Raises:
+        UnblurError: a kernel could not be estimated.
     """
     pixels = Image.open(protocol.data / "set12" / f"{image}.png").convert("L")
     sharp = np.asarray(pixels, dtype=np.float64) / 255

@@ -90,14 +90,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
-    rows: dict[str, Any] = json.loads(options.json.read_text())["rows"] if options.json.exists() else {}
+    given = {"preset": options.preset, "steps": options.steps, "similar": options.similar}
+    earlier = json.loads(options.json.read_text()) if options.json.exists() else {"options": given, "rows": {}}
+    if earlier["options"] != given:
+        raise SystemExit(f"{options.json} was made with {earlier['options']}; these are {given}. Take another file")
+    rows: dict[str, Any] = earlier["rows"]
     for name, image, seed in itertools.product(options.compositions, options.images, range(options.seeds)):
         key = f"{name}/{image}/{seed}"
         if key in rows:
             continue
         rows[key] = run(options.data / f"{image}.mat", name, seed, options)
         print(f"{key}: {json.dumps(rows[key])}", flush=True)
-        given = {"preset": options.preset, "steps": options.steps, "similar": options.similar}
         write_json(options.json, {"environment": machine(options.threads), "options": given, "rows": rows})
     print("\n".join(table(rows, options.similar)))
 

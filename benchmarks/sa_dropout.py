@@ -60,69 +60,80 @@ class Case:
 
 
 def measure(case: Case, options: argparse.Namespace) -> dict[str, Any]:
-    """The row of a case."""
+    """The row of a case, with the error where there is one."""
+    try:
+        return _measured(case, options)
+    except UnblurError as error:
+        return {**vars(case), "error": str(error)}
+
+
+def _measured(case: Case, options: argparse.Namespace) -> dict[str, Any]:
     scene = known_cases.scene(case.image, case.kernel, case.noise, protocol(options))
     best_of, classical = BEST_OF.get(case.method), case.method in CLASSICAL
-    pipeline = _pipeline(case.method, options)
-    settings = {"stages.0.steps": best_of} if best_of else {} if classical else assignments(options.set or [])
     linear = classical and options.gamma is not None
-    observed = np.clip(scene.observed, 0, None) ** options.gamma if linear else scene.observed
 
     def shown(image: Any) -> Array:
         values = np.asarray(image, np.float64)
         return np.clip(values, 0, None) ** (1 / options.gamma) if linear else values
 
+    def figures(image: Any, spread: Any) -> dict[str, float]:
+        found = {"psnr": scene.psnr(shown(image))}
+        if spread is not None and not linear and scene.similarity is None:
+            found["psnr_single"] = scene.psnr_of_one(shown(image), spread)
+        return found
+
     job = Job(
-        observed.astype(np.float32),
-        pipeline=pipeline,
+        (np.clip(scene.observed, 0, None) ** options.gamma if linear else scene.observed).astype(np.float32),
+        pipeline=_pipeline(case.method, options),
         psf=scene.kernel,
-        settings=settings,
+        settings={"stages.0.steps": best_of} if best_of else {} if classical else assignments(options.set or []),
         max_seconds=None if classical else options.max_seconds,
         white_level=1.0,
         seed=options.seed,
         threads=options.threads,
     )
-    row: dict[str, Any] = {**vars(case), "psnr_blurred": scene.figures(scene.observed)["psnr"]}
-    if scene.similarity is not None:
-        row["similarity"] = scene.similarity
     curve: list[dict[str, float]] = []
-    try:
-        for event in job.events():
-            now = event.event
-            due = not curve or now.elapsed - curve[-1]["seconds"] >= options.curve
-            wanted = options.curve and not classical and (due or now.step == now.planned)
-            if best_of or wanted:
-                found = now.preview()
-                passes = None if found.spread is None else found.spread[0, 0].cpu().numpy()
-                figures = scene.figures(shown(found.image[0, 0].cpu()), passes)
-                curve.append({"seconds": now.elapsed, "step": now.step} | figures)
-    except UnblurError as error:
-        return row | {"error": str(error)}
+    for event in job.events():
+        now = event.event
+        due = not curve or now.elapsed - curve[-1]["seconds"] >= options.curve
+        wanted = options.curve and not classical and (due or now.step == now.planned)
+        if best_of or wanted:
+            found = now.preview()
+            spread = None if found.spread is None else found.spread[0, 0].cpu().numpy()
+            curve.append({"seconds": now.elapsed, "step": now.step} | figures(found.image[0, 0].cpu(), spread))
     result, record = job.result, job.result.report["planes"][-1]
-    image, spread = shown(result.image), result.uncertainty
+    spread = result.uncertainty
     if spread is not None:
         spread = spread / (result.report["uncertainty"]["factor"] or 1.0)
-    row |= scene.figures(image, spread)
-    row |= {
+    row: dict[str, Any] = {
+        **vars(case),
+        "psnr_blurred": scene.psnr(scene.observed),
+        **figures(result.image, spread),
+        "ssim": scene.ssim(shown(result.image)),
         "seconds": result.report["seconds"],
         "steps": sum(record.get("executed", [])),
         "stop_reason": record.get("stop_reason"),
         "residual": record.get("residual"),
         "notes": record.get("notes"),
     }
+    if scene.similarity is not None:
+        row["similarity"] = scene.similarity
     if best_of:
         best = max(curve, key=lambda point: point["psnr"])
-        row |= {"psnr": best["psnr"], "ssim": best["ssim"], "steps": best["step"]}
+        row |= {"psnr": best["psnr"], "steps": best["step"]}
+        del row["ssim"]  # that of the last iteration
     elif curve:
         row["curve"] = curve
     if options.panels is not None:
-        options.panels.mkdir(parents=True, exist_ok=True)
-        columns = [scene.truth, scene.observed, image]
-        if spread is not None:
-            columns.append(spread / max(np.percentile(spread, 99.5), 1e-9))
-        name = "_".join(map(str, vars(case).values())).replace(":", "").replace("/", "-")
-        Image.fromarray((np.clip(np.hstack(columns), 0, 1) * 255).astype(np.uint8)).save(options.panels / f"{name}.png")
+        _draw(options.panels, case, [scene.truth, scene.observed, shown(result.image)], spread)
     return row
+
+
+def _draw(folder: Path, case: Case, images: Sequence[Array], spread: Array | None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = [*images] if spread is None else [*images, spread / max(np.percentile(spread, 99.5), 1e-9)]
+    name = "_".join(map(str, vars(case).values())).replace(":", "").replace("/", "-")
+    Image.fromarray((np.clip(np.hstack(columns), 0, 1) * 255).astype(np.uint8)).save(folder / f"{name}.png")
 
 
 def _pipeline(method: str, options: argparse.Namespace) -> Pipeline:

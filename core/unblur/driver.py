@@ -351,7 +351,7 @@ class Run:
         )
 
     def _expected_pace(self, index: int) -> float:
-        """Seconds a step of a stage; where none were measured, those of this stage by the number of pixels."""
+        """Seconds a step of a stage; where none were measured, those of this one by the pixels of their resolutions."""
         now, then = (self._segments[at].stage.scale for at in (self._index, index))
         dims = self.observation.pixels.ndim - 2
         return self._pace[index] or self._pace[self._index] * (then / now) ** dims

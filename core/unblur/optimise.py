@@ -73,7 +73,7 @@ class AdamGroups:
 
 def _laid_out(values: Tensor, parameter: Tensor) -> Tensor:
     """In memory as the parameter is: the fused update takes that for granted, and pairs values with weights by it."""
-    return torch.empty_like(parameter).copy_(values)
+    return values if values.stride() == parameter.stride() else torch.empty_like(parameter).copy_(values)
 
 
 class AveragedAdam(AdamGroups):

@@ -112,18 +112,19 @@ def finished(job: Job, task: Task, outcome: Outcome) -> Piece:
     return Piece(record, image[0], kernel, None if deviation is None else deviation[0])
 
 
-def _noise_levels(job: Job) -> Iterator[float]:
-    """Of every plane, as a part of the white level; NaN for one that is too small to tell."""
+def _noise_levels(job: Job, pieces: Sequence[Piece]) -> Iterator[float]:
+    """Of every plane or tile that has a map, as a part of the white level; NaN where this cannot be told."""
     from unblur.observing import observation_of
 
-    for task in job.tasks:
-        if task.kind == "plane":
-            seen = observation_of(job, task, None)
-            if min(seen.pixels.shape[2:]) < SMALLEST[len(job.spatial)]:
-                yield math.nan
-            else:
-                found = noise_std(filled(seen.pixels, seen.valid), valid=seen.valid)
-                yield float(found.square().mean().sqrt()) / (job.white_level or 1.0)
+    for task, piece in zip(job.tasks, pieces, strict=True):
+        if piece.spread is None:
+            continue
+        seen = observation_of(job, task, None)
+        if job.white_level is None or min(seen.pixels.shape[2:]) < SMALLEST[len(job.spatial)]:
+            yield math.nan
+        else:
+            found = noise_std(filled(seen.pixels, seen.valid), valid=seen.valid)
+            yield float(found.square().mean().sqrt()) / job.white_level
 
 
 def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piece], seconds: float) -> Result:
@@ -137,7 +138,7 @@ def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piec
         dims=len(job.spatial),
         colour=job.image.is_rgb,
         white_level=job.white_level,
-        noise=lambda: _noise_levels(job),
+        noise=lambda: _noise_levels(job, pieces),
     )
     uncertain = mapped or (found is not None and found.spread is not None)
     records = [piece.record for piece in pieces]

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unblur.components import Clock, KernelSpec, Shape
+from unblur.components import Clock, ForwardModel, KernelSpec, Shape
 from unblur.composition import Resolved, resolve
 from unblur.compute import Compute, human_bytes
 from unblur.errors import ImageError, ResourceError
@@ -239,7 +239,7 @@ def memory_of(
     probe, learned, kept = probes[key].problem, probes[key].learned, probes[key].kept
     full = full_shape(observation, stage)[2:]
     frames, channels = probe.batch.observed.shape[:2]
-    spec = _kernels_of_the_whole(probe, stage, observation, shape)
+    spec = _kernels_of_the_whole(resolved, probe, stage, observation, shape)
     if observation.psf is None and spec.shape != probe.spec.shape:
         learned += _growth(resolved, probe, spec)
     latent = probe.forward.latent_shape((frames, channels, *(math.ceil(n * stage.scale) for n in full)), spec)
@@ -249,26 +249,30 @@ def memory_of(
     return int(library + _COPIES * learned + _UNSEEN * kept * growth + work)
 
 
-def _kernels_of_the_whole(probe: Problem, stage: Stage, observation: Observation, shape: Shape | None) -> KernelSpec:
+def _kernels_of_the_whole(
+    resolved: Resolved, probe: Problem, stage: Stage, observation: Observation, shape: Shape | None
+) -> KernelSpec:
     """Those of the probe in the size that they have on the whole region, from which it may follow."""
     if probe.spec.kind == "flow":
         return probe.spec
     context = dataclasses.replace(probe.context, psf=observation.psf, notes=[])
-    sizes = probe.forward.spec(full_shape(observation, stage), context).shape
+    forward: ForwardModel[Any] = resolved.base("forward_model").build()
+    sizes = forward.spec(full_shape(observation, stage), context).shape
     sizes = tuple(math.ceil(size * stage.scale) | 1 for size in sizes) if stage.scale != 1 else sizes
     return dataclasses.replace(probe.spec, shape=sizes if shape is None else tuple(map(min, shape, sizes)))
 
 
 def _growth(resolved: Resolved, probe: Problem, spec: KernelSpec) -> int:
     """Bytes of the kernels' parameters beyond the probe's: a straight line in their pixels, through two sizes."""
+    here = sum(_bytes(tensor) for tensor in probe.kernels.parameters())
+    if not here:
+        return 0
     smaller = dataclasses.replace(probe.spec, shape=tuple(math.ceil(size / 2) | 1 for size in probe.spec.shape))
-    sizes = []
-    for each in (smaller, probe.spec):
-        kernels = resolved.base("kernel_prior").build()
-        kernels.init(each, dataclasses.replace(probe.context, notes=[]))
-        sizes.append(sum(_bytes(tensor) for tensor in kernels.parameters()))
+    kernels = resolved.base("kernel_prior").build()
+    kernels.init(smaller, dataclasses.replace(probe.context, notes=[]))
+    fewer = sum(_bytes(tensor) for tensor in kernels.parameters())
     few, some, all_of_them = (math.prod(each.shape) for each in (smaller, probe.spec, spec))
-    return round((sizes[1] - sizes[0]) / max(1, some - few) * (all_of_them - some))
+    return round((here - fewer) / max(1, some - few) * (all_of_them - some))
 
 
 def _probed(

@@ -12,9 +12,8 @@ What the coarse-to-fine networks do differently from the paper, and why:
 - The first level of the image network is the narrowest, since that is where nearly all of the time goes.
 - The M-step sees the images of the E-step's own passes, and the image is the mean of the last samples.
 - One kernel comes from the network of SelfDeblur: heads on a shared trunk have nothing to share then. Samples are
-  drawn at the full resolution alone: the fewer the pixels, the larger the noise of the dynamics, which at a quarter and
-  a half of the resolution throws kernels into local optima. Sharp edges correct the kernel at the end
-  (`unblur.finishing`).
+  drawn at the full resolution alone: with the noise of the dynamics at a quarter and a half of it, two of sixteen
+  kernels ended in local optima. Sharp edges correct the kernel at the end (`unblur.finishing`).
 """
 
 from __future__ import annotations

@@ -80,6 +80,15 @@ def test_images_as_noisy_as_those_that_were_measured_are_calibrated(noise: float
     assert run(measured, image=grey.astype(np.float32)).report["uncertainty"]["status"] == status
 
 
+def test_noise_is_that_of_planes_that_have_a_map() -> None:
+    """Neither a blank frame nor one without any known pixel decides for the others."""
+    noisy = 0.5 + 0.02 * np.random.default_rng(0).standard_normal((48, 40))
+    series = np.stack([noisy, np.full_like(noisy, 0.5), np.full_like(noisy, np.nan), noisy]).astype(np.float32)
+    result = run(replace(MEASURED, noise=(0.01, 0.04)), image=series, axes="TYX", nan="mask")
+    assert [row["status"] == "done" for row in result.report["planes"]] == [True, False, False, True]
+    assert result.report["uncertainty"]["status"] == "calibrated"
+
+
 def test_a_map_that_was_not_measured_is_left_as_it_is(plain: Result) -> None:
     assert plain.report["uncertainty"]["status"] == "uncalibrated"
     assert plain.report["uncertainty"]["factor"] is None

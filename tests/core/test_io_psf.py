@@ -101,10 +101,26 @@ def test_a_background_is_said() -> None:
     bead = 1000 * np.exp(-(place[:, None] ** 2 + place**2) / 8)
     assert not [note for note in prepare_psf(bead).notes if "background" in note]
     (note,) = [note for note in prepare_psf(bead + 100).notes if "background" in note]
-    assert "9.1% of its peak" in note
+    assert "9.1% of the peak" in note
     assert "79% of its light" in note
-    assert not [note for note in prepare_psf(np.ones((9, 9))).notes if "background" in note]
-    assert not [note for note in prepare_psf(np.outer([1, 2, 1], [1, 2, 1])).notes if "background" in note]
+    moved = prepare_psf(np.roll(bead, (1, 1), (0, 1)) + 100, centre=True)
+    assert [note for note in moved.notes if "background" in note]
+    (note,) = [
+        note for note in prepare_psf(np.stack([bead, bead + 100, bead + 50]), "CYX").notes if "light at the rim" in note
+    ]
+    assert "2 of 3 PSFs" in note
+
+
+def test_light_at_the_rim_that_is_the_psfs_own_is_not_said() -> None:
+    row, column = np.mgrid[-7:8, -7:8]
+    cone = np.stack([(row**2 + column**2 <= 4 * z**2 + 1).astype(float) for z in range(-5, 6)])
+    for psf, axes in (
+        (np.ones((13, 13)), "YX"),
+        (np.outer([1, 2, 1], [1, 2, 1]), "YX"),
+        (1 / (1.0 + row**2 + column**2), "YX"),
+        (cone, "ZYX"),
+    ):
+        assert not [note for note in prepare_psf(psf, axes).notes if "background" in note]
 
 
 def test_slightly_negative_is_noise() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +17,8 @@ TOLERATED_NEGATIVE = 0.05  # of the flux; more is not noise
 TOLERATED_LOSS = 0.01  # of the flux, when a PSF is cropped to the image
 NEGLIGIBLE = 1e-5  # of the flux, in margins that are cut off
 BACKGROUND = 0.1  # of the flux; more at the level of the rim is said
-RIM = (0.01, 0.5)  # of the peak: less is no matter, more is a PSF that is cut off, or a box
-FAR = 7  # pixels along Y and X, from which on a PSF is expected to have fallen at its rim
+RIM = (0.02, 0.5)  # of the peak: less may be the PSF's own, more is one that is cut off, or a box
+FAR = 11  # pixels along Y and X, from which on a PSF is expected to have fallen at its rim
 WORTH_CUTTING = 1.1  # pixels of the latent image with the margins, over those without
 
 
@@ -90,6 +90,7 @@ def prepare_psf(
     kernels = _without_negative(kernels, notes)
     if image_shape is not None:
         kernels = _cropped(kernels, tuple(image_shape), notes)
+    notes.extend(_backgrounds(kernels))
     if centre:
         kernels = _centred(kernels, notes)
     flux = kernels.reshape(len(kernels), -1).sum(axis=1, dtype=np.float64)
@@ -101,12 +102,6 @@ def prepare_psf(
             which = f"PSF {number}" if len(kernels) > 1 else "the PSF"
             shift = ", ".join(f"{axis} {value:+.1f}" for axis, value in zip(spatial, offset, strict=True))
             notes.append(f"{which} is off centre by {shift} pixels: the result is shifted by as much")
-        rim = _rim(kernel)
-        if RIM[0] * kernel.max() <= rim < RIM[1] * kernel.max() and rim * kernel.size > BACKGROUND * total:
-            notes.append(
-                f"the PSF has {rim / kernel.max():.1%} of its peak at its rim: if that is a background, which would be "
-                f"{rim * kernel.size / total:.0%} of its light and counts as blur, subtract it first"
-            )
         if abs(total - 1) > NORMALISED:
             notes.append(f"the PSF summed to {total:.6g}: divided by it")
     normal = np.abs(flux - 1) <= NORMALISED
@@ -133,14 +128,27 @@ def _stack(array: np.ndarray, axes: str | None) -> tuple[np.ndarray, str]:
     return kernels if kernels.dtype.kind == "f" else kernels.astype(np.float64), spatial
 
 
-def _rim(kernel: np.ndarray) -> float:
-    """The median of the outermost pixels; 0 for a small PSF, which may well end before it has fallen."""
-    if min(kernel.shape[-2:]) < FAR:
-        return 0.0
-    inner = tuple(slice(1, -1) if size > 2 else slice(None) for size in kernel.shape)
-    outermost = np.ones(kernel.shape, bool)
-    outermost[inner] = False
-    return float(np.median(kernel[outermost]))
+def _backgrounds(kernels: np.ndarray) -> Iterator[str]:
+    """What looks like a background: light at the rim of every plane, dark beside the peak and much in all."""
+    if min(kernels.shape[-2:]) < FAR:
+        return  # it may well end before it has fallen
+    rim = np.ones(kernels.shape[-2:], bool)
+    rim[1:-1, 1:-1] = False
+    planes = np.median(kernels[..., rim], axis=-1)
+    least = planes.reshape(len(kernels), -1).min(axis=1).astype(np.float64)
+    peak, light = (kernels.reshape(len(kernels), -1).astype(np.float64) for _ in range(2))
+    share = least * peak.shape[1] / np.maximum(light.sum(axis=1), 1e-300)
+    part = least / np.maximum(peak.max(axis=1), 1e-300)
+    found = (share > BACKGROUND) & (part >= RIM[0]) & (part < RIM[1])
+    if found.any():
+        worst = int(np.argmax(np.where(found, share, 0)))
+        which = (
+            "the PSF has" if len(kernels) == 1 else f"{found.sum()} of {len(kernels)} PSFs have light at the rim, up to"
+        )
+        yield (
+            f"{which} {part[worst]:.1%} of the peak at the rim: if that is a background, which would be "
+            f"{share[worst]:.0%} of its light and counts as blur, subtract it first"
+        )
 
 
 def _without_negative(kernels: np.ndarray, notes: list[str]) -> np.ndarray:

@@ -29,7 +29,7 @@ def refuse_too_wide(pipeline: Pipeline, observation: Observation, registry: Regi
         resolved = resolve(pipeline.in_stage(stage), registry)
         if "fixed" in resolved.base("kernel_prior").registered.component.provides:
             continue
-        spec = _spec(resolved, region, observation, compute)
+        spec = spec_on(region, resolved, observation, compute)
         if spec.kind == "flow" or all(size <= most for size, most in zip(spec.shape, region[2:], strict=True)):
             continue
         widest = tuple(map(min, spec.shape, region[2:]))
@@ -40,7 +40,8 @@ def refuse_too_wide(pipeline: Pipeline, observation: Observation, registry: Regi
         )
 
 
-def _spec(resolved: Resolved, region: Shape, observation: Observation, compute: Compute) -> KernelSpec:
+def spec_on(region: Shape, resolved: Resolved, observation: Observation, compute: Compute) -> KernelSpec:
+    """What the forward model says of the kernels on a region (frames, channels, *spatial), at full resolution."""
     forward: ForwardModel[Any] = resolved.base("forward_model").build()
     context = Context(compute, torch.Generator().manual_seed(0), pixel_size=observation.pixel_size)
     context.psf = compute.tensor(observation.psf) if observation.psf is not None else None

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unblur.components import Clock, ForwardModel, KernelSpec, Shape
+from unblur.components import Clock, KernelSpec, Shape
 from unblur.composition import Resolved, resolve
 from unblur.compute import Compute, human_bytes
 from unblur.errors import ImageError, ResourceError
 from unblur.footprint import peak_bytes
 from unblur.forecast import RESERVE
+from unblur.kernel_fit import spec_on
 from unblur.pipeline import Pipeline, Stage
 from unblur.problem import Observation, Problem, build, full_shape, size_text
 from unblur.registry import Registry
@@ -239,7 +240,11 @@ def memory_of(
     probe, learned, kept = probes[key].problem, probes[key].learned, probes[key].kept
     full = full_shape(observation, stage)[2:]
     frames, channels = probe.batch.observed.shape[:2]
-    spec = _kernels_of_the_whole(resolved, probe, stage, observation, shape)
+    spec = probe.spec
+    if spec.kind != "flow":  # its size may follow from that of the region
+        sizes = spec_on(full_shape(observation, stage), resolved, observation, compute).shape
+        sizes = tuple(math.ceil(size * stage.scale) | 1 for size in sizes) if stage.scale != 1 else sizes
+        spec = dataclasses.replace(spec, shape=sizes if shape is None else tuple(map(min, shape, sizes)))
     if observation.psf is None and spec.shape != probe.spec.shape:
         learned += _growth(resolved, probe, spec)
     latent = probe.forward.latent_shape((frames, channels, *(math.ceil(n * stage.scale) for n in full)), spec)
@@ -247,19 +252,6 @@ def memory_of(
     work = _WORK * 4 * math.prod(latent)
     library = _LIBRARY if learned else 0
     return int(library + _COPIES * learned + _UNSEEN * kept * growth + work)
-
-
-def _kernels_of_the_whole(
-    resolved: Resolved, probe: Problem, stage: Stage, observation: Observation, shape: Shape | None
-) -> KernelSpec:
-    """Those of the probe in the size that they have on the whole region, from which it may follow."""
-    if probe.spec.kind == "flow":
-        return probe.spec
-    context = dataclasses.replace(probe.context, psf=observation.psf, notes=[])
-    forward: ForwardModel[Any] = resolved.base("forward_model").build()
-    sizes = forward.spec(full_shape(observation, stage), context).shape
-    sizes = tuple(math.ceil(size * stage.scale) | 1 for size in sizes) if stage.scale != 1 else sizes
-    return dataclasses.replace(probe.spec, shape=sizes if shape is None else tuple(map(min, shape, sizes)))
 
 
 def _growth(resolved: Resolved, probe: Problem, spec: KernelSpec) -> int:

@@ -136,9 +136,9 @@ def _backgrounds(kernels: np.ndarray) -> Iterator[str]:
     rim[1:-1, 1:-1] = False
     planes = np.median(kernels[..., rim], axis=-1)
     least = planes.reshape(len(kernels), -1).min(axis=1).astype(np.float64)
-    peak, light = (kernels.reshape(len(kernels), -1).astype(np.float64) for _ in range(2))
-    share = least * peak.shape[1] / np.maximum(light.sum(axis=1), 1e-300)
-    part = least / np.maximum(peak.max(axis=1), 1e-300)
+    pixels = kernels.reshape(len(kernels), -1).astype(np.float64)
+    share = least / np.maximum(pixels.mean(axis=1), 1e-300)
+    part = least / np.maximum(pixels.max(axis=1), 1e-300)
     found = (share > BACKGROUND) & (part >= RIM[0]) & (part < RIM[1])
     if found.any():
         worst = int(np.argmax(np.where(found, share, 0)))

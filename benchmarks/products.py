@@ -1,4 +1,4 @@
-"""Seconds of image networks in float32, forward and backward, by the library's convolutions and `networks/products.py`.
+"""Seconds of image networks, forward and backward, by the library's convolutions and `networks/products.py`.
 
 Both are made to be taken, whatever the processor, in turn and in one run; the first line says which of them is taken
 here otherwise. Networks in their plain form take the library's either way: their ratio is what repeats differ by.
@@ -39,10 +39,11 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=273, help="of the latent image")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    compute = Compute.choose("cpu", "float32", options.threads)
+    compute = Compute.choose("cpu", options.precision, options.threads)
     capability = torch.backends.cpu.get_cpu_capability()
     print(f"{capability}, chosen: {'products' if capability == FORMS['products'] else 'library'}")
     rows = []
@@ -52,7 +53,8 @@ def main() -> None:
             "{name:28} {library seconds:7.3f} s, {products seconds:7.3f} s, {ratio:.2f}".format(**rows[-1]), flush=True
         )
     if options.json:
-        options.json.write_text(json.dumps({"capability": capability, "rows": rows}, indent=2), encoding="utf-8")
+        report = {"capability": capability, "precision": options.precision, "rows": rows}
+        options.json.write_text(json.dumps(report, indent=2), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -50,6 +50,27 @@ def test_convolution_and_its_gradients_are_the_librarys(
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("taps", [1, 3])
+def test_bfloat16_is_the_librarys(rng: Generator, taps: int) -> None:
+    x = blocks.channels_last(torch.randn(1, 6, 20, 17, generator=rng))
+    weight = torch.randn(4, 6, taps, taps, generator=rng)
+    bias = torch.randn(4, generator=rng)
+    leaves = [x, weight, bias]
+    for leaf in leaves:
+        leaf.requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        expected = F.conv2d(x, weight, bias, 1, 1)
+        result = products.convolve(x, weight, bias, 1, 1)
+    assert result.dtype == expected.dtype == torch.bfloat16
+    # Neither may be off by more than the rounding of a sum to eight bits.
+    torch.testing.assert_close(result, expected, rtol=2**-7, atol=2**-7)
+    probe = torch.randn(expected.shape, generator=rng)
+    gradients = torch.autograd.grad((result * probe).sum(), leaves)
+    for leaf, one, other in zip(leaves, gradients, torch.autograd.grad((expected * probe).sum(), leaves), strict=True):
+        assert one.dtype == leaf.dtype
+        torch.testing.assert_close(one, other, rtol=2**-6, atol=2**-4)
+
+
 def test_many_blocks_of_pixels_add_up(rng: Generator) -> None:
     x = blocks.channels_last(torch.randn(1, 3, 120, 100, generator=rng))
     gradient = torch.randn(1, 2, 118, 98, generator=rng)
@@ -62,7 +83,7 @@ def test_many_blocks_of_pixels_add_up(rng: Generator) -> None:
 
 @pytest.mark.parametrize(
     ("capability", "dtype", "used"),
-    [("AVX2", "float32", True), ("AVX512", "float32", False), ("AVX2", "bfloat16", False)],
+    [("AVX2", "float32", True), ("AVX512", "float32", False), ("AVX2", "bfloat16", True)],
 )
 def test_networks_take_them_where_they_pay(
     monkeypatch: pytest.MonkeyPatch, capability: str, dtype: str, used: bool

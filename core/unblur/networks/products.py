@@ -19,14 +19,11 @@ _BLOCK = 4096
 
 def pays(x: Tensor, weight: Tensor, groups: int) -> bool:
     """Whether `convolve` is faster than the library here: 2-D layers on a processor with AVX2 and no more."""
-    return (
-        x.ndim == 4
-        and groups == 1
-        and x.device.type == "cpu"
-        and x.is_contiguous(memory_format=torch.channels_last)
-        and (_in_bfloat16() or (x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")))
-        and torch.backends.cpu.get_cpu_capability() == "AVX2"
-    )
+    if x.ndim != 4 or groups != 1 or x.device.type != "cpu" or torch.backends.cpu.get_cpu_capability() != "AVX2":
+        return False
+    if torch.is_autocast_enabled("cpu"):
+        return _in_bfloat16()
+    return x.dtype == weight.dtype == torch.float32 and x.is_contiguous(memory_format=torch.channels_last)
 
 
 def _in_bfloat16() -> bool:

@@ -13,36 +13,39 @@ from unblur.networks import blocks, products
 from unblur.networks.encoder_decoder import EncoderDecoder
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
+    dims=st.integers(2, 3),
     batch=st.integers(1, 2),
     inputs=st.integers(1, 5),
     outputs=st.integers(1, 5),
     taps=st.integers(1, 4),
     stride=st.integers(1, 3),
     padding=st.integers(0, 2),
-    beyond=st.tuples(st.integers(0, 9), st.integers(0, 9)),
+    beyond=st.tuples(*[st.integers(0, 9)] * 3),
     biased=st.booleans(),
 )
 def test_convolution_and_its_gradients_are_the_librarys(
+    dims: int,
     batch: int,
     inputs: int,
     outputs: int,
     taps: int,
     stride: int,
     padding: int,
-    beyond: tuple[int, int],
+    beyond: tuple[int, int, int],
     biased: bool,
 ) -> None:
     rng = Generator().manual_seed(0)
-    x = blocks.channels_last(torch.randn(batch, inputs, *(taps + more for more in beyond), generator=rng))
-    weight = torch.randn(outputs, inputs, taps, taps, generator=rng)
+    x = blocks.channels_last(torch.randn(batch, inputs, *(taps + more for more in beyond[:dims]), generator=rng))
+    weight = torch.randn(outputs, inputs, *(taps,) * dims, generator=rng)
     leaves = [x, weight] + [torch.randn(outputs, generator=rng)] * biased
     for leaf in leaves:
         leaf.requires_grad_()
     bias = leaves[2] if biased else None
     # In float64: with AVX2 the library's float32 form writes past the gradient of a weight with one tap and a stride.
-    expected = F.conv2d(x.double(), weight.double(), None if bias is None else bias.double(), stride, padding).float()
+    library = F.conv2d if dims == 2 else F.conv3d
+    expected = library(x.double(), weight.double(), None if bias is None else bias.double(), stride, padding).float()
     result = products.convolve(x, weight, bias, stride, padding)
     torch.testing.assert_close(result, expected, rtol=1e-4, atol=1e-5)
     probe = torch.randn(expected.shape, generator=rng)
@@ -70,6 +73,14 @@ def test_bfloat16_is_the_librarys(rng: Generator, taps: int) -> None:
     for leaf, one, other in zip(leaves, gradients, torch.autograd.grad((expected * probe).sum(), leaves), strict=True):
         assert one.dtype == leaf.dtype
         torch.testing.assert_close(one, other, rtol=2**-6, atol=2**-4)
+
+
+def test_small_volumes_take_them_on_any_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    weight = torch.zeros(16, 16, 3, 3, 3)
+    assert products.pays(torch.zeros(1, 16, 8, 32, 32), weight, 1)
+    assert not products.pays(torch.zeros(1, 16, 64, 32, 32), weight, 1)
+    assert not products.pays(torch.zeros(1, 16, 8, 32, 32), weight, 2)
 
 
 def test_many_blocks_of_pixels_add_up(rng: Generator) -> None:

@@ -3,10 +3,16 @@
 Without AVX-512 the library takes two to six times as long for the gradient of a weight, with channels last, as for the
 convolution, and five times as long in bfloat16 as in float32. What a bfloat16 unit computes is made here of float32
 products: factors and results are rounded, sums are not.
+
+Small volumes the library takes apart tap by tap, ten times as slowly as it could, on any processor: it looks at the
+first three sizes behind the batch, which are channels, height and width of images alone.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,28 +22,51 @@ from torch import Tensor
 _BLOCK = 4096
 """Pixels whose neighbourhoods are laid out at a time, so that they stay in a processor's cache."""
 
+_SMALL = 20480
+"""Channels times depth times height up to which the library neglects a volume."""
+
+_MANY = 32
+"""Channels from which on products are faster for large volumes, without AVX-512."""
+
+_FEW = 8
+"""Channels below which the library is faster for small volumes."""
+
 
 def pays(x: Tensor, weight: Tensor, groups: int) -> bool:
-    """Whether `convolve` is faster than the library here: 2-D layers on a processor with AVX2 and no more."""
-    if x.ndim != 4 or groups != 1 or x.device.type != "cpu" or torch.backends.cpu.get_cpu_capability() != "AVX2":
+    """Whether `convolve` is faster than the library here: on a processor with AVX2 and no more, and for volumes."""
+    if groups != 1 or x.device.type != "cpu":
         return False
+    narrow = torch.backends.cpu.get_cpu_capability() == "AVX2"
     if torch.is_autocast_enabled("cpu"):
-        return _in_bfloat16()
-    return x.dtype == weight.dtype == torch.float32 and x.is_contiguous(memory_format=torch.channels_last)
+        return narrow and _in_bfloat16()
+    if not x.dtype == weight.dtype == torch.float32:
+        return False
+    if x.ndim == 4:
+        return narrow and x.is_contiguous(memory_format=torch.channels_last)
+    small = x.shape[0] == 1 and x[..., 0].numel() <= _SMALL
+    return _has_kernels() and x.shape[1] >= (_FEW if small else _MANY if narrow else math.inf)
 
 
 def _in_bfloat16() -> bool:
     return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
 
 
+def _has_kernels() -> bool:
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    return torch.channels_last if x.ndim == 4 else torch.channels_last_3d
+
+
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
     """Convolution, its gradients in a fixed order for a number of threads; in bfloat16 under its autocast.
 
     Args:
-        x: (batch, inputs, height, width), channels last in memory.
-        weight: (outputs, inputs, rows, columns).
+        x: (batch, inputs, *spatial).
+        weight: (outputs, inputs, *taps).
         bias: (outputs,).
-        stride, padding: along both axes; the padding is zero.
+        stride, padding: along every axis; the padding is zero.
 
     Returns:
         (batch, outputs, …), channels last in memory.
@@ -45,8 +74,11 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, paddin
     if _in_bfloat16():
         x, weight, bias = x.bfloat16(), weight.bfloat16(), None if bias is None else bias.bfloat16()
     with torch.autocast("cpu", enabled=False):
-        if x.dtype == torch.float32 and weight.shape[2:] == (1, 1) and stride == 1 and padding == 0:
-            return F.linear(x.movedim(1, -1), weight[:, :, 0, 0], bias).movedim(-1, 1)
+        if x.ndim == 5:
+            # The library's own layers for small volumes put channels first.
+            x = x.contiguous(memory_format=torch.channels_last_3d)
+        if x.dtype == torch.float32 and weight[0, 0].numel() == 1 and stride == 1 and padding == 0:
+            return F.linear(x.movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
         result: Tensor = _Convolution.apply(x, weight, bias, stride, padding)  # type: ignore[no-untyped-call]
         return result
 
@@ -57,7 +89,7 @@ class _Convolution(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.padding = stride, padding
         bias = None if bias is None else bias.float()
-        return F.conv2d(x.float(), weight.float(), bias, stride, padding).to(x.dtype)
+        return _convolution(x.float(), weight.float(), bias, stride, padding).to(x.dtype)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -65,45 +97,67 @@ class _Convolution(torch.autograd.Function):
         dtype = gradient.dtype
         x, weight, gradient = (part.float() for part in (*ctx.saved_tensors, gradient))
         needs_input, needs_weight, needs_bias = ctx.needs_input_grad[:3]
-        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        gradient = gradient.contiguous(memory_format=_layout(gradient))
         for_input = for_weight = for_bias = None
         if needs_input:
-            geometry = ((ctx.stride,) * 2, (ctx.padding,) * 2, (1, 1), False, (0, 0), 1)
-            only_input = (True, False, False)
-            for_input = torch.ops.aten.convolution_backward(gradient, x, weight, None, *geometry, only_input)[0]
+            for_input = _input_gradient(x, weight, gradient, ctx.stride, ctx.padding)
         if needs_weight:
-            for_weight = weight_gradient(F.pad(x, (ctx.padding,) * 4), gradient, weight.shape[2:], ctx.stride)
+            padded = F.pad(x, (ctx.padding,) * 2 * (x.ndim - 2))
+            for_weight = weight_gradient(padded, gradient, weight.shape[2:], ctx.stride)
         if needs_bias:
             # The library would make the weight's gradient, too.
-            for_bias = gradient.sum((0, 2, 3))
+            for_bias = gradient.sum((0, *range(2, gradient.ndim)))
         made = (part if part is None else part.to(dtype) for part in (for_input, for_weight, for_bias))
         return (*made, None, None)  # type: ignore[return-value]
 
 
-def weight_gradient(x: Tensor, gradient: Tensor, taps: tuple[int, int], stride: int) -> Tensor:
+def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    """The library's, of volumes by the kernels that it would not take for small ones."""
+    if x.ndim == 5 and _has_kernels():
+        one = (1,) * 3
+        made: Tensor = torch.ops.aten.mkldnn_convolution(x, weight, bias, (padding,) * 3, (stride,) * 3, one, 1)
+        return made
+    return (F.conv2d if x.ndim == 4 else F.conv3d)(x, weight, bias, stride, padding)
+
+
+def _input_gradient(x: Tensor, weight: Tensor, gradient: Tensor, stride: int, padding: int) -> Tensor:
+    """The library's, for volumes without a stride as a convolution with the turned weight."""
+    dims, taps = x.ndim - 2, set(weight.shape[2:])
+    margin = min(taps) - 1 - padding
+    if dims == 3 and stride == 1 and len(taps) == 1 and margin >= 0:
+        return _convolution(gradient, weight.flip(2, 3, 4).transpose(0, 1), None, 1, margin)
+    geometry = ((stride,) * dims, (padding,) * dims, (1,) * dims, False, (0,) * dims, 1)
+    made: Tensor = torch.ops.aten.convolution_backward(gradient, x, weight, None, *geometry, (True, False, False))[0]
+    return made
+
+
+def weight_gradient(x: Tensor, gradient: Tensor, taps: Sequence[int], stride: int) -> Tensor:
     """The gradient of a convolution's weight: what each tap saw of the input, times the gradient of the output.
 
     Args:
-        x: (batch, inputs, height, width), the input with its padding.
-        gradient: (batch, outputs, rows, columns), of the output.
-        taps: of the weight along both axes.
-        stride: along both axes.
+        x: (batch, inputs, *spatial), the input with its padding.
+        gradient: (batch, outputs, *sizes), of the output.
+        taps: of the weight along every axis.
+        stride: along every axis.
 
     Returns:
         (outputs, inputs, *taps).
     """
-    x, gradient = (part.contiguous(memory_format=torch.channels_last) for part in (x, gradient))
-    inputs, width = x.shape[1], x.shape[3]
-    outputs, rows, columns = gradient.shape[1:]
-    # The taps of one row of a neighbourhood are neighbours in memory.
-    seen = (taps[0], taps[1] * inputs)
-    steps = (stride * width * inputs, stride * inputs, width * inputs, 1)
-    total = gradient.new_zeros(seen[0] * seen[1], outputs)
-    count = max(1, _BLOCK // columns)
+    x, gradient = (part.contiguous(memory_format=_layout(part)) for part in (x, gradient))
+    inputs, spatial = x.shape[1], x.shape[2:]
+    outputs, sizes = gradient.shape[1], gradient.shape[2:]
+    # The taps along the last axis of a neighbourhood are neighbours in memory.
+    seen = (*taps[:-1], taps[-1] * inputs)
+    width = math.prod(seen)
+    steps = [inputs * math.prod(spatial[axis + 1 :]) for axis in range(len(spatial))]
+    total = gradient.new_zeros(width, outputs)
+    count = max(1, _BLOCK // sizes[-1])
     for sample, out in zip(x, gradient.movedim(1, -1), strict=True):
-        neighbourhoods = sample.as_strided((rows, columns, *seen), steps, sample.storage_offset())
-        for first in range(0, rows, count):
-            here = slice(first, first + count)
-            products = neighbourhoods[here].reshape(-1, seen[0] * seen[1]).T, out[here].reshape(-1, outputs)
-            torch.addmm(total, *products, out=total)
-    return total.view(*taps, inputs, outputs).permute(3, 2, 0, 1)
+        shape, strides = (*sizes, *seen), (*(stride * step for step in steps), *steps[:-1], 1)
+        neighbourhoods = sample.as_strided(shape, strides, sample.storage_offset())
+        for plane in itertools.product(*map(range, sizes[:-2])):
+            for first in range(0, sizes[-2], count):
+                here = (*plane, slice(first, first + count))
+                products = neighbourhoods[here].reshape(-1, width).T, out[here].reshape(-1, outputs)
+                torch.addmm(total, *products, out=total)
+    return total.view(*taps, inputs, outputs).movedim((-1, -2), (0, 1))

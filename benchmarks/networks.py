@@ -84,12 +84,12 @@ def on_noise(network: nn.Module, side: int, compute: Compute, **more: Any) -> Ca
     return passing(placed, lambda: placed(z, **more), compute)
 
 
-def with_dropout(network: DropoutUNet, side: int, compute: Compute) -> Callable[[], None]:
-    """A pass of SA-dropout's network on an image, with new masks in every layer."""
-    compute.place(network)
+def with_dropout(network: DropoutUNet, shape: Sequence[int], compute: Compute) -> Callable[[], None]:
+    """A pass of SA-dropout's network on an image or a volume, with new masks in every layer."""
+    compute.place(network, len(shape))
     rng = compute.generator(0)
     masks = AdaptiveDropout(network.ratios, rng)
-    image = compute.lay(torch.rand(1, 1, side, side))
+    image = compute.lay(torch.rand(1, 1, *shape))
     return passing(network, lambda: network(image, masks.opened(rng)), compute)
 
 
@@ -107,7 +107,7 @@ def image_networks(side: int, compute: Compute) -> Iterator[Work]:
         unet = UNet(INPUTS, 1, rng=_seeded(), levels=levels, channels=channels)
         yield work(f"random U-Net, {preset}", unet, on_noise(unet, side, compute, rng=rng, dropout=DROPOUT))
     dropout = DropoutUNet(1, 1, rng=_seeded())
-    yield work("dropout U-Net, Table 1", dropout, with_dropout(dropout, side, compute))
+    yield work("dropout U-Net, Table 1", dropout, with_dropout(dropout, (side, side), compute))
 
 
 def kernel_networks(size: int, compute: Compute) -> Iterator[Work]:

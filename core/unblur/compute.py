@@ -87,13 +87,11 @@ class Compute:
 
     def place(self, module: torch.nn.Module, dims: int = 2) -> torch.nn.Module:
         """A network on the device, in the memory format its convolutions like."""
-        layout = torch.channels_last if dims == 2 else torch.channels_last_3d
-        return module.to(self.device).to(memory_format=layout)  # type: ignore[call-overload, no-any-return]
+        return module.to(self.device).to(memory_format=memory_format(dims))  # type: ignore[call-overload, no-any-return]
 
     def lay(self, tensor: Tensor) -> Tensor:
         """A network's input in the memory format of `place`."""
-        layout = torch.channels_last if tensor.ndim == 4 else torch.channels_last_3d
-        return tensor.to(self.device).contiguous(memory_format=layout)
+        return tensor.to(self.device).contiguous(memory_format=memory_format(tensor.ndim - 2))
 
     def generator(self, seed: int) -> torch.Generator:
         """A generator on the device."""
@@ -149,6 +147,11 @@ def _set(wanted: Mapping[str, Any]) -> None:
     torch.backends.cudnn.benchmark = wanted["benchmark"]
     if wanted["tf32"] is not None and _tf32() is not None:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = wanted["tf32"]
+
+
+def memory_format(dims: int) -> torch.memory_format:
+    """Channels innermost, as convolutions like their maps of 2 or 3 spatial dimensions."""
+    return torch.channels_last if dims == 2 else torch.channels_last_3d
 
 
 def good_at_bfloat16(device: torch.device) -> bool:

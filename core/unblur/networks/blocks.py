@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from unblur.compute import memory_format
 from unblur.errors import ParameterError
 from unblur.networks import products
 from unblur.networks.initialise import fan_in_uniform
@@ -55,7 +56,7 @@ def check_dims(dims: int) -> int:
 
 def channels_last(x: Tensor) -> Tensor:
     """A feature map with its channels innermost in memory."""
-    return x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
+    return x.contiguous(memory_format=memory_format(x.ndim - 2))
 
 
 def convolve(

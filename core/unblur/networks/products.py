@@ -1,8 +1,8 @@
 """Convolutions by matrix products, for processors on which those are faster than the library's own kernels.
 
 Without AVX-512 the library takes two to six times as long for the gradient of a weight, with channels last, as for the
-convolution, and five times as long in bfloat16 as in float32. What a bfloat16 unit computes is made here of float32
-products: factors and results are rounded, sums are not.
+convolution, and ten times as long and more in bfloat16 as in float32. What a bfloat16 unit computes is made here of
+float32 products: factors and results are rounded, sums are not.
 
 Small volumes the library takes apart tap by tap, ten times as slowly as it could, on any processor: it looks at the
 first three sizes behind the batch, which are channels, height and width of images alone.
@@ -18,6 +18,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from unblur.compute import memory_format
 
 _BLOCK = 4096
 """Pixels whose neighbourhoods are laid out at a time, so that they stay in a processor's cache."""
@@ -36,27 +38,24 @@ def pays(x: Tensor, weight: Tensor, groups: int) -> bool:
     """Whether `convolve` is faster than the library here: on a processor with AVX2 and no more, and for volumes."""
     if groups != 1 or x.device.type != "cpu":
         return False
-    narrow = torch.backends.cpu.get_cpu_capability() == "AVX2"
+    without_avx512 = torch.backends.cpu.get_cpu_capability() == "AVX2"
     if torch.is_autocast_enabled("cpu"):
-        return narrow and _in_bfloat16()
+        return without_avx512 and _in_bfloat16()
     if not x.dtype == weight.dtype == torch.float32:
         return False
     if x.ndim == 4:
-        return narrow and x.is_contiguous(memory_format=torch.channels_last)
-    small = x.shape[0] == 1 and x[..., 0].numel() <= _SMALL
-    return _has_kernels() and x.shape[1] >= (_FEW if small else _MANY if narrow else math.inf)
+        return without_avx512 and x.is_contiguous(memory_format=torch.channels_last)
+    if x.shape[0] == 1 and x[..., 0].numel() <= _SMALL:
+        return _has_onednn() and x.shape[1] >= _FEW
+    return _has_onednn() and without_avx512 and x.shape[1] >= _MANY
 
 
 def _in_bfloat16() -> bool:
     return torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
 
 
-def _has_kernels() -> bool:
+def _has_onednn() -> bool:
     return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
-
-
-def _layout(x: Tensor) -> torch.memory_format:
-    return torch.channels_last if x.ndim == 4 else torch.channels_last_3d
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
@@ -97,23 +96,22 @@ class _Convolution(torch.autograd.Function):
         dtype = gradient.dtype
         x, weight, gradient = (part.float() for part in (*ctx.saved_tensors, gradient))
         needs_input, needs_weight, needs_bias = ctx.needs_input_grad[:3]
-        gradient = gradient.contiguous(memory_format=_layout(gradient))
+        gradient = gradient.contiguous(memory_format=memory_format(gradient.ndim - 2))
         for_input = for_weight = for_bias = None
         if needs_input:
-            for_input = _input_gradient(x, weight, gradient, ctx.stride, ctx.padding)
+            for_input = _input_gradient(x, weight, gradient, ctx.stride, ctx.padding).to(dtype)
         if needs_weight:
             padded = F.pad(x, (ctx.padding,) * 2 * (x.ndim - 2))
-            for_weight = weight_gradient(padded, gradient, weight.shape[2:], ctx.stride)
+            for_weight = weight_gradient(padded, gradient, weight.shape[2:], ctx.stride).to(dtype)
         if needs_bias:
             # The library would make the weight's gradient, too.
-            for_bias = gradient.sum((0, *range(2, gradient.ndim)))
-        made = (part if part is None else part.to(dtype) for part in (for_input, for_weight, for_bias))
-        return (*made, None, None)  # type: ignore[return-value]
+            for_bias = gradient.sum((0, *range(2, gradient.ndim))).to(dtype)
+        return for_input, for_weight, for_bias, None, None
 
 
 def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
-    """The library's, of volumes by the kernels that it would not take for small ones."""
-    if x.ndim == 5 and _has_kernels():
+    """The library's, of volumes by oneDNN, which it does not take for small ones."""
+    if x.ndim == 5 and _has_onednn():
         one = (1,) * 3
         made: Tensor = torch.ops.aten.mkldnn_convolution(x, weight, bias, (padding,) * 3, (stride,) * 3, one, 1)
         return made
@@ -143,7 +141,7 @@ def weight_gradient(x: Tensor, gradient: Tensor, taps: Sequence[int], stride: in
     Returns:
         (outputs, inputs, *taps).
     """
-    x, gradient = (part.contiguous(memory_format=_layout(part)) for part in (x, gradient))
+    x, gradient = (part.contiguous(memory_format=memory_format(part.ndim - 2)) for part in (x, gradient))
     inputs, spatial = x.shape[1], x.shape[2:]
     outputs, sizes = gradient.shape[1], gradient.shape[2:]
     # The taps along the last axis of a neighbourhood are neighbours in memory.

@@ -93,7 +93,7 @@ def compose(
         if method is None:
             method, reason = choose_method(is_photograph(image, white_level), volume, psf, kernel_size)
             said.append(f"method {method} was chosen: {reason}")
-        built = _of_method(method, preset, psf, registry, said)
+        built = _of_method(method, preset, registry, said)
     # Slots that are filled anew come first: the kernel size and the camera go into what then stands there.
     filled = {address: value for address, value in (settings or {}).items() if address.rpartition(".")[2] in SLOTS}
     built = _refilled(built, filled, said)
@@ -114,13 +114,13 @@ def compose(
     built.check(registry)
     if built.then and wants_grid(built, registry):
         built = _with_grid_handed_on(built, registry)
+    if psf:
+        said += _psf_assumed(built, registry)
     return Choice(built, method, (*said, *_camera_assumed(built, registry)))
 
 
-def _of_method(name: str, preset: str, psf: bool, registry: Registry, said: list[str]) -> Pipeline:
+def _of_method(name: str, preset: str, registry: Registry, said: list[str]) -> Pipeline:
     method = registry.method(name)
-    if psf and method.blind and not method.needs_psf:
-        said.append(f"method {name} estimates the kernel; the PSF only serves where its parts make use of one")
     if preset not in method.presets:
         said.append(f"method {name} has no preset {preset!r}: 'balanced' is used")
     return method.pipeline(preset)
@@ -176,6 +176,16 @@ def _check_psf(name: str, preset: str, built: Pipeline, registry: Registry) -> N
     if method.needs_psf and same:
         blind = ", ".join(other for other, record in registry.methods().items() if record.blind) or "none is registered"
         raise CompositionError(f"method {name!r} needs a PSF (--psf FILE); methods that estimate the kernel: {blind}")
+
+
+def _psf_assumed(pipeline: Pipeline, registry: Registry) -> list[str]:
+    """What a PSF serves for where the kernel is estimated all the same."""
+    prior = resolve(pipeline.in_stage(pipeline.stages[0]), registry).base("kernel_prior")
+    traits = prior.registered.component.provides
+    if "learns" not in traits:
+        return []
+    use = "begins with the PSF" if "begins-with-psf" in traits else "takes no more than its size from the PSF"
+    return [f"the kernel is estimated by {prior.name}, which {use}; with kernel_prior=known it is the PSF"]
 
 
 def _with_kernel_size(pipeline: Pipeline, size: KernelSize, dims: int, registry: Registry) -> Pipeline:

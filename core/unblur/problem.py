@@ -299,9 +299,10 @@ def _check_size(full: Shape, observed: Shape, latent: Shape, spec: KernelSpec) -
     if spec.scale != 1:
         here += f", and {size_text(observed)} at {spec.scale:g} of its resolution"
     if min(observed) < _LEAST:
-        raise ImageError(
-            f"{here}; the smallest that works here is {size_text(_enlarged((_LEAST,) * len(full), spec.scale))}"
-        )
+        smallest = size_text(_enlarged((_LEAST,) * len(full), spec.scale))
+        scale = math.ceil(100 * _LEAST / min(full)) / 100
+        finer = f", or {scale:g} of its resolution (--set stages.0.scale={scale:g}, and so on)" if scale <= 1 else ""
+        raise ImageError(f"{here}; the smallest that works here is {smallest}{finer}")
     if any(size < kernel for size, kernel in zip(latent, spec.shape, strict=True)):
         odd = (size - 1 + size % 2 for size in latent)  # as kernels are made at a lower resolution
         widest = latent if spec.scale == 1 else tuple(math.floor(size / spec.scale) for size in odd)

@@ -210,6 +210,17 @@ def test_a_psf_leaves_no_kernel_to_share_which_is_said() -> None:
     assert not any("no kernel is estimated" in text for text in blind.assumptions)
 
 
+@pytest.mark.parametrize(
+    ("prior", "words"),
+    [("known", None), ("free", "begins with the PSF"), ("gaussian", "no more than its size from the PSF")],
+)
+def test_what_a_psf_serves_for_is_said_where_the_kernel_is_estimated(prior: str, words: str | None) -> None:
+    wishes = {"method": "selfdeblur", "settings": {"kernel_prior": prior}, "registry": default_registry()}
+    found = job(picture(), psf=PSF, **wishes).assumptions
+    assert [words in text for text in found if "estimated by" in text] == ([True] if words else [])
+    assert not any("estimated by" in text for text in job(picture(), kernel_size=5, **wishes).assumptions)
+
+
 def test_a_shared_kernel_comes_from_the_anchors_alone() -> None:
     y = picture((4, 20, 18))
     result = deblur(y, axes="TYX", planes="shared-kernel", anchors=[1], method="two-step")

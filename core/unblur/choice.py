@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from unblur.composition import resolve, wants_grid
 from unblur.errors import CompositionError, ParameterError
-from unblur.image import Image
+from unblur.image import PLANE, VOLUME, Image
 from unblur.params import fields_of
-from unblur.pipeline import Part, Pipeline
+from unblur.pipeline import LEAST_SIDE, Part, Pipeline, Stage
 from unblur.records import SLOTS
 from unblur.registry import Registry
 
@@ -107,6 +107,7 @@ def compose(
     if offset is not None or gain is not None:
         built = _with_camera(built, offset, gain)
     built = _changed(built, {key: value for key, value in (settings or {}).items() if key not in filled}, said)
+    built = _without_coarsest(built, [image.sizes[axis] for axis in (VOLUME if volume else PLANE)], said)
     if method is not None and not psf:
         _check_psf(method, preset, built, registry)
     if max_seconds is not None:
@@ -156,6 +157,30 @@ def _changed(pipeline: Pipeline, settings: Mapping[str, Any], said: list[str]) -
         if pipeline != before:
             said.append(f"{address} holds in all stages; some had a value of their own")
     return pipeline
+
+
+def _without_coarsest(pipeline: Pipeline, sizes: Sequence[int], said: list[str]) -> Pipeline:
+    """The pipeline without first stages at resolutions that leave next to nothing of the image.
+
+    The last stage of each segment stays, whatever it leaves.
+    """
+
+    def holds(stage: Stage) -> bool:
+        seen = sizes if stage.crop is None else [stop - start for start, stop in stage.crop]
+        return round(min(seen) * stage.scale) >= LEAST_SIDE
+
+    segments, gone = [], []
+    for segment in pipeline.segments():
+        first = next((at for at, stage in enumerate(segment.stages) if holds(stage)), len(segment.stages) - 1)
+        gone += [f"{stage.scale:g}" for stage in segment.stages[:first]]
+        begin = dataclasses.replace(segment.stages[first], support="keep") if first else segment.stages[first]
+        segments.append(segment.replace(stages=[begin, *segment.stages[first + 1 :]]))
+    if gone:
+        said.append(
+            f"stages at {', '.join(gone)} of the resolution are left out: the image has fewer than {LEAST_SIDE} pixels "
+            "along an axis there"
+        )
+    return _chain(segments)
 
 
 def _slot(address: str) -> str:

@@ -23,6 +23,10 @@ class Part:
     params: Mapping[str, Any] = field(default_factory=dict)
 
 
+LEAST_SIDE = 3
+"""Pixels along each axis at the lowest resolution of a run."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """The only structural change in a run.

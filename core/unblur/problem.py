@@ -33,10 +33,7 @@ from unblur.errors import CompositionError, ImageError
 from unblur.operators.missing import counted_by_both
 from unblur.operators.resample import resample_kernel, resize
 from unblur.params import value_at
-from unblur.pipeline import Stage
-
-_LEAST = 3
-"""Pixels along each axis at the lowest resolution of a run."""
+from unblur.pipeline import LEAST_SIDE, Stage
 
 
 @dataclass
@@ -298,11 +295,9 @@ def _check_size(full: Shape, observed: Shape, latent: Shape, spec: KernelSpec) -
     here = f"the image is {size_text(full)} pixels"
     if spec.scale != 1:
         here += f", and {size_text(observed)} at {spec.scale:g} of its resolution"
-    if min(observed) < _LEAST:
-        smallest = size_text(_enlarged((_LEAST,) * len(full), spec.scale))
-        scale = math.ceil(100 * _LEAST / min(full)) / 100
-        finer = f", or {scale:g} of its resolution (--set stages.0.scale={scale:g}, and so on)" if scale <= 1 else ""
-        raise ImageError(f"{here}; the smallest that works here is {smallest}{finer}")
+    if min(observed) < LEAST_SIDE:
+        smallest = size_text(_enlarged((LEAST_SIDE,) * len(full), spec.scale))
+        raise ImageError(f"{here}; the smallest that works here is {smallest}")
     if any(size < kernel for size, kernel in zip(latent, spec.shape, strict=True)):
         odd = (size - 1 + size % 2 for size in latent)  # as kernels are made at a lower resolution
         widest = latent if spec.scale == 1 else tuple(math.floor(size / spec.scale) for size in odd)

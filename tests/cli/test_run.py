@@ -356,7 +356,6 @@ def test_bad_input_is_one_clear_error_and_no_output(unblur: Unblur, cells: Path,
     [
         ("selfdeblur", "41", ["41x41", "at most 32x40", "at least 41x41"]),
         ("selfdeblur", "31x41", ["31x41", "at most 31x40", "at least 32x41"]),
-        ("l0-gradient", "9", ["32x40 pixels", "2x2 at 0.0625", "smallest that works here is 41x41, or 0.1 of"]),
     ],
 )
 def test_an_image_that_is_too_small_says_what_would_do(

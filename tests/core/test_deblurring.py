@@ -210,6 +210,24 @@ def test_a_psf_leaves_no_kernel_to_share_which_is_said() -> None:
     assert not any("no kernel is estimated" in text for text in blind.assumptions)
 
 
+def test_stages_at_which_nothing_is_left_of_the_image_are_left_out_and_said() -> None:
+    stages = [unblur.Stage(2, scale=0.0625), unblur.Stage(2, scale=0.25, support="shrink"), unblur.Stage(3)]
+    pipeline = BLIND.replace(stages=stages, then=KNOWN.replace(stages=[unblur.Stage(1, scale=0.0625)]))
+
+    def left_out(image: np.ndarray, **wishes: Any) -> tuple[list[float], str]:
+        found = job(image, pipeline=pipeline, kernel_size=5, **wishes)
+        said = [text for text in found.assumptions if "left out" in text]
+        return [stage.scale for stage in found.pipeline.stages], "".join(said)
+
+    assert left_out(picture((48, 44))) == ([0.0625, 0.25, 1.0], "")
+    scales, said = left_out(picture((48, 18)))
+    assert scales == [0.25, 1.0]
+    assert "at 0.0625 of" in said
+    scales, said = left_out(picture((8, 48, 44)), axes="ZYX", planes="volume")
+    assert scales == [1.0]
+    assert "at 0.0625, 0.25 of" in said
+
+
 @pytest.mark.parametrize(
     ("prior", "words"),
     [("known", None), ("free", "begins with the PSF"), ("gaussian", "no more than its size from the PSF")],

@@ -39,15 +39,19 @@ STAGES = st.builds(
     crop=st.none() | st.lists(st.tuples(st.integers(0, 9), st.integers(10, 99)), min_size=2, max_size=3).map(tuple),
     set=st.dictionaries(st.just("estimator.rate") | st.just("image_prior.tv.weight"), VALUES, max_size=2),
 )
-PIPELINES = st.deferred(
-    lambda: st.builds(
+
+
+def ending_in(then: st.SearchStrategy[Pipeline | None]) -> st.SearchStrategy[Pipeline]:
+    return st.builds(
         Pipeline,
         *[SLOT] * 4,
         stopping=st.lists(PARTS, max_size=2),
         stages=st.lists(STAGES, min_size=1, max_size=3),
-        then=st.none() | PIPELINES,
+        then=then,
     )
-)
+
+
+PIPELINES = ending_in(st.none() | ending_in(st.none() | ending_in(st.none())))
 
 
 @settings(max_examples=40)

@@ -368,6 +368,16 @@ def test_an_image_that_is_too_small_says_what_would_do(
     assert not out.exists()
 
 
+def test_an_image_that_is_too_small_for_the_coarsest_stages_does_without_them(
+    unblur: Unblur, cells: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "restored.tif"
+    code, said, err = unblur("run", cells, "-o", out, "--method", "l0-gradient", "--kernel-size", "9")
+    assert code == 0
+    assert "stages at 0.0625 of the resolution are left out" in said + err
+    assert out.exists()
+
+
 @pytest.mark.parametrize("name", ["out.jpg", "nowhere/out.tif", "cells.tif"])
 def test_outputs_that_cannot_be_written_are_refused_before_any_work(
     unblur: Unblur, cells: Path, tmp_path: Path, name: str

@@ -16,9 +16,8 @@ from unblur.testing.worlds import kernels, smooth
 LATENT = smooth((1, 1, 12, 20, 22), 3)
 PSF = kernels(1, (3, 5, 5), seed=1)
 TRUTH = LATENT[0, 0, 1:-1, 2:-2, 2:-2].numpy()
-OBSERVED = (convolve(LATENT, PSF) + 0.02 * torch.randn(1, 1, 10, 16, 18, generator=torch.Generator().manual_seed(2)))[
-    0, 0
-].numpy()
+NOISE = 0.02 * torch.randn(1, 1, *TRUTH.shape, generator=torch.Generator().manual_seed(2))
+OBSERVED = (convolve(LATENT, PSF) + NOISE)[0, 0].numpy()
 
 
 def composition(prior: str, start: str, steps: int) -> Pipeline:

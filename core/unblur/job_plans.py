@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from unblur.errors import UnblurError
-from unblur.forecast import Forecast, all_steps, forecast, given_plan, needed_after, within_budget
+from unblur.forecast import Forecast, all_steps, faster_preset, forecast, given_plan, needed_after, within_budget
 from unblur.pieces import typed
 from unblur.planes import Task
 
@@ -56,7 +56,8 @@ class JobPlans:
             ParameterError: the budget pays for next to nothing.
         """
         costs, spent = self.costs()
-        return forecast(costs, self._counts(), self._job.budget, spent)
+        job = self._job
+        return forecast(costs, self._counts(), job.budget, spent, faster_preset(job.method, job.preset))
 
     def made(self, given: Any) -> list[dict[str, Any]]:
         """For each task the planned steps, and where a repeated run ends.
@@ -74,7 +75,7 @@ class JobPlans:
         if job.budget is None:
             return [{"steps": all_steps(job.pipelines[task.kind])} for task in job.tasks]
         costs, spent = self.costs()
-        steps = within_budget(costs, self._counts(), job.budget, spent)
+        steps = within_budget(costs, self._counts(), job.budget, spent, faster_preset(job.method, job.preset))
         share = (job.budget - spent) / max(1, sum(self._counts().values()))
         limit = {} if "kernel" in costs else {"seconds": share}
         return [{"steps": list(steps.get(task.kind, ())), **limit} for task in job.tasks]

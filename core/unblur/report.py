@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unblur.composition import resolve
+from unblur.forecast import faster_preset
 from unblur.image import Image
 from unblur.io.psf import Psf
 from unblur.kernel_grid import KernelGrid
@@ -245,7 +246,7 @@ def poor_budget(job: Job, rows: Sequence[Mapping[str, Any]], records: Sequence[M
     """A warning where the budget paid for so few steps that the result cannot be what the method can do."""
     if job.budget is None:
         return []
-    remedy = "allow more time" + (", or --preset fast" if job.method and job.preset != "fast" else "")
+    remedy = "allow more time" + (", or --preset fast" if faster_preset(job.method, job.preset) else "")
     for row, record in zip(rows, records, strict=True):
         steps = row["executed"] if record.get("late") else row["steps"]
         for number, (stage, paid) in enumerate(zip(job.pipelines[row["kind"]].stages, steps, strict=False), 1):

@@ -209,6 +209,7 @@ def _row(protocol: Protocol, path: Path, method: str, interrupt: Interrupt) -> d
         "seconds": result.report["seconds"],
         "steps": sum(record.get("executed", [])),
         "plan": record.get("plan"),
+        "executed": record.get("executed"),
         "selected_step": record.get("selected_step"),
         "stop_reason": record.get("stop_reason"),
         "warnings": result.report["warnings"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from typing_extensions import Doc
 
 from unblur.params import Schedule
@@ -21,7 +21,7 @@ class RateParams:
         (0.6, 2.5e-3),
         (0.8, 1.25e-3),
     )
-    kernel_rate: Annotated[Schedule, Gt(0), Doc("Learning rate of the kernel's parameters.")] = (
+    kernel_rate: Annotated[Schedule, Ge(0), Doc("Learning rate of the kernel's parameters; 0 leaves it as it is.")] = (
         (0.0, 1e-4),
         (0.4, 5e-5),
         (0.6, 2.5e-5),

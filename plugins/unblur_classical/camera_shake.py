@@ -19,8 +19,9 @@ from torch import Tensor
 
 from unblur.components import Context, KernelPrior, KernelSpec, Shape, Transfer
 from unblur.errors import CompositionError
+from unblur.given_kernel import normalised
 from unblur_classical.descent import projected_descent
-from unblur_classical.kernels import ProjectedWeights, bell, given, normalised
+from unblur_classical.kernels import ProjectedWeights, bell, given
 from unblur_classical.part_params import CameraShakeParams
 
 _FIT_STEPS = 200

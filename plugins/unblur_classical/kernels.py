@@ -9,8 +9,8 @@ import torch
 from torch import Generator, Tensor
 
 from unblur.components import Clock, Context, KernelPrior, KernelSpec, P, Transfer, WeightedKernelPrior
-from unblur.errors import CompositionError, ImageError
-from unblur.operators.resample import fit_kernel
+from unblur.errors import CompositionError
+from unblur.given_kernel import given_kernels, normalised
 from unblur.params import NoParams
 from unblur_classical.part_params import FreeKernelParams
 
@@ -22,26 +22,11 @@ def given(prior: str, spec: KernelSpec, context: Context) -> Tensor:
         CompositionError: no PSF was given.
         ImageError: its number of kernels or of dimensions is another one.
     """
-    psf = context.psf
-    if psf is None:
+    if context.psf is None:
         raise CompositionError(
             f"kernel_prior {prior!r} needs a PSF: give one with --psf, or choose a kernel prior that learns"
         )
-    if psf.ndim - 1 != len(spec.shape) or psf.shape[0] not in (1, spec.count):
-        raise ImageError(
-            f"a PSF of {psf.shape[0]} kernel(s) in {psf.ndim - 1}-D; "
-            f"the forward model wants {spec.count} in {len(spec.shape)}-D"
-        )
-    fitted = fit_kernel(psf, spec.shape)
-    if any(n > k for n, k in zip(psf.shape[1:], spec.shape, strict=True)):
-        before, after = ("x".join(map(str, shape)) for shape in (psf.shape[1:], spec.shape))
-        context.note(f"the PSF was cut from {before} to {after} pixels, its sum restored")
-    return normalised(fitted.expand(spec.count, *spec.shape).clone())
-
-
-def normalised(kernel: Tensor) -> Tensor:
-    """Kernels (count, *spatial), each divided by its sum."""
-    return kernel / kernel.flatten(1).sum(1).clamp_min(1e-12).view(-1, *(1,) * (kernel.ndim - 1))
+    return given_kernels(context.psf, spec, context)
 
 
 class Known(KernelPrior[NoParams]):

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from unblur.components import Clock, Context, KernelPrior, KernelSpec, P, Transfer
 from unblur.errors import ParameterError
-from unblur_classical.kernels import normalised
+from unblur.given_kernel import normalised
 from unblur_classical.part_params import DiscKernelParams, GaussianKernelParams
 
 

@@ -63,7 +63,7 @@ class MonteCarloParams:
     samples: Annotated[int, Ge(1), Doc("Images drawn in each step, N: memory and time grow with it.")] = 1
     kernel_steps: Annotated[int, Ge(1), Doc("Updates of the kernel in each step, for the same images.")] = 1
     image_rate: Annotated[Schedule, Gt(0), Doc("Learning rate of the image's parameters.")] = ((0.0, 1e-2), (0.6, 5e-3))
-    kernel_rate: Annotated[Schedule, Gt(0), Doc("Learning rate of the kernel's parameters.")] = (
+    kernel_rate: Annotated[Schedule, Ge(0), Doc("Learning rate of the kernel's parameters; 0 leaves it as it is.")] = (
         (0.0, 1e-4),
         (0.6, 5e-5),
     )

@@ -66,7 +66,9 @@ class McemParams:
         (0.4, 5e-3),
         (0.6, 2.5e-3),
     )
-    kernel_rate: Annotated[Schedule, Gt(0), Doc("Learning rate of the kernels' parameters.")] = (
+    kernel_rate: Annotated[
+        Schedule, Ge(0), Doc("Learning rate of the kernels' parameters; 0 leaves them as they are.")
+    ] = (
         (0.0, 1e-4),
         (0.4, 5e-5),
         (0.6, 2.5e-5),

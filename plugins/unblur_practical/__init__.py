@@ -30,7 +30,7 @@ def unblur_kernel_priors() -> Iterable[Component]:
         name="siren",
         target="unblur_practical.networks:SirenPrior",
         params=SirenParams,
-        provides=frozenset({"learns", "single"}),
+        provides=frozenset({"learns", "begins-with-psf", "single"}),
         summary="Continuous function of position: a perceptron with sines, sigmoid output, divided by its sum.",
         source=SOURCE + ", section 3.1.4, Fig. 18; Sitzmann et al. 2020",
     )

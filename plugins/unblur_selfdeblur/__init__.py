@@ -60,7 +60,7 @@ def unblur_kernel_priors() -> Iterable[Component]:
         name="fully-connected",
         target="unblur_selfdeblur.networks:FullyConnectedPrior",
         params=FullyConnectedParams,
-        provides=frozenset({"learns", "single"}),
+        provides=frozenset({"learns", "begins-with-psf", "single"}),
         summary="Fully connected network with softmax output.",
         source=SOURCE + ", G_k",
     )

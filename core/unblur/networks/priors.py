@@ -20,6 +20,7 @@ from unblur.components import (
     Shape,
     Transfer,
 )
+from unblur.given_kernel import given_kernels
 from unblur.networks.blocks import HEADS, inverse_head
 from unblur.networks.initialise import child
 from unblur.networks.randomness import GaussianNoise
@@ -124,8 +125,18 @@ class NetworkKernelPrior(KernelPrior[K]):
         self.spec = spec
         self.network = self.build(spec, context).to(context.compute.device)
 
+    def begin_with_psf(self, context: Context) -> None:
+        """Fit the network to the PSF, if there is one: what a user gave, or what the stages before `then` found."""
+        if context.psf is not None:
+            self.fit(given_kernels(context.psf, self.spec, context))
+            context.note("the given PSF is where the kernel begins, and changes from there")
+
     def start_from(self, earlier: KernelPrior[Any], kernel: Tensor, transfer: Transfer) -> None:
-        """Fit the network to the earlier stage's kernel (cross entropy, a fraction of a second)."""
+        """The earlier stage's kernel is where this one begins."""
+        self.fit(kernel)
+
+    def fit(self, kernel: Tensor) -> None:
+        """Make the network give kernels (count, *shape) of sum one, by their cross entropy."""
         with torch.enable_grad():
             optimiser = torch.optim.Adam(self.network.parameters(), lr=_FIT_RATE, fused=True)
             for _ in range(_FIT_STEPS):

@@ -165,14 +165,15 @@ def test_then_hands_on_the_image_before_one_that_only_served_the_kernel() -> Non
     assert float((through - filtered).abs().max()) < 1e-3
 
 
-def test_a_network_for_the_kernel_cannot_take_the_one_handed_over() -> None:
+def test_what_follows_takes_the_kernel_that_is_handed_over() -> None:
     after = Pipeline(
         forward_model=["convolution", "squared"],
         image_prior="pixels",
-        kernel_prior="fully-connected",
+        kernel_prior="kernel-unet",
         estimator="joint-adam",
         stages=[Stage(steps=1)],
     )
     with pytest.raises(CompositionError, match=r"does not take the kernel that is handed over.*free.*known"):
         check(l0().replace(then=after), REGISTRY)
+    check(l0().replace(then=after.replace(kernel_prior="fully-connected")), REGISTRY)
     check(l0().replace(then=l0()), REGISTRY)

@@ -100,6 +100,9 @@ def compose(
     if pipeline is None and built.then and wants_grid(built, registry) and not wants_grid(built.then, registry):
         said.append("what the method does in `then` takes one kernel, not a grid of them: it is left out")
         built = built.replace(then=None)
+    if psf and built.first is not None:
+        said.append("a PSF is given: what finds a kernel first is left out")
+        built = built.replace(first=None)
     if kernel_size is not None:
         if psf:
             raise ParameterError(f"a kernel size ({kernel_size}) and a PSF were given; give one of the two")
@@ -117,7 +120,7 @@ def compose(
         built = _with_grid_handed_on(built, registry)
     if psf:
         said += _psf_assumed(built, registry)
-    return Choice(built, method, (*said, *_camera_assumed(built, registry)))
+    return Choice(built.chained(), method, (*said, *_camera_assumed(built, registry)))
 
 
 def _of_method(name: str, preset: str, registry: Registry, said: list[str]) -> Pipeline:
@@ -131,9 +134,9 @@ def _refilled(pipeline: Pipeline, filled: Mapping[str, Any], said: list[str]) ->
     """Slots filled anew; what the stages change in parts that are gone is dropped with them, and said."""
     if not filled:
         return pipeline
-    changed = []
-    for depth, segment in enumerate(pipeline.set(filled).segments()):
-        slots = {slot for address in filled for slot in SLOTS if address == "then." * depth + slot}
+    changed, pipeline = [], pipeline.set(filled)
+    for prefix, segment in pipeline.addressed():
+        slots = {slot for address in filled for slot in SLOTS if address == prefix + slot}
         stages = []
         for stage in segment.stages:
             gone = {address for address in stage.set if _slot(address) in slots and not _fits(segment, address)}
@@ -144,7 +147,7 @@ def _refilled(pipeline: Pipeline, filled: Mapping[str, Any], said: list[str]) ->
             stages.append(dataclasses.replace(stage, set=kept))
         changed.append(segment.replace(stages=stages))
     said[:] = dict.fromkeys(said)
-    return _chain(changed)
+    return pipeline.with_segments(changed)
 
 
 def _changed(pipeline: Pipeline, settings: Mapping[str, Any], said: list[str]) -> Pipeline:
@@ -180,7 +183,7 @@ def _without_coarsest(pipeline: Pipeline, sizes: Sequence[int], said: list[str])
             f"stages at {', '.join(gone)} of the resolution are left out: the image has fewer than {LEAST_SIDE} pixels "
             "along an axis there"
         )
-    return _chain(segments)
+    return pipeline.with_segments(segments)
 
 
 def _slot(address: str) -> str:
@@ -229,7 +232,8 @@ def _with_kernel_size(pipeline: Pipeline, size: KernelSize, dims: int, registry:
     known = fields_of(registry.component("forward_model", base.name).component.params)
     if not any(field.name == "kernel_size" for field in known):
         raise ParameterError(f"forward model {base.name!r} takes no kernel size; leave --kernel-size out")
-    return pipeline.set_throughout({"forward_model.kernel_size": wanted})
+    places = ("", "first.") if pipeline.first else ("",)
+    return pipeline.set_throughout({f"{place}forward_model.kernel_size": wanted for place in places})
 
 
 def with_psf_grid(pipeline: Pipeline, grid: Sequence[int], registry: Registry) -> Pipeline:
@@ -251,7 +255,7 @@ def with_psf_grid(pipeline: Pipeline, grid: Sequence[int], registry: Registry) -
         if "orientation" in names:
             settings["forward_model.orientation"] = "fixed"
         changed.append(segment.set_throughout(settings))
-    return _chain(changed)
+    return pipeline.with_segments(changed)
 
 
 def for_kernels_of(kernel: Pipeline, after: Pipeline, registry: Registry) -> tuple[Pipeline, list[str]]:
@@ -288,7 +292,7 @@ def _with_grid_handed_on(pipeline: Pipeline, registry: Registry) -> Pipeline:
     first, *later = pipeline.segments()
     params = resolve(first.in_stage(first.stages[-1]), registry).base("forward_model").params
     kept = {f"forward_model.{name}": getattr(params, name) for name in _OF_GRID if hasattr(params, name)}
-    return _chain([first, *(segment.set(kept) for segment in later)])
+    return pipeline.with_segments([first, *(segment.set(kept) for segment in later)])
 
 
 def _camera_assumed(pipeline: Pipeline, registry: Registry) -> list[str]:
@@ -322,7 +326,7 @@ def _with_camera(pipeline: Pipeline, offset: CameraValue, gain: CameraValue) -> 
 def in_every_segment(pipeline: Pipeline, changed: Callable[[Sequence[Part]], Sequence[Part]]) -> Pipeline:
     """The pipeline with other parts in the forward models of all its segments."""
     segments = [one.replace(forward_model=changed(one.slots["forward_model"])) for one in pipeline.segments()]
-    return _chain(segments)
+    return pipeline.with_segments(segments)
 
 
 CAMERA = "camera"
@@ -337,15 +341,7 @@ def _with_budget(pipeline: Pipeline, seconds: float) -> Pipeline:
     for segment in pipeline.segments():
         others = [part for part in segment.slots["stopping"] if part.name != BUDGET_RULE]
         changed.append(segment.replace(stopping=[*others, rule]))
-    return _chain(changed)
-
-
-def _chain(segments: Sequence[Pipeline]) -> Pipeline:
-    whole: Pipeline | None = None
-    for segment in reversed(segments):
-        whole = segment.replace(then=whole)
-    assert whole is not None
-    return whole
+    return pipeline.with_segments(changed)
 
 
 def budget_of(pipeline: Pipeline, registry: Registry) -> float | None:
@@ -362,4 +358,4 @@ def without_clock(pipeline: Pipeline, registry: Registry) -> Pipeline:
         resolved = resolve(segment, registry)
         timed = {part.name for part in resolved.having("stopping", "rule") if part.build().budget is not None}
         changed.append(segment.replace(stopping=[p for p in segment.slots["stopping"] if p.name not in timed]))
-    return _chain(changed)
+    return pipeline.with_segments(changed)

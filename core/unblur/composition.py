@@ -165,7 +165,7 @@ def check_fit(resolved: Resolved, registry: Registry, known_kernel: bool = False
             if _TAKES_KERNEL & other.component.provides
         ]
         raise CompositionError(
-            f"kernel_prior {prior.name!r} (plugin {prior.registered.provenance.plugin}) in `then` does not take "
+            f"kernel_prior {prior.name!r} (plugin {prior.registered.provenance.plugin}) does not take "
             f"the kernel that is handed over; what would fit: {', '.join(takers) or 'nothing that is registered'}"
         )
 

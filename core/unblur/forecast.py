@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ def within_budget(
 
 
 def _refuse_too_few(cost: Cost, plan: Sequence[int], share: float, budget: str, whole: str, faster: bool) -> None:
-    """Raise where a plan does not fit into its share of the seconds, or has next to nothing of the steps before `then`.
+    """Raise where a plan does not fit into its share of the seconds, or has next to nothing of the main steps.
 
     Args:
         budget, whole: what the share is of, and what all steps take, in words.
@@ -106,8 +107,8 @@ def _refuse_too_few(cost: Cost, plan: Sequence[int], share: float, budget: str, 
             f"{budget} does not pay for a single step of each stage on this machine, as busy as it is now; {whole}; or "
             f"choose {'--preset fast, or ' if faster else ''}a smaller part of the image"
         )
-    own = len(cost.steps) - cost.then
-    paid, asked = plan[:own], cost.steps[:own]
+    own = cost.main_stages
+    paid, asked = plan[own.start : own.stop], cost.steps[own.start : own.stop]
     work = [sum(map(operator.mul, steps, cost.seconds_per_step)) for steps in (paid, asked)]
     if cost.from_nothing and sum(paid) < _FEW[0] and work[0] < 0.999 * _FEW[1] * work[1]:
         raise ParameterError(
@@ -144,9 +145,10 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
 def needed_after(cost: Cost, stages: Sequence[int], share: float) -> list[float]:
     """For each stage the seconds before the end of its share at which what follows in `then` must begin.
 
-    For the stages before, that is all of it; for those of `then` themselves one step of everything: short ones are
-    not to be cut so that a long last one, which may end at any step, has all of its steps. Half of what is not planned
-    is added, so that what follows is whole even if it is slower than it was measured, and half of that within `then`.
+    For the main stages, that is all of it; for those before and after them one step of everything: short ones are
+    not to be cut so that a long one, which may end at any step, has all of its steps. Half of what is not planned
+    is added, so that what follows is whole even if it is slower than it was measured, and half of that in each segment
+    farther from the main one.
 
     Args:
         cost: with the planned steps.
@@ -155,8 +157,11 @@ def needed_after(cost: Cost, stages: Sequence[int], share: float) -> list[float]
     """
     seconds: list[float] = []
     slack = (1 - RESERVE) / 2 * share
-    for count in stages:
-        done = len(seconds) + count
-        seconds += [cost.seconds_from(done) + slack if done < len(cost.steps) else 0.0] * count
-        cost, slack = dataclasses.replace(cost, steps=(1,) * len(cost.steps)), slack / 2
+    single = dataclasses.replace(cost, steps=(1,) * len(cost.steps))
+    starts = [0, *itertools.accumulate(stages)]
+    main = next(number for number, start in enumerate(starts) if start in cost.main_stages)
+    for number, count in enumerate(stages):
+        done = starts[number + 1]
+        rest = (cost if number == main else single).seconds_from(done) + slack / 2 ** abs(number - main)
+        seconds += [rest if done < len(cost.steps) else 0.0] * count
     return seconds

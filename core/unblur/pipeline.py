@@ -106,6 +106,7 @@ class Pipeline:
         stopping: any number of stopping rules and one selector (``last`` where none is named).
         stages: what happens one after the other; the last one should have scale 1.
         then: another pipeline that receives the kernel, such as a non-blind method after a blind one.
+        first: another pipeline whose kernel this one begins with. It runs before, and has no `first` itself.
 
     Building one checks nothing but its form; `check` and `resolve` hold it against the registered components.
     """
@@ -119,6 +120,7 @@ class Pipeline:
         stopping: SlotLike = (),
         stages: Iterable[Stage] = (Stage(steps=100),),
         then: Pipeline | None = None,
+        first: Pipeline | None = None,
     ) -> None:
         self.slots: dict[Slot, tuple[Part, ...]] = {
             "forward_model": _parts(forward_model),
@@ -128,39 +130,61 @@ class Pipeline:
             "stopping": _parts(stopping),
         }
         self.stages = tuple(stages)
-        self.then = then
+        self.then, self.first = then, first
         if not self.stages:
             raise ParameterError("a pipeline needs at least one stage")
+        if any(one.first is not None for after in (first, then) if after is not None for one in after.segments()):
+            raise ParameterError("only the pipeline itself has a `first`, not what runs before or after it")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Pipeline) and self.to_dict() == other.to_dict()
 
     def __repr__(self) -> str:
         slots = ", ".join(f"{slot}={[part.name for part in parts]}" for slot, parts in self.slots.items())
-        return f"Pipeline({slots}, stages={len(self.stages)}{', then=' + repr(self.then) if self.then else ''})"
+        more = "".join(f", {name}={one!r}" for name, one in (("then", self.then), ("first", self.first)) if one)
+        return f"Pipeline({slots}, stages={len(self.stages)}{more})"
 
     def segments(self) -> Iterator[Pipeline]:
-        """This pipeline and those that follow it through `then`."""
-        pipeline: Pipeline | None = self
-        while pipeline is not None:
-            yield pipeline
-            pipeline = pipeline.then
+        """What runs one after the other: `first`, this pipeline, and those that follow it through `then`."""
+        return (segment for _, segment in self.addressed())
+
+    def addressed(self) -> Iterator[tuple[str, Pipeline]]:
+        """The segments, each with what its addresses begin with: ``"first."``, nothing, ``"then."``."""
+        for depth, segment in enumerate(() if self.first is None else self.first.segments()):
+            yield "first." + "then." * depth, segment
+        prefix = ""
+        following: Pipeline | None = self
+        while following is not None:
+            yield prefix, following
+            prefix, following = prefix + "then.", following.then
+
+    def with_segments(self, segments: Iterable[Pipeline]) -> Pipeline:
+        """A copy with other segments in the places of `segments()`, one for each."""
+        mine = list(segments)
+        before = 0 if self.first is None else sum(1 for _ in self.first.segments())
+        return _chain(mine[before:]).replace(first=_chain(mine[:before]) if before else None)
+
+    def chained(self) -> Pipeline:
+        """The same without `first`: what runs first, and through `then` what follows."""
+        return _chain([segment.replace(first=None) for segment in self.segments()])
 
     def replace(self, **changes: Any) -> Pipeline:
-        """A copy with other slots, `stages` or `then`."""
+        """A copy with other slots, `stages`, `then` or `first`."""
         slots: dict[str, Any] = {str(slot): parts for slot, parts in self.slots.items()}
-        values = {**slots, "stages": self.stages, "then": self.then, **changes}
+        values = {**slots, "stages": self.stages, "then": self.then, "first": self.first, **changes}
         return Pipeline(**values)
 
     def with_steps(self, steps: Sequence[int]) -> Pipeline:
-        """A copy that runs exactly these steps, one number for each stage, those of `then` included (a plan)."""
+        """A copy that runs exactly these steps, one number for each stage of each segment (a plan)."""
         counts = list(steps)
         wanted = sum(len(segment.stages) for segment in self.segments())
         if len(counts) != wanted:
             raise ParameterError(f"a plan of {len(counts)} numbers: the pipeline has {wanted} stages")
-        mine, rest = counts[: len(self.stages)], counts[len(self.stages) :]
-        stages = tuple(dataclasses.replace(stage, steps=count) for stage, count in zip(self.stages, mine, strict=True))
-        return self.replace(stages=stages, then=self.then.with_steps(rest) if self.then else None)
+        left = iter(counts)
+        return self.with_segments(
+            segment.replace(stages=[dataclasses.replace(stage, steps=next(left)) for stage in segment.stages])
+            for segment in self.segments()
+        )
 
     def set(self, settings: Mapping[str, Any]) -> Pipeline:
         """A copy with other settings.
@@ -168,7 +192,8 @@ class Pipeline:
         Args:
             settings: ``"slot.parameter"`` (of the base) or ``"slot.part.parameter"`` to a value; ``"slot"`` to a name
                 or a list of names (base first) to fill the slot anew; ``"stages.N.steps"``;
-                ``"then.…"`` for what follows, ``"then"`` to "none" to leave it out.
+                ``"then.…"`` for what follows, ``"then"`` to "none" to leave it out; ``"first.…"`` and ``"first"`` for
+                what runs before.
 
         A stage that sets the same parameter keeps its own value; `set_throughout` changes it there as well.
 
@@ -191,8 +216,14 @@ class Pipeline:
             dataclasses.replace(stage, set={key: v for key, v in stage.set.items() if self._parameter(key) not in mine})
             for stage in self.stages
         ]
-        later = [address.removeprefix("then.") for address in addresses if address.startswith("then.")]
-        return self.replace(stages=stages, then=self.then._unstaged(later) if self.then else None)
+        others = {
+            name: other._unstaged(
+                [address.removeprefix(f"{name}.") for address in addresses if address.startswith(f"{name}.")]
+            )
+            for name in _OTHERS
+            if (other := getattr(self, name)) is not None
+        }
+        return self.replace(stages=stages, **others)
 
     def _parameter(self, address: str) -> tuple[str, str, str]:
         """Slot, part and parameter of an address, which may leave out the name of a base."""
@@ -203,18 +234,17 @@ class Pipeline:
 
     def _set(self, address: str, value: Any) -> Pipeline:
         slot, _, rest = address.partition(".")
-        if slot == "then":
-            if self.then is None:
-                raise ParameterError(f"{address}: this pipeline has no `then`")
-            if not rest:
-                if value != "none":
-                    raise ParameterError(f"then = {value!r}: none leaves out what follows; then.slot=… changes it")
-                return self.replace(then=None)
-            return self.replace(then=self.then._set(rest, value))
+        if slot in _OTHERS:
+            other: Pipeline | None = getattr(self, slot)
+            if other is None:
+                raise ParameterError(f"{address}: this pipeline has no `{slot}`")
+            if not rest and value != "none":
+                raise ParameterError(f"{slot} = {value!r}: none leaves it out; {slot}.slot=… changes it")
+            return self.replace(**{slot: other._set(rest, value) if rest else None})
         if slot == "stages":
             return self._set_stage(address, rest, value)
         if slot not in SLOTS:
-            raise ParameterError(f"{address}: no such slot; choose one of: {', '.join((*SLOTS, 'stages', 'then'))}")
+            raise ParameterError(f"{address}: no such slot; choose one of: {', '.join((*SLOTS, 'stages', *_OTHERS))}")
         if address == slot:
             return self.replace(**{slot: _parts(value)})
         return self.replace(**{slot: _with_parameter(self.slots[slot], slot, rest, value)})
@@ -258,9 +288,8 @@ class Pipeline:
             {name: _plain(value) for name in _STAGE_KEYS if (value := getattr(stage, name)) not in (None, {})}
             for stage in self.stages
         ]
-        if self.then is not None:
-            content["then"] = self.then.to_dict()
-        return content
+        others = {name: getattr(self, name) for name in _OTHERS}
+        return content | {name: other.to_dict() for name, other in others.items() if other is not None}
 
     def to_toml(self) -> str:
         """The pipeline as the text of a TOML file."""
@@ -329,6 +358,19 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _chain(segments: Sequence[Pipeline]) -> Pipeline:
+    """Each segment followed by the next."""
+    whole: Pipeline | None = None
+    for segment in reversed(segments):
+        whole = segment.replace(then=whole)
+    if whole is None:
+        raise ParameterError("a pipeline needs at least one segment")
+    return whole
+
+
+_OTHERS = "then", "first"
+"""Pipelines that run after and before a pipeline itself."""
+
 _MAX_DEPTH = 8
 _STAGE_KEYS = tuple(stage_field.name for stage_field in dataclasses.fields(Stage))
 
@@ -364,7 +406,7 @@ def _read_list(table: Any, where: str) -> list[Any]:
 def _read_pipeline(content: Any, where: str, depth: int) -> Pipeline:
     if depth > _MAX_DEPTH:
         raise ParameterError(f"{where}: more than {_MAX_DEPTH} pipelines one after the other")
-    content = _keys(content, where, (*SLOTS, "stages", "then"), [slot for slot in SLOTS if slot != "stopping"])
+    content = _keys(content, where, (*SLOTS, "stages", *_OTHERS), [slot for slot in SLOTS if slot != "stopping"])
     slots: dict[str, Any] = {}
     for slot in SLOTS:
         if slot == "stopping":
@@ -385,6 +427,7 @@ def _read_pipeline(content: Any, where: str, depth: int) -> Pipeline:
             )
             for table in tables
         ]
-    if "then" in content:
-        slots["then"] = _read_pipeline(content["then"], f"{where}.then", depth + 1)
+    for name in _OTHERS:
+        if name in content:
+            slots[name] = _read_pipeline(content[name], f"{where}.{name}", depth + 1)
     return Pipeline(**slots)

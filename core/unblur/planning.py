@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import operator
 import time
@@ -34,10 +35,10 @@ _TIMED = (1.0, 1 / 120)
 """Seconds of timed steps in a stage at the most, and the part of a budget that they may take."""
 
 _FINISH = 0.4
-"""Part of a budget that the stages of `then` may take whole; beyond it their long ones lose steps as all others do."""
+"""Part of a budget that stages beside the main ones may take whole; beyond it their long ones lose steps as well."""
 
 _SHORT = 0.05
-"""Part of a budget up to which a stage of `then` keeps its steps even where the whole of `then` does not."""
+"""Part of a budget up to which a stage beside the main ones keeps its steps even where all of them do not."""
 
 _ENOUGH = 100
 """Steps in which a kernel is found at a coarse resolution, or missed: no stage has fewer while others have more."""
@@ -70,17 +71,19 @@ class Cost:
         seconds_per_step: measured per stage.
         memory: bytes at the most.
         spent: seconds that measuring took.
-        then: how many of the stages, the last ones, belong to `then`.
+        main: start and stop of the stages that lose steps first where time is short: those of the segment that
+            takes longest. None for all.
         setup: seconds before the first step of each stage, with what it takes over from the one before;
             none where they were not measured.
-        from_nothing: the image begins as that of an untrained network, which is worse than the observed one.
+        from_nothing: the main stages are the first, and their image begins as that of an untrained network, which is
+            worse than the observed one.
     """
 
     steps: tuple[int, ...]
     seconds_per_step: tuple[float, ...]
     memory: int
     spent: float
-    then: int = 0
+    main: tuple[int, int] | None = None
     setup: tuple[float, ...] = ()
     from_nothing: bool = False
 
@@ -88,17 +91,23 @@ class Cost:
     def seconds(self) -> float:
         return self.seconds_from(0)
 
+    @property
+    def main_stages(self) -> range:
+        return range(*(self.main or (0, len(self.steps))))
+
     def within(self, budget: float | None) -> Cost:
         """The same with fewer steps where the budget in seconds does not allow all.
 
-        What `then` does with the result keeps its steps; where that takes much of the budget, only its short stages do.
+        What runs before and after the main stages keeps its steps; where that takes much of the budget, only its short
+        stages do.
         """
         if budget is None or self.seconds <= RESERVE * (budget - self.spent):
             return self
         allowed = max(0.0, RESERVE * (budget - self.spent))
         taken = [steps * pace for steps, pace in zip(self.steps, self.seconds_per_step, strict=True)]
-        kept = range(len(self.steps) - self.then, len(self.steps))
-        whole = self.seconds_from(kept.start) <= _FINISH * allowed
+        kept = [stage for stage in range(len(self.steps)) if stage not in self.main_stages]
+        setup = self.setup or (0.0,) * len(self.steps)
+        whole = sum(taken[stage] + setup[stage] for stage in kept) <= _FINISH * allowed
         kept_whole = {stage for stage in kept if whole or taken[stage] <= _SHORT * allowed}
         fixed = sum(self.setup) + sum(taken[stage] for stage in kept_whole)
         cut = [stage for stage in range(len(self.steps)) if stage not in kept_whole]
@@ -164,9 +173,16 @@ def measure(
                 psf = torch.full((problem.spec.count, *problem.spec.shape), 1 / math.prod(problem.spec.shape))
     stages = [segment.stages for segment in pipeline.segments()]
     steps = tuple(stage.steps for some in stages for stage in some)
-    spent = time.perf_counter() - began
-    then, nothing = len(steps) - len(stages[0]), _begins_from_nothing(pipeline, registry)
-    return Cost(steps, tuple(paces), memory + begins, spent, then, tuple(setup), nothing)
+    main = _longest([len(some) for some in stages], [n * pace for n, pace in zip(steps, paces, strict=True)])
+    nothing = main[0] == 0 and _begins_from_nothing(pipeline, registry)
+    return Cost(steps, tuple(paces), memory + begins, time.perf_counter() - began, main, tuple(setup), nothing)
+
+
+def _longest(counts: Sequence[int], seconds: Sequence[float]) -> tuple[int, int]:
+    """Start and stop of the stages of the segment that takes longest; `counts` are the stages of each."""
+    stops = list(itertools.accumulate(counts))
+    spans = list(zip([0, *stops[:-1]], stops, strict=True))
+    return max(spans, key=lambda span: sum(seconds[slice(*span)]))
 
 
 def _begins_from_nothing(pipeline: Pipeline, registry: Registry) -> bool:

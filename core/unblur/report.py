@@ -249,7 +249,8 @@ def poor_budget(job: Job, rows: Sequence[Mapping[str, Any]], records: Sequence[M
     remedy = "allow more time" + (", or --preset fast" if faster_preset(job.method, job.preset) else "")
     for row, record in zip(rows, records, strict=True):
         steps = row["executed"] if record.get("late") else row["steps"]
-        for number, (stage, paid) in enumerate(zip(job.pipelines[row["kind"]].stages, steps, strict=False), 1):
+        planned = [stage for segment in job.pipelines[row["kind"]].segments() for stage in segment.stages]
+        for number, (stage, paid) in enumerate(zip(planned, steps, strict=False), 1):
             if paid < POOR * stage.steps and row["executed"]:
                 return [
                     f"the budget of {job.budget:g} seconds paid for {paid} of {stage.steps} steps of stage {number}: "

@@ -200,6 +200,30 @@ def test_addresses_reach_everything() -> None:
     assert changed.set({"then": "none"}) == changed.replace(then=None)
 
 
+def test_what_runs_first_stands_before_the_rest_and_keeps_its_own_addresses() -> None:
+    found = BLIND.replace(then=None)
+    after = BLIND.then
+    assert after is not None
+    whole = BLIND.replace(first=found)
+    assert [prefix for prefix, _ in whole.addressed()] == ["first.", "", "then."]
+    assert whole.chained() == found.replace(then=BLIND)
+    assert Pipeline.from_dict(whole.to_dict()) == whole
+    assert whole.with_segments(whole.segments()) == whole
+    changed = whole.set({"first.stages.0.steps": 3, "estimator.image_rate": 0.5})
+    assert changed.first is not None
+    assert changed.first.stages[0].steps == 3
+    assert changed.first.slots["estimator"] == found.slots["estimator"]
+    assert changed.slots["estimator"][0].params["image_rate"] == 0.5
+    assert changed.set({"first": "none", "estimator.image_rate": 0.5}).first is None
+    assert [one.stages[0].steps for one in whole.with_steps([5, 6, 7]).segments()] == [5, 6, 7]
+    with pytest.raises(ParameterError, match="no `first`"):
+        BLIND.set({"first.stages.0.steps": 3})
+    with pytest.raises(ParameterError, match="only the pipeline itself"):
+        BLIND.replace(first=whole)
+    with pytest.raises(ParameterError, match="only the pipeline itself"):
+        BLIND.replace(then=after.replace(first=found))
+
+
 @pytest.mark.parametrize(
     ("address", "words"),
     [
@@ -212,7 +236,7 @@ def test_addresses_reach_everything() -> None:
         ("stages.0.step", "expected stages.N"),
         ("estimator.", "estimator"),
         ("then.then.stages.0.steps", "no `then`"),
-        ("then", "none leaves out what follows"),
+        ("then", "none leaves it out"),
         ("", "no such slot"),
     ],
 )
@@ -253,7 +277,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"image_prior": []}, ["image_prior is empty"]),
     ({"stopping": ["last", "best-misfit"]}, ["exactly one selector", "last and best-misfit"]),
     ({"stages": [Stage(1, support="shrink")]}, ["first stage"]),
-    ({"then": BLIND.replace(then=None)}, ["`then`", "'logits'", "known"]),
+    ({"then": BLIND.replace(then=None)}, ["handed over", "'logits'", "known"]),
     ({"then": None, "stages": [Stage(1, frames=(0,))]}, ["the last stage looks at a part"]),
 ]
 

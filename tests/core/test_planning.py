@@ -59,18 +59,28 @@ def test_a_budget_leaves_each_stage_a_hundred_steps_and_then_cuts_in_proportion(
 
 def test_what_follows_must_have_its_time_and_within_then_one_step_of_each() -> None:
     """And half of the time that is not planned, since what is short may well be slower than it was measured."""
-    cost = Cost((30, 70, 6, 20, 100), (0.1, 0.2, 0.3, 0.1, 0.2), memory=0, spent=0.0, then=3, setup=(0, 0, 1, 0, 1))
+    cost = Cost(
+        (30, 70, 6, 20, 100), (0.1, 0.2, 0.3, 0.1, 0.2), memory=0, spent=0.0, main=(0, 2), setup=(0, 0, 1, 0, 1)
+    )
     rest = 6 * 0.3 + 20 * 0.1 + 100 * 0.2 + 2
     slack = (1 - RESERVE) / 2 * 80
     expected = [rest + slack, rest + slack, 0.1 + 0.2 + 1 + slack / 2, 0.2 + 1 + slack / 4, 0]
     assert needed_after(cost, [2, 1, 1, 1], 80.0) == pytest.approx(expected)
 
 
+def test_edges_before_networks_are_not_cut_for_them_and_what_follows_the_networks_is_whole() -> None:
+    cost = Cost((10, 10, 300, 6, 20), (0.1, 0.9, 0.4, 0.3, 0.1), memory=0, spent=0.0, main=(2, 3))
+    assert cost.within(60).steps == (10, 10, 105, 6, 20)
+    slack = (1 - RESERVE) / 2 * 60
+    expected = [0.4 + 0.3 + 0.1 + slack / 2] * 2 + [6 * 0.3 + 2 + slack, 0.1 + slack / 2, 0]
+    assert needed_after(cost, [2, 1, 1, 1], 60.0) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("then", [6, 400])
 def test_a_run_on_schedule_is_not_hurried(then: int) -> None:
     """Also where what follows takes most of the time."""
     share = 20.0
-    cost = Cost((1000, 6, then), (0.1, 0.05, 0.1), memory=0, spent=0.0, then=2).within(share)
+    cost = Cost((1000, 6, then), (0.1, 0.05, 0.1), memory=0, spent=0.0, main=(0, 1)).within(share)
     own, short = cost.seconds - cost.seconds_from(1), cost.seconds - cost.seconds_from(2)
     first, second, _ = needed_after(cost, [1, 1, 1], share)
     assert own < share - first < share - cost.seconds_from(1)
@@ -78,7 +88,7 @@ def test_a_run_on_schedule_is_not_hurried(then: int) -> None:
 
 
 def test_what_then_does_keeps_its_steps_unless_it_takes_much_of_the_budget() -> None:
-    cost = Cost((100, 20, 10), (0.1, 0.05, 0.1), memory=0, spent=0.0, then=2)
+    cost = Cost((100, 20, 10), (0.1, 0.05, 0.1), memory=0, spent=0.0, main=(0, 1))
     assert cost.seconds_from(1) == pytest.approx(2)
     assert cost.within(10).steps == (73, 20, 10)
     assert cost.within(4.1).steps == (31, 6, 3)
@@ -86,7 +96,7 @@ def test_what_then_does_keeps_its_steps_unless_it_takes_much_of_the_budget() -> 
 
 def test_a_long_last_stage_takes_no_steps_from_short_ones_before_it() -> None:
     """Six steps that correct a kernel are worth nothing when they become one."""
-    cost = Cost((100, 6, 400), (0.1, 0.05, 0.1), memory=0, spent=0.0, then=2)
+    cost = Cost((100, 6, 400), (0.1, 0.05, 0.1), memory=0, spent=0.0, main=(2, 3))
     assert cost.within(20).steps == (91, 6, 91)
     assert cost.within(4).steps == (18, 1, 18)
 
@@ -108,7 +118,7 @@ def test_a_budget_for_next_to_no_steps_is_refused(
     steps: tuple[int, ...], then: int, budget: float, said: str | None
 ) -> None:
     """Networks that have made so few steps give a worse image than the input."""
-    cost = Cost(steps, (0.1,) * len(steps), memory=0, spent=0.0, then=then, from_nothing=True)
+    cost = Cost(steps, (0.1,) * len(steps), memory=0, spent=0.0, main=(0, len(steps) - then), from_nothing=True)
     if said is None:
         assert 0.1 * sum(within_budget({"plane": cost}, {"plane": 1}, budget, 0.0, faster=True)["plane"]) <= budget
     else:
@@ -123,7 +133,7 @@ def test_a_budget_for_next_to_no_steps_is_refused(
 def test_a_refused_budget_advises_a_faster_preset_where_there_is_one(
     budget: float, method: str | None, preset: str, advised: bool
 ) -> None:
-    cost = Cost((250, 250, 800, 20), (0.1,) * 4, memory=0, spent=0.0, then=1, from_nothing=True)
+    cost = Cost((250, 250, 800, 20), (0.1,) * 4, memory=0, spent=0.0, main=(0, 3), from_nothing=True)
     with pytest.raises(ParameterError) as refused:
         within_budget({"plane": cost}, {"plane": 1}, budget, 0.0, faster=faster_preset(method, preset))
     assert ("--preset fast" in str(refused.value)) == advised
@@ -230,7 +240,7 @@ def test_too_little_memory_is_said_before_the_run(monkeypatch: pytest.MonkeyPatc
 
 
 def test_what_comes_before_the_steps_is_no_part_of_their_pace() -> None:
-    cost = Cost((100, 20), (0.1, 0.05), memory=0, spent=0.0, then=1, setup=(4.0, 0.5))
+    cost = Cost((100, 20), (0.1, 0.05), memory=0, spent=0.0, main=(0, 1), setup=(4.0, 0.5))
     assert cost.seconds == pytest.approx(15.5)
     assert cost.seconds_from(1) == pytest.approx(1.5)
     assert cost.within(10).steps == (38, 20)

@@ -52,7 +52,7 @@ def test_its_method_and_parts_are_offered(registry: unblur.Registry) -> None:
 def test_its_forms_have_tooltips_and_bounds_and_take_values(registry: unblur.Registry) -> None:
     form = PipelineForm(registry)
     form.load(unblur.Pipeline(["convolution", "log-cosh"], "positive-pixels", "learned-gaussian", "sign-descent"))
-    slots, _ = form._segments[0]
+    slots, _ = form._segments[""]
     rate = slots["estimator"]._forms[0]["rate"]
     assert "Change of every parameter in a step." in rate.native.toolTip()
     assert "(0, inf)" in rate.native.toolTip()

@@ -196,11 +196,11 @@ def test_changes_in_the_form_are_settings_that_the_command_line_takes() -> None:
     base = registry.method("mc-mapk-two-stage").pipeline()
     form = PipelineForm(registry)
     form.load(base)
-    slots, stages = form._segments[0]
+    slots, stages = form._segments[""]
     slots["image_prior"]._forms[0]["levels"].value = 3
     slots["forward_model"]._remove("ssim")
     stages._edits[0][0].value = 20
-    form._segments[2][0]["estimator"]._forms[0]["alpha"].value = 0.5
+    form._segments["then.then."][0]["estimator"]._forms[0]["alpha"].value = 0.5
     assert form.settings() == {
         "image_prior.levels": 3,
         "forward_model": ["convolution", "squared"],

@@ -366,7 +366,7 @@ def test_a_video_is_run_as_a_whole_and_its_motion_shown(dock: Deblur, monkeypatc
     dock.method_part.preset_box.setCurrentText("Fast")
     assert dock.run_part.target.planes == "video"
     dock.method_part.parts.open()
-    slots, _ = dock.method_part.form._segments[0]
+    slots, _ = dock.method_part.form._segments[""]
     for slot in ("image_prior", "kernel_prior"):
         slots[slot]._forms[0]["weights"].value = "none"
     with monkeypatch.context() as often:

@@ -57,12 +57,12 @@ def _method(method: Method, registry: Registry) -> None:
         ("plugin", f"{source.plugin} ({source.distribution} {source.version})"),
     ]
     for name, pipeline in method.presets.items():
-        for number, segment in enumerate(pipeline.segments()):
+        for prefix, segment in pipeline.addressed():
             steps = ", ".join(
                 f"{stage.steps}" + (f" at {stage.scale:g}" if stage.scale != 1 else "") for stage in segment.stages
             )
             parts = "; ".join(" + ".join(part.name for part in parts) for parts in segment.slots.values() if parts)
-            rows.append((f"preset {name}" if number == 0 else "  then", f"{parts}; steps {steps}"))
+            rows.append((f"  {prefix.split('.')[0]}" if prefix else f"preset {name}", f"{parts}; steps {steps}"))
     typer.echo(table(rows))
 
 

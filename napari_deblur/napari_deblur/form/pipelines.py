@@ -81,7 +81,7 @@ class PipelineForm(QWidget):
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(2)
         self._base: Pipeline | None = None
-        self._segments: list[tuple[dict[Slot, SlotForm], StagesForm]] = []
+        self._segments: dict[str, tuple[dict[Slot, SlotForm], StagesForm]] = {}
         self.sections: dict[str, Section] = {}
 
     def load(self, pipeline: Pipeline) -> None:
@@ -90,10 +90,9 @@ class PipelineForm(QWidget):
             if (widget := item.widget()) is not None:
                 widget.hide()
                 widget.deleteLater()
-        self._base, self._segments, self.sections = pipeline, [], {}
-        for depth, segment in enumerate(pipeline.segments()):
-            prefix = "then." * depth
-            if depth:
+        self._base, self._segments, self.sections = pipeline, {}, {}
+        for number, (prefix, segment) in enumerate(pipeline.addressed()):
+            if number:
                 self._layout.addWidget(words("Then, with the kernel that was found:"))
             slots: dict[Slot, SlotForm] = {}
             for slot in SLOTS:
@@ -102,7 +101,7 @@ class PipelineForm(QWidget):
                 self._section(prefix + slot, TITLES[slot], form)
             stages = StagesForm(segment.stages)
             self._section(prefix + "stages", "Stages", stages)
-            self._segments.append((slots, stages))
+            self._segments[prefix] = slots, stages
         self._say()
 
     def _section(self, address: str, title: str, form: SlotForm | StagesForm) -> None:
@@ -116,34 +115,34 @@ class PipelineForm(QWidget):
         self.changed.emit()
 
     def _say(self) -> None:
-        for depth, (slots, stages) in enumerate(self._segments):
+        for prefix, (slots, stages) in self._segments.items():
             for slot, form in slots.items():
-                self.sections["then." * depth + slot].say(" + ".join(part.name for part in form.parts()) or "last")
+                self.sections[prefix + slot].say(" + ".join(part.name for part in form.parts()) or "last")
             steps = " + ".join(str(stage.steps) for stage in stages.stages())
-            self.sections["then." * depth + "stages"].say(f"{steps} steps")
+            self.sections[prefix + "stages"].say(f"{steps} steps")
 
     def pipeline(self) -> Pipeline:
         """The pipeline as the form shows it."""
-        whole: Pipeline | None = None
-        for slots, stages in reversed(self._segments):
+        assert self._base is not None
+        shown: list[Pipeline] = []
+        for slots, stages in self._segments.values():
             filled: dict[str, Any] = {slot: form.parts() for slot, form in slots.items()}
-            whole = Pipeline(**filled, stages=stages.stages(), then=whole)
-        assert whole is not None
-        return whole
+            shown.append(Pipeline(**filled, stages=stages.stages()))
+        return self._base.with_segments(shown)
 
     def settings(self) -> dict[str, Any]:
         """What differs from the pipeline that was loaded, as `Pipeline.set` takes it."""
         assert self._base is not None
         found: dict[str, Any] = {}
-        for depth, (old, new) in enumerate(zip(self._base.segments(), self.pipeline().segments(), strict=True)):
-            found |= {"then." * depth + address: value for address, value in changes(old, new, self._registry).items()}
+        for (prefix, old), new in zip(self._base.addressed(), self.pipeline().segments(), strict=True):
+            found |= {prefix + address: value for address, value in changes(old, new, self._registry).items()}
         return found
 
     def problems(self) -> list[str]:
         """What stands in the form and cannot be used, in words."""
         return [
             problem
-            for slots, stages in self._segments
+            for slots, stages in self._segments.values()
             for form in (*slots.values(), stages)
             for problem in form.problems()
         ]

@@ -1,0 +1,61 @@
+"""What runs first: its kernel is where the pipeline itself begins, in every form of run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import unblur
+from unblur import Pipeline, Stage
+from unblur.jobs import Job
+from unblur.testing.worlds import photograph
+
+EDGES = Pipeline("convolution", "pixels", "free", "l0-gradient", stages=[Stage(steps=3, scale=0.5), Stage(steps=3)])
+NETWORKS = Pipeline(
+    forward_model=["convolution", "ssim"],
+    image_prior=("encoder-decoder", {"levels": 2, "channels": (8,), "input_channels": 4}),
+    kernel_prior="fully-connected",
+    estimator=("joint-adam", {"kernel_rate": 0.0}),
+    stages=[Stage(steps=4)],
+    first=EDGES,
+    then=Pipeline("convolution", "pixels", "known", "hyper-laplacian", stages=[Stage(steps=3)]),
+)
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return photograph((40, 43), (5, 7)).pixels[0, 0].numpy()  # type: ignore[no-any-return]
+
+
+def test_the_kernel_found_first_is_where_the_pipeline_begins(image: np.ndarray) -> None:
+    result = unblur.deblur(image, pipeline=NETWORKS, kernel_size=(5, 7))
+    found = unblur.deblur(image, pipeline=EDGES, kernel_size=(5, 7))
+    assert result.kernel.shape == (5, 7)
+    cosine = float((result.kernel * found.kernel).sum() / np.linalg.norm(result.kernel) / np.linalg.norm(found.kernel))
+    assert cosine > 0.99
+    report = result.report
+    assert report["planes"][0]["plan"] == [3, 3, 4, 3]
+    again = unblur.deblur(image, pipeline=Pipeline.from_dict(report["pipeline"]), plan=report["plan"])
+    assert np.array_equal(again.image, result.image)
+
+
+def test_settings_are_those_of_the_pipeline_itself_and_first_can_be_left_out(image: np.ndarray) -> None:
+    job = Job(image, pipeline=NETWORKS, settings={"stages.0.steps": 7, "first.stages.1.steps": 2})
+    assert [stage.steps for one in job.pipeline.segments() for stage in one.stages] == [3, 2, 7, 3]
+    without = Job(image, pipeline=NETWORKS, settings={"first": "none"})
+    assert [stage.steps for one in without.pipeline.segments() for stage in one.stages] == [4, 3]
+
+
+def test_a_psf_takes_the_place_of_what_finds_one(image: np.ndarray) -> None:
+    psf = np.ones((5, 5)) / 25
+    job = Job(image, pipeline=NETWORKS, psf=psf)
+    assert [stage.steps for one in job.pipeline.segments() for stage in one.stages] == [4, 3]
+    assert any("what finds a kernel first is left out" in said for said in job.assumptions)
+
+
+def test_planes_share_what_was_found_first(image: np.ndarray) -> None:
+    stack = np.stack([image, image, image])
+    result = unblur.deblur(stack, axes="TYX", pipeline=NETWORKS, planes="shared-kernel", kernel_size=(5, 7))
+    plans = [row["plan"] for row in result.report["planes"]]
+    assert [3, 3, 4] in plans
+    assert plans.count([3]) == 3

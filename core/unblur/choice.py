@@ -100,9 +100,6 @@ def compose(
     if pipeline is None and built.then and wants_grid(built, registry) and not wants_grid(built.then, registry):
         said.append("what the method does in `then` takes one kernel, not a grid of them: it is left out")
         built = built.replace(then=None)
-    if psf and built.first is not None:
-        said.append("a PSF is given: what finds a kernel first is left out")
-        built = built.replace(first=None)
     if kernel_size is not None:
         if psf:
             raise ParameterError(f"a kernel size ({kernel_size}) and a PSF were given; give one of the two")
@@ -110,6 +107,9 @@ def compose(
     if offset is not None or gain is not None:
         built = _with_camera(built, offset, gain)
     built = _changed(built, {key: value for key, value in (settings or {}).items() if key not in filled}, said)
+    if psf and built.first is not None:
+        said.append("a PSF is given: what finds a kernel first is left out")
+        built = built.replace(first=None)
     built = _without_coarsest(built, [image.sizes[axis] for axis in (VOLUME if volume else PLANE)], said)
     if method is not None and not psf:
         _check_psf(method, preset, built, registry)
@@ -289,10 +289,11 @@ def _on_their_grid(last: Pipeline, after: Pipeline, registry: Registry) -> Pipel
 
 def _with_grid_handed_on(pipeline: Pipeline, registry: Registry) -> Pipeline:
     """The pipeline whose segments in `then` have the grid of the kernels that they are handed."""
-    first, *later = pipeline.segments()
-    params = resolve(first.in_stage(first.stages[-1]), registry).base("forward_model").params
+    params = resolve(pipeline.in_stage(pipeline.stages[-1]), registry).base("forward_model").params
     kept = {f"forward_model.{name}": getattr(params, name) for name in _OF_GRID if hasattr(params, name)}
-    return pipeline.with_segments([first, *(segment.set(kept) for segment in later)])
+    return pipeline.with_segments(
+        segment.set(kept) if prefix.startswith("then.") else segment for prefix, segment in pipeline.addressed()
+    )
 
 
 def _camera_assumed(pipeline: Pipeline, registry: Registry) -> list[str]:

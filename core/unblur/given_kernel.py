@@ -1,4 +1,4 @@
-"""The kernels that a kernel prior is given: a user's PSF, or what the stages before `then` found."""
+"""The kernels that a kernel prior is given: a user's PSF, or what the stages before found."""
 
 from __future__ import annotations
 

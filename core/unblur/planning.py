@@ -71,12 +71,11 @@ class Cost:
         seconds_per_step: measured per stage.
         memory: bytes at the most.
         spent: seconds that measuring took.
-        main: start and stop of the stages that lose steps first where time is short: those of the segment that
-            takes longest. None for all.
+        main: start and stop of the stages that lose steps first where time is short: those of the first segment where
+            its image begins from nothing, and else of the one that takes longest. None for all.
         setup: seconds before the first step of each stage, with what it takes over from the one before;
             none where they were not measured.
-        from_nothing: the main stages are the first, and their image begins as that of an untrained network, which is
-            worse than the observed one.
+        from_nothing: the image begins as that of an untrained network, which is worse than the observed one.
     """
 
     steps: tuple[int, ...]
@@ -173,8 +172,9 @@ def measure(
                 psf = torch.full((problem.spec.count, *problem.spec.shape), 1 / math.prod(problem.spec.shape))
     stages = [segment.stages for segment in pipeline.segments()]
     steps = tuple(stage.steps for some in stages for stage in some)
-    main = _longest([len(some) for some in stages], [n * pace for n, pace in zip(steps, paces, strict=True)])
-    nothing = main[0] == 0 and _begins_from_nothing(pipeline, registry)
+    nothing = _begins_from_nothing(pipeline, registry)
+    seconds = [number * pace for number, pace in zip(steps, paces, strict=True)]
+    main = (0, len(stages[0])) if nothing else _longest([len(some) for some in stages], seconds)
     return Cost(steps, tuple(paces), memory + begins, time.perf_counter() - began, main, tuple(setup), nothing)
 
 

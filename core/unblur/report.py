@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unblur.composition import resolve
-from unblur.forecast import faster_preset
+from unblur.forecast import all_steps, faster_preset
 from unblur.image import Image
 from unblur.io.psf import Psf
 from unblur.kernel_grid import KernelGrid
@@ -249,12 +249,10 @@ def poor_budget(job: Job, rows: Sequence[Mapping[str, Any]], records: Sequence[M
     remedy = "allow more time" + (", or --preset fast" if faster_preset(job.method, job.preset) else "")
     for row, record in zip(rows, records, strict=True):
         steps = row["executed"] if record.get("late") else row["steps"]
-        planned = [stage for segment in job.pipelines[row["kind"]].segments() for stage in segment.stages]
-        for number, (stage, paid) in enumerate(zip(planned, steps, strict=False), 1):
-            if paid < POOR * stage.steps and row["executed"]:
+        for number, (asked, paid) in enumerate(zip(all_steps(job.pipelines[row["kind"]]), steps, strict=False), 1):
+            if paid < POOR * asked and row["executed"]:
                 return [
-                    f"the budget of {job.budget:g} seconds paid for {paid} of {stage.steps} steps of stage {number}: "
-                    f"{remedy}"
+                    f"the budget of {job.budget:g} seconds paid for {paid} of {asked} steps of stage {number}: {remedy}"
                 ]
     return []
 

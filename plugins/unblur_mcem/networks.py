@@ -58,7 +58,7 @@ class MultiHeadPrior(NetworkKernelPrior[MultiHeadParams]):
             self.network.spread(1)
         targets = kernel[: self._heads]
         if float((self._kernel().detach() - targets).abs().max()) > _SAME:
-            super().start_from(earlier, targets, transfer)
+            self.fit(targets)
         if self._heads < self.spec.count:
             self.network.spread(self.spec.count)
 

@@ -24,7 +24,7 @@ NETWORKS = Pipeline(
 
 @pytest.fixture
 def image() -> np.ndarray:
-    return photograph((40, 43), (5, 7)).pixels[0, 0].numpy()  # type: ignore[no-any-return]
+    return np.asarray(photograph((40, 43), (5, 7)).pixels[0, 0])
 
 
 def test_the_kernel_found_first_is_where_the_pipeline_begins(image: np.ndarray) -> None:
@@ -48,9 +48,22 @@ def test_settings_are_those_of_the_pipeline_itself_and_first_can_be_left_out(ima
 
 def test_a_psf_takes_the_place_of_what_finds_one(image: np.ndarray) -> None:
     psf = np.ones((5, 5)) / 25
-    job = Job(image, pipeline=NETWORKS, psf=psf)
+    job = Job(image, pipeline=NETWORKS, psf=psf, settings={"first.stages.0.steps": 2})
     assert [stage.steps for one in job.pipeline.segments() for stage in one.stages] == [4, 3]
     assert any("what finds a kernel first is left out" in said for said in job.assumptions)
+
+
+def test_the_grid_that_is_handed_on_is_that_of_the_pipeline_itself(image: np.ndarray) -> None:
+    """Not of what runs first, which may have one kernel."""
+    grid = NETWORKS.replace(forward_model=[("svola", {"grid": (2, 3)}), "ssim"], kernel_prior="free")
+    then = grid.then
+    assert then is not None
+    job = Job(image, pipeline=grid.replace(then=then.replace(forward_model="svola")), kernel_size=(5, 7))
+    assert [one.slots["forward_model"][0].params.get("grid") for one in job.pipeline.segments()] == [
+        None,
+        (2, 3),
+        (2, 3),
+    ]
 
 
 def test_planes_share_what_was_found_first(image: np.ndarray) -> None:

@@ -144,6 +144,16 @@ def test_what_begins_with_the_observed_image_may_make_few_steps() -> None:
     assert within_budget({"plane": cost}, {"plane": 1}, 2.0, 0.0, faster=True) == {"plane": (18,)}
 
 
+def test_networks_that_begin_from_nothing_are_the_main_stages_and_else_the_longest_segment() -> None:
+    """However long what follows is: a network with next to no steps is refused."""
+    networks, pixels = METHODS["coarse-to-fine"], NONBLIND.replace(stages=[Stage(2)])
+    longer = NONBLIND.replace(stages=[Stage(10_000)])
+    cost = measure(networks.replace(then=longer), blurred(), REGISTRY, compute())
+    assert (cost.from_nothing, cost.main) == (True, (0, 3))
+    cost = measure(pixels.replace(then=longer), blurred(psf=True), REGISTRY, compute())
+    assert (cost.from_nothing, cost.main) == (False, (1, 2))
+
+
 def test_a_plan_from_a_budget_runs_as_planned() -> None:
     pipeline = METHODS["coarse-to-fine"]
     cost = Cost((12, 12, 12), (1.0, 1.0, 1.0), memory=0, spent=0.0).within(13)

@@ -126,7 +126,11 @@ class NetworkKernelPrior(KernelPrior[K]):
         self.network = self.build(spec, context).to(context.compute.device)
 
     def begin_with_psf(self, context: Context) -> None:
-        """Fit the network to the PSF, if there is one: what a user gave, or what the stages before `then` found."""
+        """Fit the network to the PSF, if there is one: what a user gave, or what the stages before found.
+
+        Raises:
+            ImageError: its number of kernels or of dimensions is another one.
+        """
         if context.psf is not None:
             self.fit(given_kernels(context.psf, self.spec, context))
             context.note("the given PSF is where the kernel begins, and changes from there")

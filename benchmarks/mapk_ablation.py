@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 from estimates import machine
 
-from unblur import Job, Stage, default_registry
+from unblur import Job, Stage
 from unblur.cli.levin import load
 from unblur.io.atomic import write_json
 from unblur.metrics import aligned_psnr, kernel_concentration, kernel_similarity
 from unblur.report import DELTA_WEIGHT
 from unblur_mapk.ablations import ablations
+from unblur_mapk.presets import NETWORKS
 
 TABLE_5 = ("table-5-neither", "table-5-dropout", "table-5-noise", "table-5-both")
 KERNEL_ALONE = ("figure-9-kernel",)
@@ -33,7 +34,7 @@ KERNEL_ALONE = ("figure-9-kernel",)
 def run(path: Path, name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """The row of one composition on one image with one seed."""
     truth, blurred, kernel = load(path)
-    base = default_registry().method("mc-mapk").pipeline(options.preset)
+    base = NETWORKS[options.preset]
     if options.steps is not None:
         base = base.replace(forward_model=["convolution", "squared"], stages=[Stage(steps=options.steps)])
     job = Job(
@@ -84,7 +85,7 @@ def main() -> None:
     parser.add_argument("--images", type=names, default=["im01_ker02", "im01_ker05"])
     parser.add_argument("--compositions", type=names, default=[*TABLE_5, *KERNEL_ALONE])
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--preset", default="fast")
+    parser.add_argument("--preset", choices=list(NETWORKS), default="fast")
     parser.add_argument("--steps", type=int, help="at the full resolution alone, by mean squares, as the paper trains")
     parser.add_argument("--similar", type=float, default=0.8)
     parser.add_argument("--threads", type=int, default=1)

@@ -14,16 +14,26 @@ SQUARES_THEN_SSIM: Mapping[str, Any] = {
 }
 """For a forward model with both misfits: mean squares make the image, structural similarity sharpens the kernel."""
 
-EDGE_SCALES = (0.0625, 0.09, 0.125, 0.18, 0.25, 0.35, 0.5, 0.71, 1.0)
+_EDGE_SCALES = (0.0625, 0.09, 0.125, 0.18, 0.25, 0.35, 0.5, 0.71, 1.0)
 """Resolutions for an estimator that goes by edges; the coarsest is where a kernel of ninety pixels has six."""
 
 IMAGE_RATES: Schedule = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
 """Adam's, for an image network at the full resolution: halved as it converges."""
 
 
+def edge_stages(steps: int, finest: float = 1.0) -> list[Stage]:
+    """Stages for an estimator that goes by edges, such as `l0-gradient`.
+
+    Args:
+        steps: at each resolution.
+        finest: where they end.
+    """
+    return [Stage(steps=steps, scale=scale) for scale in _EDGE_SCALES if scale <= finest]
+
+
 def coarse_to_fine(
     steps: Sequence[int],
-    kernel_rate: float = 5e-4,
+    kernel_rate: Schedule = 5e-4,
     support: Literal["keep", "shrink"] = "keep",
     more: Mapping[str, Any] = SQUARES_THEN_SSIM,
 ) -> list[Stage]:

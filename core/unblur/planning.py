@@ -71,11 +71,12 @@ class Cost:
         seconds_per_step: measured per stage.
         memory: bytes at the most.
         spent: seconds that measuring took.
-        main: start and stop of the stages that lose steps first where time is short: those of the first segment where
-            its image begins from nothing, and else of the one that takes longest. None for all.
+        main: start and stop of the stages that lose steps first where time is short: those of the first segment the
+            image of which begins from nothing, and else of the one that takes longest. None for all.
         setup: seconds before the first step of each stage, with what it takes over from the one before;
             none where they were not measured.
-        from_nothing: the image begins as that of an untrained network, which is worse than the observed one.
+        from_nothing: the image of the main stages begins as that of an untrained network, which is worse than the
+            observed one.
     """
 
     steps: tuple[int, ...]
@@ -170,25 +171,21 @@ def measure(
                 paces.append(_pace(problem, state, limit))
                 earlier = problem, state
                 psf = torch.full((problem.spec.count, *problem.spec.shape), 1 / math.prod(problem.spec.shape))
-    stages = [segment.stages for segment in pipeline.segments()]
-    steps = tuple(stage.steps for some in stages for stage in some)
-    nothing = _begins_from_nothing(pipeline, registry)
-    seconds = [number * pace for number, pace in zip(steps, paces, strict=True)]
-    main = (0, len(stages[0])) if nothing else _longest([len(some) for some in stages], seconds)
-    return Cost(steps, tuple(paces), memory + begins, time.perf_counter() - began, main, tuple(setup), nothing)
-
-
-def _longest(counts: Sequence[int], seconds: Sequence[float]) -> tuple[int, int]:
-    """Start and stop of the stages of the segment that takes longest; `counts` are the stages of each."""
-    stops = list(itertools.accumulate(counts))
+    segments = list(pipeline.segments())
+    steps = tuple(stage.steps for segment in segments for stage in segment.stages)
+    stops = list(itertools.accumulate(len(segment.stages) for segment in segments))
     spans = list(zip([0, *stops[:-1]], stops, strict=True))
-    return max(spans, key=lambda span: sum(seconds[slice(*span)]))
+    nothing = [n for n, segment in enumerate(segments) if _begins_from_nothing(segment, registry)]
+    seconds = [number * pace for number, pace in zip(steps, paces, strict=True)]
+    main = spans[nothing[0]] if nothing else max(spans, key=lambda span: sum(seconds[slice(*span)]))
+    return Cost(steps, tuple(paces), memory + begins, time.perf_counter() - began, main, tuple(setup), bool(nothing))
 
 
-def _begins_from_nothing(pipeline: Pipeline, registry: Registry) -> bool:
-    """Whether what is learned of the image is neither its pixels nor a network that is given the observed image."""
-    traits = resolve(pipeline.in_stage(pipeline.stages[0]), registry).base("image_prior").registered.component.provides
-    return "learns" in traits and not traits & {"pixels", "fed"}
+def _begins_from_nothing(segment: Pipeline, registry: Registry) -> bool:
+    """Whether the image is a network's that is neither given the observed image nor added to that of stages before."""
+    base = resolve(segment.in_stage(segment.stages[0]), registry).base("image_prior")
+    traits, start = base.registered.component.provides, getattr(base.params, "start", None)
+    return "learns" in traits and not traits & {"pixels", "fed"} and start != "estimate"
 
 
 def expected_support(observation: Observation, stage: Stage, before: Shape | None) -> Shape | None:

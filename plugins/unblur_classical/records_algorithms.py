@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unblur.coarse_to_fine import EDGE_SCALES
+from unblur.coarse_to_fine import edge_stages
 from unblur.pipeline import Pipeline, Stage
 from unblur.records import Component, Method
 from unblur_classical.algorithm_params import (
@@ -138,11 +138,12 @@ def _pipeline(estimator: str, steps: int, kernel_prior: str = "known", **params:
 def _edges(steps: int, last: int) -> Pipeline:
     """From coarse to fine by strong edges, and then weaker ones as well; an estimated kernel leaves something over."""
     fine = {"weight_first": 0.03, "weight_last": 7.5e-4}
-    stages = [Stage(steps=steps, scale=scale) for scale in EDGE_SCALES]
-    stages.append(Stage(steps=last, set={f"estimator.l0-gradient.{name}": value for name, value in fine.items()}))
+    weaker = Stage(steps=last, set={f"estimator.l0-gradient.{name}": value for name, value in fine.items()})
     then = _pipeline("hyper-laplacian", 20, model_error=0.007)
     forward = ("convolution", {"most": 51})  # a support that is far too large fills with specks
-    return _pipeline("l0-gradient", steps, "free").replace(forward_model=forward, stages=stages, then=then)
+    return _pipeline("l0-gradient", steps, "free").replace(
+        forward_model=forward, stages=[*edge_stages(steps), weaker], then=then
+    )
 
 
 METHODS: list[Method] = [

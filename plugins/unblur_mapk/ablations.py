@@ -27,11 +27,10 @@ def ablations(base: Pipeline) -> dict[str, Pipeline]:
     """The compositions by name.
 
     Args:
-        base: a pipeline of `mc-mapk`: that of the preset ``paper``, or a faster one, whose stages then have the paper's
-            kind of network for the image, and nothing that corrects the kernel. The kernel's network stays what it is
-            there, fully connected in ``fast`` and ``balanced``, but in those of Figure 9.
+        base: a pipeline of `unblur_mapk.presets.NETWORKS`. The faster ones get the paper's kind of network for the
+            image; the kernel's network stays what it is there, fully connected, but in those of Figure 9.
     """
-    base = _network_of_the_paper(base.replace(then=None))
+    base = _network_of_the_paper(base)
     ours = randomised(base, NOISE, DROPOUT)
     return {
         "table-5-neither": randomised(base, 0.0, 0.0),

@@ -2,7 +2,8 @@
 
 What the coarse-to-fine ones do differently, and why:
 
-- A quarter and a half of the resolution cost almost nothing and find the kernel; the networks carry on at the next.
+- Sharp edges find the kernel up to half the resolution (`unblur.beginning`), in seconds; there networks begin with it,
+  and carry on at the full one. Networks that begin from nothing, at a quarter, lose it with some seeds.
 - After mean squares, which are the paper's Gaussian likelihood, the structural similarity sharpens the kernel in
   hundreds of steps instead of thousands.
 - The image network is that of the deep image prior, with noise on its input. It takes less time than a U-Net, whose
@@ -10,8 +11,8 @@ What the coarse-to-fine ones do differently, and why:
   that is where nearly all of the time goes.
 - The image is the mean of the images drawn in the last tenth of the run instead of one pass at its end, and their
   standard deviation that of the weights' motion as well.
-- Input noise alone makes the network random; it is large at the coarse resolutions, where the kernel is found, and
-  small afterwards, when few steps are left for detail. `image_prior.dropout` adds the other source of chance.
+- Input noise alone makes the network random; it is large at the coarse resolution, where the kernel may still change,
+  and small afterwards, when few steps are left for detail. `image_prior.dropout` adds the other source of chance.
 - The two stages have a third between them: sharp edges correct the kernel (`unblur.finishing`).
 - The direct image comes after these: the estimation goes on with their kernel, and with a narrow random network that is
   added to their image. A network alone needs thousands of steps; and with a kernel that is nearly right it fits the
@@ -21,12 +22,13 @@ What the coarse-to-fine ones do differently, and why:
 from __future__ import annotations
 
 from unblur import Pipeline, Stage
+from unblur.beginning import HELD, by_coarse_edges
 from unblur.coarse_to_fine import IMAGE_RATES, coarse_to_fine
 from unblur.finishing import ADDED_NETWORK, ADDED_RATES, by_edges
 
 
-def quick(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
-    """A quarter, a half and the full resolution, with the network's weights and the kernel carried over."""
+def networks(channels: tuple[int, ...], steps: tuple[int, ...]) -> Pipeline:
+    """The networks alone, from nothing: a quarter, a half and the full resolution, weights and kernel carried over."""
     return Pipeline(
         forward_model=["convolution", ("squared", {"weight": 0.0}), "ssim"],
         image_prior=(
@@ -42,9 +44,15 @@ def quick(channels: tuple[int, ...], steps: tuple[int, int, int]) -> Pipeline:
     )
 
 
+def quick(channels: tuple[int, ...], steps: tuple[int, int]) -> Pipeline:
+    """A kernel from edges, then the networks at half and at full resolution."""
+    return networks(channels, steps).replace(stages=coarse_to_fine(steps, kernel_rate=HELD), first=by_coarse_edges())
+
+
 def corrected(blind: Pipeline, steps: int = 60) -> Pipeline:
     """A blind pipeline, its kernel corrected by edges, and a random network that learns the errors of their image."""
     again = blind.replace(
+        first=None,
         forward_model=["convolution", "ssim"],
         image_prior=ADDED_NETWORK,
         kernel_prior=["free", ("l2", {"weight": 1e-4})],
@@ -68,12 +76,12 @@ def two_stage(blind: Pipeline, steps: int = 20) -> Pipeline:
     )
 
 
-_FAST = quick((16, 32, 64, 64, 64), (200, 200, 450))
-_BALANCED = quick((32, 64, 64, 64, 64), (250, 250, 700))
+_FAST, _BALANCED = (16, 32, 64, 64, 64), (32, 64, 64, 64, 64)
+"""Channels."""
 
 PRESETS = {
-    "fast": corrected(_FAST),
-    "balanced": corrected(_BALANCED),
+    "fast": corrected(quick(_FAST, (200, 450))),
+    "balanced": corrected(quick(_BALANCED, (250, 700))),
     "paper": Pipeline(
         forward_model=["convolution", "squared"],
         image_prior="random-unet",
@@ -84,7 +92,14 @@ PRESETS = {
 }
 
 TWO_STAGE = {
-    "fast": _FAST.replace(then=by_edges()),
-    "balanced": _BALANCED.replace(then=by_edges()),
+    "fast": quick(_FAST, (200, 450)).replace(then=by_edges()),
+    "balanced": quick(_BALANCED, (250, 700)).replace(then=by_edges()),
     "paper": two_stage(PRESETS["paper"]),
 }
+
+NETWORKS = {
+    "fast": networks(_FAST, (200, 200, 450)),
+    "balanced": networks(_BALANCED, (250, 250, 700)),
+    "paper": PRESETS["paper"],
+}
+"""For the ablations, which are about networks that have to find the kernel themselves."""

@@ -11,9 +11,9 @@ What the coarse-to-fine networks do differently from the paper, and why:
   hundreds of steps instead of thousands.
 - The first level of the image network is the narrowest, since that is where nearly all of the time goes.
 - The M-step sees the images of the E-step's own passes, and the image is the mean of the last samples.
-- One kernel comes from the network of SelfDeblur: heads on a shared trunk have nothing to share then. Samples are
-  drawn at the full resolution alone: with the noise of the dynamics at a quarter and a half of it, two of sixteen
-  kernels ended in local optima. Sharp edges correct the kernel at the end (`unblur.finishing`).
+- One kernel comes from the network of SelfDeblur: heads on a shared trunk have nothing to share then. Sharp edges
+  find it at low resolutions (`unblur.beginning`), and correct it at the end (`unblur.finishing`). Samples are drawn at
+  the full resolution alone: the noise of the dynamics at lower ones led kernels to local optima.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from __future__ import annotations
 import dataclasses
 
 from unblur import Pipeline, Stage
-from unblur.coarse_to_fine import EDGE_SCALES, IMAGE_RATES, SQUARES_THEN_SSIM, coarse_to_fine
+from unblur.beginning import HELD, by_coarse_edges
+from unblur.coarse_to_fine import IMAGE_RATES, SQUARES_THEN_SSIM, coarse_to_fine, edge_stages
 from unblur.finishing import ADDED_NETWORK, ADDED_RATES, by_edges
 from unblur.params import Schedule
 
@@ -68,7 +69,7 @@ def shaken(grid: tuple[int, ...], steps: int, last: int, samples: int) -> Pipeli
     """
     field = ("svola", {"grid": grid})
     one, fine = {"forward_model.grid": (1,)}, {"estimator.weight_first": 0.03, "estimator.weight_last": 7.5e-4}
-    stages = [Stage(steps=steps, scale=scale, set=one if scale < _SEVERAL else {}) for scale in EDGE_SCALES]
+    stages = [dataclasses.replace(stage, set=one) if stage.scale < _SEVERAL else stage for stage in edge_stages(steps)]
     sampled = Pipeline(
         forward_model=[field, ("ssim", {"robust": True})],
         image_prior=ADDED_NETWORK,
@@ -134,13 +135,19 @@ def uniform(pipeline: Pipeline) -> Pipeline:
     return pipeline.set({"forward_model.grid": (1,)})
 
 
-def finished_uniform(pipeline: Pipeline) -> Pipeline:
-    """A coarse-to-fine pipeline for one kernel, which edges then correct, as they cannot with a grid of kernels."""
+def quick_uniform(pipeline: Pipeline) -> Pipeline:
+    """Coarse-to-fine networks for one kernel, which edges find first and correct last, as they cannot with a grid."""
     forward = ["convolution", *pipeline.slots["forward_model"][1:]]
     one = without_warm_up(pipeline).set({"estimator.image_rate": IMAGE_RATES})
-    *coarse, last = one.stages
-    still = [dataclasses.replace(stage, set={**stage.set, "estimator.temperature": 0.0}) for stage in coarse]
-    return one.replace(forward_model=forward, kernel_prior="fully-connected", stages=[*still, last], then=by_edges())
+    *_, half, last = one.stages
+    still = {"estimator.temperature": 0.0, "estimator.kernel_rate": HELD}
+    return one.replace(
+        forward_model=forward,
+        kernel_prior="fully-connected",
+        stages=[dataclasses.replace(half, set={**half.set, **still}), last],
+        first=by_coarse_edges(),
+        then=by_edges(),
+    )
 
 
 def paper_uniform(steps: int = 5000) -> Pipeline:
@@ -162,7 +169,7 @@ PRESETS = {
 }
 
 UNIFORM = {
-    "fast": finished_uniform(NETWORKS["fast"]),
-    "balanced": finished_uniform(NETWORKS["balanced"]),
+    "fast": quick_uniform(NETWORKS["fast"]),
+    "balanced": quick_uniform(NETWORKS["balanced"]),
     "paper": paper_uniform(),
 }

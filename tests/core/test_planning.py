@@ -152,6 +152,24 @@ def test_networks_that_begin_from_nothing_are_the_main_stages_and_else_the_longe
     assert (cost.from_nothing, cost.main) == (True, (0, 3))
     cost = measure(pixels.replace(then=longer), blurred(psf=True), REGISTRY, compute())
     assert (cost.from_nothing, cost.main) == (False, (1, 2))
+    cost = measure(longer.replace(then=networks), blurred(psf=True), REGISTRY, compute())
+    assert (cost.from_nothing, cost.main) == (True, (1, 4))
+
+
+def test_networks_that_begin_with_a_kernel_of_edges_still_make_their_image_from_nothing() -> None:
+    """The one that is added to the image of the stages before does not."""
+    whole = default_registry().method("mc-mapk").pipeline("fast").chained()
+    counts = [len(segment.stages) for segment in whole.segments()]
+    cost = measure(whole, blurred(size=48), default_registry(), compute())
+    assert (cost.from_nothing, cost.main) == (True, (counts[0], counts[0] + counts[1]))
+    added = list(whole.segments())[-1]
+    cost = measure(
+        NONBLIND.replace(forward_model="convolution", estimator="richardson-lucy", then=added),
+        blurred(size=48, psf=True),
+        default_registry(),
+        compute(),
+    )
+    assert not cost.from_nothing
 
 
 def test_a_plan_from_a_budget_runs_as_planned() -> None:

@@ -14,7 +14,7 @@ from tests.short import short
 from unblur.pipeline import Pipeline, Stage
 from unblur.testing.worlds import photograph
 from unblur_mapk.ablations import ablations
-from unblur_mapk.presets import PRESETS, TWO_STAGE
+from unblur_mapk.presets import NETWORKS, PRESETS, TWO_STAGE
 
 ABLATIONS = ablations(PRESETS["paper"])
 STEPS = 3
@@ -37,9 +37,9 @@ def test_an_ablation_runs(name: str) -> None:
     assert (result.uncertainty is not None) == random
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", NETWORKS)
 def test_ablations_of_every_preset_fit_and_differ(preset: str) -> None:
-    found = ablations(PRESETS[preset])
+    found = ablations(NETWORKS[preset])
     for pipeline in found.values():
         pipeline.check()
     same = [{"table-5-both", "table-6-ours", "figure-8-ours"}, {"table-5-dropout", "figure-8-s3"}]
@@ -55,8 +55,8 @@ def values(pipeline: Pipeline, name: str) -> list[Any]:
 
 @pytest.mark.parametrize("preset", ["balanced", "paper"])
 def test_an_ablation_holds_in_every_stage(preset: str) -> None:
-    found = ablations(PRESETS[preset])
-    stages = len(PRESETS[preset].stages)
+    found = ablations(NETWORKS[preset])
+    stages = len(NETWORKS[preset].stages)
     assert values(found["table-5-neither"], "noise") == values(found["table-5-neither"], "dropout") == [0.0] * stages
     assert values(found["table-5-dropout"], "noise") == [0.0] * stages
     assert values(found["table-5-noise"], "noise") == [((0.0, 0.01), (0.7, 0.001))] * stages

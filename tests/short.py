@@ -24,5 +24,5 @@ def short(pipeline: Pipeline, steps: int) -> Pipeline:
             if field.name == "weights":  # those of networks of other sizes
                 sizes[f"{slot}.weights"] = "none"
     stages = tuple(dataclasses.replace(stage, steps=steps) for stage in pipeline.stages)
-    then = short(pipeline.then, steps) if pipeline.then else None
-    return pipeline.replace(stages=stages, then=then).set(sizes)
+    first, then = (other and short(other, steps) for other in (pipeline.first, pipeline.then))
+    return pipeline.replace(stages=stages, first=first, then=then).set(sizes)

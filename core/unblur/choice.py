@@ -20,6 +20,8 @@ PRESETS = ("fast", "balanced", "paper")
 KernelSize = int | Sequence[int] | str | None
 CameraValue = float | Literal["auto"] | None
 _OF_GRID = ("grid", "orientation")
+_FIRST_IN_IMAGE = 5
+"""What finds a kernel first looks for one of this part of the image at the most, where it has a bound of its own."""
 BUDGET_RULE = "max-seconds"
 
 
@@ -107,10 +109,11 @@ def compose(
     if offset is not None or gain is not None:
         built = _with_camera(built, offset, gain)
     built = _changed(built, {key: value for key, value in (settings or {}).items() if key not in filled}, said)
-    if psf and built.first is not None:
-        said.append("a PSF is given: what finds a kernel first is left out")
+    if needless := _needless_first(built, psf, pipeline is None and "kernel_prior" in filled, registry):
+        said.append(f"{needless}: what finds a kernel first is left out")
         built = built.replace(first=None)
-    built = _without_coarsest(built, [image.sizes[axis] for axis in (VOLUME if volume else PLANE)], said)
+    sizes = [image.sizes[axis] for axis in (VOLUME if volume else PLANE)]
+    built = _without_coarsest(_with_first_bounded(built, sizes, registry), sizes, said)
     if method is not None and not psf:
         _check_psf(method, preset, built, registry)
     if max_seconds is not None:
@@ -150,6 +153,25 @@ def _refilled(pipeline: Pipeline, filled: Mapping[str, Any], said: list[str]) ->
     return pipeline.with_segments(changed)
 
 
+def _needless_first(pipeline: Pipeline, psf: bool, refilled: bool, registry: Registry) -> str | None:
+    """Why a kernel need not be found first.
+
+    Args:
+        refilled: the kernel prior of a method's preset is another one.
+    """
+    if pipeline.first is None:
+        return None
+    if psf:
+        return "a PSF is given"
+    name = pipeline.slots["kernel_prior"][0].name
+    traits = registry.component("kernel_prior", name).component.provides
+    if refilled and "fixed" in traits:
+        return f"the kernel of {name} does not change"
+    if refilled and "begins-with-psf" not in traits:
+        return f"{name} begins with no kernel of others"
+    return None
+
+
 def _changed(pipeline: Pipeline, settings: Mapping[str, Any], said: list[str]) -> Pipeline:
     """With other parameters, in all stages; but for the grid, of which the first ones may have another on purpose."""
     for address, value in settings.items():
@@ -172,6 +194,10 @@ def _without_coarsest(pipeline: Pipeline, sizes: Sequence[int], said: list[str])
         seen = sizes if stage.crop is None else [stop - start for start, stop in stage.crop]
         return round(min(seen) * stage.scale) >= LEAST_SIDE
 
+    before = [] if pipeline.first is None else [stage for one in pipeline.first.segments() for stage in one.stages]
+    if before and not any(map(holds, before)):
+        said.append("the image is too small for what finds a kernel first, which is left out")
+        pipeline = pipeline.replace(first=None)
     segments, gone = [], []
     for segment in pipeline.segments():
         first = next((at for at, stage in enumerate(segment.stages) if holds(stage)), len(segment.stages) - 1)
@@ -232,8 +258,24 @@ def _with_kernel_size(pipeline: Pipeline, size: KernelSize, dims: int, registry:
     known = fields_of(registry.component("forward_model", base.name).component.params)
     if not any(field.name == "kernel_size" for field in known):
         raise ParameterError(f"forward model {base.name!r} takes no kernel size; leave --kernel-size out")
-    places = ("", "first.") if pipeline.first else ("",)
-    return pipeline.set_throughout({f"{place}forward_model.kernel_size": wanted for place in places})
+    return pipeline.set_throughout({"forward_model.kernel_size": wanted})
+
+
+def _with_first_bounded(pipeline: Pipeline, sizes: Sequence[int], registry: Registry) -> Pipeline:
+    """What runs first looks for as large a kernel as the pipeline itself, where it has no size of its own.
+
+    But for none that is far larger than what it allows for by itself, unless the image is large as well.
+    """
+    size = pipeline.slots["forward_model"][0].params.get("kernel_size")
+    if pipeline.first is None or not isinstance(size, tuple):
+        return pipeline
+    base = pipeline.first.slots["forward_model"][0]
+    known = {field.name for field in fields_of(registry.component("forward_model", base.name).component.params)}
+    if "kernel_size" not in known or "kernel_size" in base.params:
+        return pipeline
+    most = base.params.get("most")
+    bounded = size if most is None else tuple(min(n, max(most, min(sizes) // _FIRST_IN_IMAGE)) for n in size)
+    return pipeline.set({"first.forward_model.kernel_size": bounded})
 
 
 def with_psf_grid(pipeline: Pipeline, grid: Sequence[int], registry: Registry) -> Pipeline:

@@ -39,11 +39,11 @@ def coarse_to_fine(
 ) -> list[Stage]:
     """Stages at halved resolutions up to the full one, for networks that learn image and kernel.
 
-    The coarse ones cost almost nothing and find the kernel; networks and kernel are carried over. Their input noise
-    keeps the kernel out of local optima, in which large kernels otherwise end with some seeds.
+    The coarse ones cost little; networks and kernel are carried over. Their input noise keeps the kernel out of local
+    optima, in which large kernels otherwise end with some seeds.
 
     Args:
-        steps: of each stage, the last at full resolution: (250, 250, 800) begins at a quarter.
+        steps: of each stage, the last at full resolution: (250, 250, 800) begins at a quarter, (250, 800) at a half.
         kernel_rate: of the coarse stages.
         support: ``"shrink"`` cuts the kernel to what carries weight after each coarse stage.
         more: what else is set in the coarse stages, by address.

@@ -126,6 +126,7 @@ class Context:
         noise: standard deviation of the observed frames' noise, where it is known better than they tell.
         bounded: the intensities end at 1 (a photograph), so that no latent pixel lies above.
         scale: resolution of the stage relative to the image's.
+        begins: nothing of a stage before is handed over, so that a part begins with what it is given here.
         notes: what was assumed, changed or clipped; ends up in the report.
     """
 
@@ -139,6 +140,7 @@ class Context:
     noise: float | None = None
     bounded: bool = True
     scale: float = 1.0
+    begins: bool = True
     notes: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:

@@ -49,6 +49,11 @@ def wants_grid(pipeline: Pipeline, registry: Registry) -> bool:
     return "kernel_prior:grid" in resolve(pipeline, registry).base("forward_model").registered.component.requires
 
 
+def grid_models(pipeline: Pipeline, registry: Registry) -> list[str]:
+    """The forward models of a pipeline's segments that have several kernels, each for its place."""
+    return [one.slots["forward_model"][0].name for one in pipeline.segments() if wants_grid(one, registry)]
+
+
 def kernels_in_a_plane(pipeline: Pipeline, registry: Registry) -> int:
     """How many kernels a plane has at the most, as far as the forward model's parameter `grid` says; else 1."""
     models = [

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage
 
-from unblur.composition import resolve, wants_grid
+from unblur.composition import grid_models, resolve
 from unblur.errors import CompositionError, ParameterError
 from unblur.image import Image
 from unblur.pipeline import Pipeline
@@ -127,11 +127,14 @@ def parted(pipeline: Pipeline, registry: Registry) -> tuple[Pipeline, Pipeline |
 
 
 def bound_of(pipeline: Pipeline, registry: Registry) -> int | None:
-    """The largest size along Y and X that the forward model allows the kernel, where it does not follow the image's."""
-    params = resolve(pipeline, registry).base("forward_model").params
-    size = getattr(params, "kernel_size", None)
-    most: int | None = getattr(params, "most", None)
-    return most if size is None else max(size[-2:])
+    """The largest size along Y and X that a forward model allows the kernel, where it does not follow the image's.
+
+    What has no size of its own takes the kernel of the segment before.
+    """
+    models = [resolve(segment, registry).base("forward_model").params for segment in pipeline.segments()]
+    sizes = [max(size[-2:]) for model in models if (size := getattr(model, "kernel_size", None)) is not None]
+    first: int | None = getattr(models[0], "most", None)
+    return max(sizes, default=first)
 
 
 def best_window(
@@ -191,8 +194,8 @@ def _refuse(tasks: Sequence[Task], crop: Crop, pipeline: Pipeline, registry: Reg
         raise CompositionError("a crop for the estimation of one kernel: a video is blurred by its motion, not by one")
     if not learns_kernel(pipeline, registry):
         raise CompositionError("a crop for the estimation of the kernel, but this pipeline estimates none")
-    if any(wants_grid(segment, registry) for segment in pipeline.segments()):
-        name = pipeline.slots["forward_model"][0].name
+    if models := grid_models(pipeline, registry):
+        name = models[0]
         raise CompositionError(f"forward model {name!r} has kernels for the whole image, not one that a crop can give")
     bound = bound_of(pipeline, registry)
     if isinstance(crop, int) and bound is not None and crop <= bound:

@@ -256,7 +256,9 @@ class Run:
             else:
                 shape, centre = next_shape(earlier, estimate, stage)
         self.observation, self._index = observation, index
-        problem = build(segment.resolved, stage, observation, self.compute, self._stage_seed(), self.notes, shape)
+        begins = saved is None and (earlier is None or segment.first)
+        seed = self._stage_seed()
+        problem = build(segment.resolved, stage, observation, self.compute, seed, self.notes, shape, begins)
         if earlier is not None and estimate is not None and not segment.first:
             with torch.no_grad():
                 hand_over(earlier, problem, centre, estimate)

@@ -18,15 +18,15 @@ from unblur.registry import Registry
 def refuse_too_wide(pipeline: Pipeline, observation: Observation, registry: Registry, compute: Compute) -> None:
     """A kernel that is estimated must not be wider than what is observed.
 
-    One that is known may: a microscope's reaches farther in depth than a thin stack. What follows in `then` takes the
-    kernel that it is handed.
+    One that is known may: a microscope's reaches farther in depth than a thin stack.
 
     Raises:
         ImageError: it is, at full resolution; the message names the widest kernel and the smallest image that work.
     """
-    for stage in pipeline.stages:
+    stages = [(segment, stage) for segment in pipeline.segments() for stage in segment.stages]
+    for segment, stage in stages:
         region = full_shape(observation, stage)
-        resolved = resolve(pipeline.in_stage(stage), registry)
+        resolved = resolve(segment.in_stage(stage), registry)
         if "fixed" in resolved.base("kernel_prior").registered.component.provides:
             continue
         spec = spec_on(region, resolved, observation, compute)

@@ -161,7 +161,7 @@ def measure(
                 refuse(need, compute, observation, free)
                 memory = max(memory, need)
                 start = time.perf_counter()
-                problem = build(resolved, stage, observation, compute, 0, [], shape)
+                problem = build(resolved, stage, observation, compute, 0, [], shape, begins=earlier is None)
                 if earlier is not None:
                     found = current(*earlier, Clock(0, 1))
                     hand_over(earlier[0], problem, (0.0,) * len(problem.spec.shape), found)
@@ -170,7 +170,7 @@ def measure(
                 begins = max(begins, begin)
                 paces.append(_pace(problem, state, limit))
                 earlier = problem, state
-                psf = torch.full((problem.spec.count, *problem.spec.shape), 1 / math.prod(problem.spec.shape))
+                psf = even(problem.spec.count, problem.full_support)
     segments = list(pipeline.segments())
     steps = tuple(stage.steps for segment in segments for stage in segment.stages)
     stops = list(itertools.accumulate(len(segment.stages) for segment in segments))
@@ -179,6 +179,11 @@ def measure(
     seconds = [number * pace for number, pace in zip(steps, paces, strict=True)]
     main = spans[nothing[0]] if nothing else max(spans, key=lambda span: sum(seconds[slice(*span)]))
     return Cost(steps, tuple(paces), memory + begins, time.perf_counter() - began, main, tuple(setup), bool(nothing))
+
+
+def even(count: int, shape: Shape) -> Tensor:
+    """Kernels that stand for those that are not known yet."""
+    return torch.full((count, *shape), 1 / math.prod(shape))
 
 
 def _begins_from_nothing(segment: Pipeline, registry: Registry) -> bool:
@@ -274,7 +279,7 @@ def _growth(resolved: Resolved, probe: Problem, spec: KernelSpec) -> int:
         return 0
     smaller = dataclasses.replace(probe.spec, shape=tuple(math.ceil(size / 2) | 1 for size in probe.spec.shape))
     kernels = resolved.base("kernel_prior").build()
-    kernels.init(smaller, dataclasses.replace(probe.context, notes=[]))
+    kernels.init(smaller, dataclasses.replace(probe.context, notes=[], begins=False))
     fewer = sum(_bytes(tensor) for tensor in kernels.parameters())
     few, some, all_of_them = (math.prod(each.shape) for each in (smaller, probe.spec, spec))
     return round((here - fewer) / max(1, some - few) * (all_of_them - some))
@@ -290,9 +295,9 @@ def _probed(
     pixels = observation.pixels[(slice(None), slice(None), *region)]
     cut = dataclasses.replace(observation, pixels=pixels, psf=psf, valid=None)
     try:
-        probe = build(resolved, whole, cut, compute, 0, notes, shape)
+        probe = build(resolved, whole, cut, compute, 0, notes, shape, begins=False)
     except ImageError:  # the kernel is larger than the probe
-        probe = build(resolved, whole, observation, compute, 0, notes, shape)
+        probe = build(resolved, whole, observation, compute, 0, notes, shape, begins=False)
     state = probe.begin()
     probe.estimator.step(probe, state, probe.batch, Clock(0, 2))  # what the first one makes and keeps comes before
     learned = sum(_bytes(tensor) for tensor in (*probe.image.parameters(), *probe.kernels.parameters()))

@@ -182,6 +182,13 @@ class Problem:
         self.kernels.load_state_dict(state["kernels"])
         self.rng.set_state(state["rng"].cpu())
 
+    @property
+    def full_support(self) -> Shape:
+        """Spatial shape of the kernels at full resolution."""
+        if self.stage.scale == 1:
+            return self.spec.shape
+        return tuple(math.ceil(size / self.stage.scale) | 1 for size in self.spec.shape)
+
     def finish(self, estimate: Estimate, full: Shape) -> Estimate:
         """The estimate in the observed window, at full resolution (spatial shape `full`) and in the input's units."""
         estimate = self.forward.crop(estimate, self.batch)
@@ -192,8 +199,7 @@ class Problem:
         if self.spec.kind == "flow" and self.stage.scale != 1:
             estimate.kernel = resize(estimate.kernel[None], full, "linear")[0] / self.stage.scale
         elif self.stage.scale != 1:
-            shape = tuple(math.ceil(size / self.stage.scale) | 1 for size in self.spec.shape)
-            estimate.kernel = resample_kernel(estimate.kernel, 1 / self.stage.scale, shape)
+            estimate.kernel = resample_kernel(estimate.kernel, 1 / self.stage.scale, self.full_support)
         if estimate.spread is not None:
             estimate.spread = self.intensity.restore_spread(estimate.spread, estimate.image)
         estimate.image = self.intensity.restore(estimate.image)
@@ -208,11 +214,13 @@ def build(
     seed: int,
     notes: list[str],
     shape: Shape | None = None,
+    begins: bool = True,
 ) -> Problem:
     """Set up the parts of one stage.
 
     Args:
         shape: spatial shape of the kernels, where an earlier stage has fixed it; else the forward model says.
+        begins: no earlier stage's image and kernel are handed over to this one.
 
     Raises:
         CompositionError: a part does not work in this number of dimensions.
@@ -226,7 +234,7 @@ def build(
     _check_region(observation, stage)
     rng = compute.generator(seed_of(seed, (1,)))  # not the numbers that the parts are set up with
     setup = torch.Generator().manual_seed(seed)
-    context = Context(compute, setup, pixel_size=observation.pixel_size, scale=stage.scale, notes=notes)
+    context = Context(compute, setup, pixel_size=observation.pixel_size, scale=stage.scale, begins=begins, notes=notes)
     responses = [part.build() for part in resolved.having("forward_model", "response")]
     batch, intensity = _prepare(observation, stage, responses, context)
     forward: ForwardModel[Any] = resolved.base("forward_model").build()

@@ -6,14 +6,13 @@ import dataclasses
 import json
 from collections.abc import Iterator
 
-import torch
-
 from unblur.composition import Resolved, resolve
 from unblur.compute import Compute
 from unblur.errors import ResourceError
+from unblur.kernel_fit import spec_on
 from unblur.pipeline import Pipeline, Stage
-from unblur.planning import expected_support, memory_of, refuse
-from unblur.problem import Observation
+from unblur.planning import even, expected_support, memory_of, refuse
+from unblur.problem import Observation, full_shape
 from unblur.registry import Registry
 
 AMPLE = 64_000
@@ -34,10 +33,7 @@ def refuse_too_large(pipeline: Pipeline, observation: Observation, registry: Reg
     if compute.free_memory() >= AMPLE_ALWAYS + AMPLE * observation.pixels.numel():
         return
     with compute.running():
-        for index, segment in enumerate(pipeline.segments()):
-            if index and observation.psf is None:
-                dims = observation.pixels.ndim - 2
-                observation = dataclasses.replace(observation, psf=torch.full((1, *(5,) * dims), 5.0**-dims))
+        for segment in pipeline.segments():
             for resolved, stage, shape in _largest(segment, observation, registry):
                 try:
                     need = memory_of(resolved, stage, observation, compute, shape)
@@ -46,6 +42,14 @@ def refuse_too_large(pipeline: Pipeline, observation: Observation, registry: Reg
                 except Exception:  # of a component, or of torch
                     return
                 refuse(need, compute, observation)
+            observation = _handed_on(segment, observation, registry, compute)
+
+
+def _handed_on(segment: Pipeline, observation: Observation, registry: Registry, compute: Compute) -> Observation:
+    """With kernels as large as those that a segment hands on, whatever they are."""
+    last = segment.stages[-1]
+    spec = spec_on(full_shape(observation, last), resolve(segment.in_stage(last), registry), observation, compute)
+    return observation if spec.kind == "flow" else dataclasses.replace(observation, psf=even(spec.count, spec.shape))
 
 
 def _largest(

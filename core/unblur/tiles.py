@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from unblur.composition import wants_grid
+from unblur.composition import grid_models
 from unblur.crop import bound_of
 from unblur.errors import CompositionError, ParameterError
 from unblur.pipeline import Pipeline
@@ -41,8 +41,8 @@ def refuse(tasks: Sequence[Task], pipeline: Pipeline, registry: Registry, known_
     """
     if any(task.kept is not None for task in tasks):
         raise CompositionError("tiles: what moves in a video leaves its tile; give --region, or fewer --clip-frames")
-    if any(wants_grid(segment, registry) for segment in pipeline.segments()):
-        name = pipeline.slots["forward_model"][0].name
+    if models := grid_models(pipeline, registry):
+        name = models[0]
         raise CompositionError(f"forward model {name!r} has kernels for the whole image, which tiles cannot share")
     if known_kernel and learns_kernel(pipeline, registry):
         raise CompositionError("tiles: this pipeline changes the PSF, in every tile in another way; choose another")

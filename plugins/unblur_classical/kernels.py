@@ -74,7 +74,7 @@ class Free(ProjectedWeights[FreeKernelParams]):
         start = self.params.start
         if start == "psf" or (start == "auto" and context.psf is not None):
             weights = given("free", spec, context)
-            context.note("the given PSF is where the kernel begins, and changes from there")
+            context.note("the kernel begins with the PSF that was given or found before, and changes from there")
         else:
             weights = torch.ones(spec.count, *spec.shape, device=context.compute.device)
             if start != "flat":

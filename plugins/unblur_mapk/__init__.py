@@ -29,7 +29,7 @@ def unblur_kernel_priors() -> Iterable[Component]:
         name="kernel-unet",
         target="unblur_mapk.networks:KernelUNetPrior",
         params=KernelUNetParams,
-        provides=frozenset({"learns", "random", "single", "grid"}),
+        provides=frozenset({"learns", "begins-with-psf", "random", "single", "grid"}),
         summary="Small U-Net with softmax output; random where it has noise or dropout, which are zero by default.",
         source=SOURCE + ", G_k, section 3.1; Fig. 9 (random)",
     )

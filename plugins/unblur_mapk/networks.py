@@ -44,7 +44,8 @@ class RandomUNetPrior(NetworkImagePrior[RandomUNetParams]):
 class KernelUNetPrior(NetworkKernelPrior[KernelUNetParams]):
     """G_k(z; theta): a small U-Net on fixed uniform noise, softmax over the kernel's pixels (section 3.1).
 
-    Several kernels share all but their heads. With noise or dropout it is the random kernel network of Fig. 9.
+    Several kernels share all but their heads. With noise or dropout it is the random kernel network of Fig. 9; what it
+    begins with it gives without them.
     Reading: between U-Net and softmax is a head as MCEM has it, a convolution to 16 features, ReLU and a projection.
     """
 

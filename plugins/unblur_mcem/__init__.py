@@ -30,7 +30,7 @@ def unblur_kernel_priors() -> Iterable[Component]:
         name="multi-head-unet",
         target="unblur_mcem.networks:MultiHeadPrior",
         params=MultiHeadParams,
-        provides=frozenset({"learns", "single", "grid"}),
+        provides=frozenset({"learns", "begins-with-psf", "single", "grid"}),
         summary="Small U-Net that all kernels share, with a head and a softmax for each; one kernel's head starts all.",
         source=SOURCE + ", Fig. 2, section 4.2",
     )

@@ -46,19 +46,20 @@ class MultiHeadPrior(NetworkKernelPrior[MultiHeadParams]):
         return context.compute.place(network, dims)
 
     def start_from(self, earlier: KernelPrior[Any], kernel: Tensor, transfer: Transfer) -> None:
-        """Take over the network, and copy the head of one kernel to those of all (Algorithm 1, line 6).
-
-        Where the kernels have changed on the way, by another resolution or a move, the network is fitted to them.
-        """
+        """Take over the network, and fit it where the kernels have changed on the way, by a resolution or a move."""
         if isinstance(earlier, MultiHeadPrior) and earlier.spec.count in (1, self.spec.count):
             self.network = copy.deepcopy(earlier.network)
             if earlier.input.shape == self.input.shape:
                 self.input.copy_(earlier.input)
+        self.fit(kernel)
+
+    def fit(self, kernel: Tensor) -> None:
+        """Make the network give these kernels, and copy the head of one to those of all (Algorithm 1, line 6)."""
         if bool((kernel == kernel[:1]).all()):  # one fit for all
             self.network.spread(1)
         targets = kernel[: self._heads]
         if float((self._kernel().detach() - targets).abs().max()) > _SAME:
-            self.fit(targets)
+            super().fit(targets)
         if self._heads < self.spec.count:
             self.network.spread(self.spec.count)
 

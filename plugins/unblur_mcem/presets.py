@@ -6,7 +6,7 @@ hyper-Laplacian deconvolution makes the image, about which the Monte-Carlo EM th
 
 What the coarse-to-fine networks do differently from the paper, and why:
 
-- A quarter and a half of the resolution cost almost nothing and find the kernel; the networks carry on at the next.
+- A quarter and a half of the resolution cost little and find the kernels; the networks carry on at the next.
 - After mean squares, which are the paper's Gaussian likelihood, the structural similarity sharpens the kernel in
   hundreds of steps instead of thousands.
 - The first level of the image network is the narrowest, since that is where nearly all of the time goes.

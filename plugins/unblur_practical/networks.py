@@ -22,10 +22,6 @@ class SirenPrior(NetworkKernelPrior[Any]):
 
     positions: Tensor
 
-    def init(self, spec: KernelSpec, context: Context) -> None:
-        super().init(spec, context)
-        self.begin_with_psf(context)
-
     def build(self, spec: KernelSpec, context: Context) -> nn.Module:
         params = self.params
         self.positions = pixel_positions(spec.shape, device=context.compute.device)

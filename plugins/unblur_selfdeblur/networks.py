@@ -38,10 +38,6 @@ class FullyConnectedPrior(NetworkKernelPrior[Any]):
 
     input: Tensor
 
-    def init(self, spec: KernelSpec, context: Context) -> None:
-        super().init(spec, context)
-        self.begin_with_psf(context)
-
     def build(self, spec: KernelSpec, context: Context) -> nn.Module:
         params = self.params
         noise = torch.rand(params.inputs, generator=child(context.rng)) * params.input_scale

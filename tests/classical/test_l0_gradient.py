@@ -101,7 +101,7 @@ def test_the_last_kernel_is_the_refined_one_and_notes_say_where_it_began() -> No
     kernels = (start, outcome.estimate.kernel.detach())
     before, after = (kernel_similarity(kernel[0].numpy(), true[0].numpy()) for kernel in kernels)
     assert after > before + 0.05
-    assert any("is where the kernel begins" in note for note in outcome.notes)
+    assert any("begins with the PSF" in note for note in outcome.notes)
 
 
 def test_impulses_are_left_out_on_request() -> None:
@@ -169,7 +169,7 @@ def test_what_follows_takes_the_kernel_that_is_handed_over() -> None:
     after = Pipeline(
         forward_model=["convolution", "squared"],
         image_prior="pixels",
-        kernel_prior="kernel-unet",
+        kernel_prior="gaussian",
         estimator="joint-adam",
         stages=[Stage(steps=1)],
     )

@@ -92,7 +92,8 @@ def image(tmp_path: Path) -> Path:
 def composition(pipeline: Pipeline) -> Any:
     """What distinguishes presets here: their parts and their stages, whatever the numbers in them."""
     parts = tuple((slot, tuple(part.name for part in parts)) for slot, parts in pipeline.slots.items())
-    return parts, len(pipeline.stages), composition(pipeline.then) if pipeline.then else None
+    others = (other and composition(other) for other in (pipeline.first, pipeline.then))
+    return parts, len(pipeline.stages), *others
 
 
 def cases() -> list[tuple[str, str]]:

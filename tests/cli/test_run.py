@@ -134,7 +134,7 @@ def test_a_shared_kernel_takes_the_uncertainty_away_which_is_said_before_the_run
 ) -> None:
     tifffile.imwrite(tmp_path / "stack.ome.tif", np.stack([tifffile.imread(cells)] * 2), metadata={"axes": "TYX"})
     small = ("--set", "image_prior.channels=[8]", "--kernel-size", "5", "--preset", "fast")
-    few = [text for stage in range(3) for text in ("--set", f"stages.{stage}.steps=2")]
+    few = [text for stage in range(2) for text in ("--set", f"stages.{stage}.steps=2")]
     given = ("--method", "mc-mapk", "--planes", "shared-kernel", *small, *few, "--threads", "1")
     wanted = ("-o", tmp_path / "out.ome.tif", "--uncertainty", tmp_path / "std.tif")
     code, _, err = unblur("run", tmp_path / "stack.ome.tif", *wanted, *given)

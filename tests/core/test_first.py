@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,52 @@ def test_a_psf_takes_the_place_of_what_finds_one(image: np.ndarray) -> None:
     job = Job(image, pipeline=NETWORKS, psf=psf, settings={"first.stages.0.steps": 2})
     assert [stage.steps for one in job.pipeline.segments() for stage in one.stages] == [4, 3]
     assert any("what finds a kernel first is left out" in said for said in job.assumptions)
+
+
+@pytest.mark.parametrize(
+    ("prior", "said"),
+    [
+        ("gaussian-psf", "the kernel of gaussian-psf does not change"),
+        ("gaussian", "gaussian begins with no kernel of others"),
+        ("siren", None),
+        ("kernel-unet", None),
+    ],
+)
+def test_a_kernel_prior_that_needs_no_kernel_found_first_leaves_it_out(
+    image: np.ndarray, prior: str, said: str | None
+) -> None:
+    job = Job(image, method="selfdeblur", preset="fast", kernel_size=(5, 7), settings={"kernel_prior": prior})
+    estimators = [one.slots["estimator"][0].name for one in job.pipeline.segments()]
+    assert (estimators[0] == "l0-gradient") == (said is None)
+    assert any("what finds a kernel first is left out" in line for line in job.assumptions) == (said is not None)
+    assert said is None or any(said in line for line in job.assumptions)
+
+
+def test_a_kernel_that_is_said_to_be_known_must_be_given(image: np.ndarray) -> None:
+    with pytest.raises(unblur.UnblurError, match="PSF"):
+        unblur.deblur(image, method="selfdeblur", kernel_size=(5, 7), settings={"kernel_prior": "known"})
+
+
+def test_a_bound_holds_for_what_runs_first_as_well_unless_it_is_far_wider_than_that_allows_for() -> None:
+    def sizes(bound: int, side: int, **wishes: Any) -> list[Any]:
+        job = Job(np.zeros((side, side + 2), np.float32), method="selfdeblur", **wishes | {"settings": bounded(bound)})
+        return [one.slots["forward_model"][0].params.get("kernel_size") for one in job.pipeline.segments()][:2]
+
+    def bounded(bound: int) -> dict[str, Any]:
+        return {"forward_model.kernel_size": (bound,)}
+
+    assert sizes(31, 200) == [(31,), (31,)]
+    assert sizes(91, 200) == [(51,), (91,)]
+    assert sizes(91, 600) == [(91,), (91,)]
+
+
+def test_an_image_too_small_for_what_runs_first_is_restored_without_it() -> None:
+    thin = np.random.default_rng(0).random((4, 24, 26), dtype=np.float32)
+    job = Job(thin, axes="ZYX", planes="volume", method="mc-mapk", preset="fast", kernel_size=3, threads=1)
+    estimators = [one.slots["estimator"][0].name for one in job.pipeline.segments()]
+    assert estimators[0] == "mc-mapk"
+    assert [stage.scale for stage in job.pipeline.stages] == [1.0]
+    assert any("too small for what finds a kernel first" in said for said in job.assumptions)
 
 
 def test_the_grid_that_is_handed_on_is_that_of_the_pipeline_itself(image: np.ndarray) -> None:

@@ -200,8 +200,8 @@ def test_a_psf_as_large_as_the_image_is_counted_from_its_middle(monkeypatch: pyt
     built: list[int] = []
     plain = planning.build
 
-    def noted(*args: Any) -> Any:
-        problem = plain(*args)
+    def noted(*args: Any, **options: Any) -> Any:
+        problem = plain(*args, **options)
         built.append(problem.latent_shape[-1])
         return problem
 

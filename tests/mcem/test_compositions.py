@@ -189,7 +189,7 @@ def test_a_grid_of_kernels_is_not_handed_to_one() -> None:
         registry.method("selfdeblur").pipeline("fast").set(grid).check(registry)
     image = np.random.default_rng(0).random((48, 52))
     job = Job(image, method="selfdeblur", settings=grid | {"forward_model.svola.grid": (2, 3)}, kernel_size=5)
-    assert job.pipeline.then is None
+    assert [one.slots["estimator"][0].name for one in job.pipeline.segments()] == ["l0-gradient", "joint-adam"]
     assert any("not a grid of them" in text for text in job.assumptions)
 
 

@@ -18,7 +18,7 @@ from unblur.registry import default_registry
 from unblur.testing.worlds import photograph
 
 CPU = Compute(torch.device("cpu"), "float32", 1)
-NETWORKS = ["fully-connected", "siren"]
+NETWORKS = ["fully-connected", "siren", "kernel-unet", "multi-head-unet"]
 
 
 def chain(network: str, kernel_rate: Any, steps: int = 4) -> Pipeline:
@@ -71,7 +71,7 @@ def test_a_network_begins_with_the_psf(name: str) -> None:
     wanted, notes = path((11, 13)), list[str]()
     assert similarity(drawn(begun(name, wanted, (11, 13), notes)), wanted) > 0.99
     assert similarity(drawn(begun(name, None, (11, 13), notes)), wanted) < 0.6
-    assert notes == ["the given PSF is where the kernel begins, and changes from there"]
+    assert notes == ["the kernel begins with the PSF that was given or found before, and changes from there"]
 
 
 @pytest.mark.parametrize("name", NETWORKS)

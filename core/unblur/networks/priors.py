@@ -107,7 +107,8 @@ class NetworkImagePrior(ImagePrior[N]):
 class NetworkKernelPrior(KernelPrior[K]):
     """The kernels as the output of a network, made non-negative and of sum one.
 
-    Subclasses give the network's output as a kernel before its normalisation.
+    Subclasses give the network's output as a kernel before its normalisation. They begin with the PSF, and so have the
+    trait ``begins-with-psf``.
     """
 
     network: nn.Module
@@ -122,18 +123,16 @@ class NetworkKernelPrior(KernelPrior[K]):
         """Non-negative weights (count, *shape), up to scale."""
 
     def init(self, spec: KernelSpec, context: Context) -> None:
-        self.spec = spec
-        self.network = self.build(spec, context).to(context.compute.device)
-
-    def begin_with_psf(self, context: Context) -> None:
-        """Fit the network to the PSF, if there is one: what a user gave, or what the stages before found.
+        """Build the network, and fit it to the PSF if there is one: what a user gave, or what the stages before found.
 
         Raises:
             ImageError: its number of kernels or of dimensions is another one.
         """
-        if context.psf is not None:
+        self.spec = spec
+        self.network = self.build(spec, context).to(context.compute.device)
+        if context.psf is not None and context.begins:
             self.fit(given_kernels(context.psf, self.spec, context))
-            context.note("the given PSF is where the kernel begins, and changes from there")
+            context.note("the kernel begins with the PSF that was given or found before, and changes from there")
 
     def start_from(self, earlier: KernelPrior[Any], kernel: Tensor, transfer: Transfer) -> None:
         """The earlier stage's kernel is where this one begins."""

@@ -267,7 +267,7 @@ def _with_first_bounded(pipeline: Pipeline, sizes: Sequence[int], registry: Regi
     But for none that is far larger than what it allows for by itself, unless the image is large as well.
     """
     size = pipeline.slots["forward_model"][0].params.get("kernel_size")
-    if pipeline.first is None or not isinstance(size, tuple):
+    if pipeline.first is None or not isinstance(size, list | tuple):
         return pipeline
     base = pipeline.first.slots["forward_model"][0]
     known = {field.name for field in fields_of(registry.component("forward_model", base.name).component.params)}

@@ -220,7 +220,7 @@ class Pipeline:
             name: other._unstaged(
                 [address.removeprefix(f"{name}.") for address in addresses if address.startswith(f"{name}.")]
             )
-            for name in _OTHERS
+            for name in OTHERS
             if (other := getattr(self, name)) is not None
         }
         return self.replace(stages=stages, **others)
@@ -234,7 +234,7 @@ class Pipeline:
 
     def _set(self, address: str, value: Any) -> Pipeline:
         slot, _, rest = address.partition(".")
-        if slot in _OTHERS:
+        if slot in OTHERS:
             other: Pipeline | None = getattr(self, slot)
             if other is None:
                 raise ParameterError(f"{address}: this pipeline has no `{slot}`")
@@ -244,19 +244,17 @@ class Pipeline:
         if slot == "stages":
             return self._set_stage(address, rest, value)
         if slot not in SLOTS:
-            raise ParameterError(f"{address}: no such slot; choose one of: {', '.join((*SLOTS, 'stages', *_OTHERS))}")
+            raise ParameterError(f"{address}: no such slot; choose one of: {', '.join((*SLOTS, 'stages', *OTHERS))}")
         if address == slot:
             return self.replace(**{slot: _parts(value)})
         return self.replace(**{slot: _with_parameter(self.slots[slot], slot, rest, value)})
 
     def _set_stage(self, address: str, rest: str, value: Any) -> Pipeline:
         number, _, name = rest.partition(".")
-        if not number.isdecimal() or int(number) >= len(self.stages) or name not in _STAGE_KEYS:
-            raise ParameterError(
-                f"{address}: expected stages.N.{'|'.join(_STAGE_KEYS)} with N below {len(self.stages)}"
-            )
+        if not number.isdecimal() or int(number) >= len(self.stages) or name not in STAGE_KEYS:
+            raise ParameterError(f"{address}: expected stages.N.{'|'.join(STAGE_KEYS)} with N below {len(self.stages)}")
         stages = list(self.stages)
-        stages[int(number)] = dataclasses.replace(stages[int(number)], **{name: _frozen(value)})
+        stages[int(number)] = dataclasses.replace(stages[int(number)], **{name: frozen(value)})
         return self.replace(stages=stages)
 
     def in_stage(self, stage: Stage) -> Pipeline:
@@ -285,10 +283,10 @@ class Pipeline:
             else:
                 content[slot] = tables[0] | ({"modifiers": tables[1:]} if tables[1:] else {})
         content["stages"] = [
-            {name: _plain(value) for name in _STAGE_KEYS if (value := getattr(stage, name)) not in (None, {})}
+            {name: _plain(value) for name in STAGE_KEYS if (value := getattr(stage, name)) not in (None, {})}
             for stage in self.stages
         ]
-        others = {name: getattr(self, name) for name in _OTHERS}
+        others = {name: getattr(self, name) for name in OTHERS}
         return content | {name: other.to_dict() for name, other in others.items() if other is not None}
 
     def to_toml(self) -> str:
@@ -304,7 +302,9 @@ class Pipeline:
         Raises:
             ParameterError: a key is unknown or missing, or a value has the wrong form.
         """
-        return _read_pipeline(content, "pipeline", depth=0)
+        from unblur.pipeline_reading import read_pipeline  # which makes pipelines itself
+
+        return read_pipeline(content)
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Pipeline:
@@ -340,12 +340,17 @@ def _with_parameter(parts: tuple[Part, ...], slot: str, rest: str, value: Any) -
     return (*parts[:index], changed, *parts[index + 1 :])
 
 
-def _frozen(value: Any, depth: int = 0) -> Any:
-    if depth > _MAX_DEPTH:
-        raise ParameterError(f"a list within {_MAX_DEPTH} lists; no parameter is nested that deep")
+def frozen(value: Any, depth: int = 0) -> Any:
+    """A value as a parameter holds it: with tuples in place of lists.
+
+    Raises:
+        ParameterError: it is nested deeper than any parameter.
+    """
+    if depth > MAX_DEPTH:
+        raise ParameterError(f"a list within {MAX_DEPTH} lists; no parameter is nested that deep")
     if isinstance(value, Mapping):
-        return {key: _frozen(item, depth + 1) for key, item in value.items()}
-    return tuple(_frozen(item, depth + 1) for item in value) if isinstance(value, list | tuple) else value
+        return {key: frozen(item, depth + 1) for key, item in value.items()}
+    return tuple(frozen(item, depth + 1) for item in value) if isinstance(value, list | tuple) else value
 
 
 def _plain(value: Any) -> Any:
@@ -368,66 +373,10 @@ def _chain(segments: Sequence[Pipeline]) -> Pipeline:
     return whole
 
 
-_OTHERS = "then", "first"
+OTHERS = "then", "first"
 """Pipelines that run after and before a pipeline itself."""
 
-_MAX_DEPTH = 8
-_STAGE_KEYS = tuple(stage_field.name for stage_field in dataclasses.fields(Stage))
+MAX_DEPTH = 8
+"""Of lists within lists, and of pipelines one after the other."""
 
-
-def _keys(table: Any, where: str, known: Iterable[str], needed: Iterable[str] = ()) -> Mapping[str, Any]:
-    if not isinstance(table, Mapping):
-        raise ParameterError(f"{where}: {table!r}; expected a table")
-    for key in table:
-        if key not in known:
-            raise ParameterError(f"{where}.{key}: no such key; choose one of: {', '.join(known)}")
-    for key in needed:
-        if key not in table:
-            raise ParameterError(f"{where}: key {key!r} is missing")
-    return table
-
-
-def _read_part(table: Any, where: str) -> Part:
-    table = _keys(table, where, ("name", "params", "modifiers"), ("name",))
-    if not isinstance(table["name"], str):
-        raise ParameterError(f"{where}.name = {table['name']!r}: expected text")
-    params = table.get("params", {})
-    if not isinstance(params, Mapping):
-        raise ParameterError(f"{where}.params = {params!r}: expected a table")
-    return Part(table["name"], {key: _frozen(value) for key, value in params.items()})
-
-
-def _read_list(table: Any, where: str) -> list[Any]:
-    if not isinstance(table, list):
-        raise ParameterError(f"{where}: {table!r}; expected a list of tables")
-    return table
-
-
-def _read_pipeline(content: Any, where: str, depth: int) -> Pipeline:
-    if depth > _MAX_DEPTH:
-        raise ParameterError(f"{where}: more than {_MAX_DEPTH} pipelines one after the other")
-    content = _keys(content, where, (*SLOTS, "stages", *_OTHERS), [slot for slot in SLOTS if slot != "stopping"])
-    slots: dict[str, Any] = {}
-    for slot in SLOTS:
-        if slot == "stopping":
-            rules = _read_list(content.get(slot, []), f"{where}.{slot}")
-            slots[slot] = [_read_part(rule, f"{where}.{slot}") for rule in rules]
-            continue
-        base = _read_part(content[slot], f"{where}.{slot}")
-        modifiers = _read_list(content[slot].get("modifiers", []), f"{where}.{slot}.modifiers")
-        slots[slot] = [base, *(_read_part(item, f"{where}.{slot}.modifiers") for item in modifiers)]
-    if "stages" in content:
-        tables = _read_list(content["stages"], f"{where}.stages")
-        slots["stages"] = [
-            Stage(
-                **{
-                    key: _frozen(value)
-                    for key, value in _keys(table, f"{where}.stages", _STAGE_KEYS, ["steps"]).items()
-                }
-            )
-            for table in tables
-        ]
-    for name in _OTHERS:
-        if name in content:
-            slots[name] = _read_pipeline(content[name], f"{where}.{name}", depth + 1)
-    return Pipeline(**slots)
+STAGE_KEYS = tuple(stage_field.name for stage_field in dataclasses.fields(Stage))

@@ -34,6 +34,8 @@ K = TypeVar("K")
 
 _FIT_STEPS = 300
 _FIT_RATE = 1e-3
+_FIT_NEAR = 1e-3
+"""Divergence of each kernel from the wanted one, in nats, at which a fit ends before its last step."""
 
 _TIMID = 0.1
 """Factor of an output that is added to a start, which the untrained network would otherwise drown."""
@@ -140,11 +142,14 @@ class NetworkKernelPrior(KernelPrior[K]):
 
     def fit(self, kernel: Tensor) -> None:
         """Make the network give kernels (count, *shape) of sum one, by their cross entropy."""
+        near = -float(torch.xlogy(kernel, kernel).sum()) + _FIT_NEAR * len(kernel)
         with torch.enable_grad():
             optimiser = torch.optim.Adam(self.network.parameters(), lr=_FIT_RATE, fused=True)
             for _ in range(_FIT_STEPS):
                 optimiser.zero_grad(set_to_none=True)
                 misfit = -(kernel * self._kernel().clamp_min(1e-9).log()).sum()
+                if float(misfit.detach()) < near:
+                    break
                 misfit.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
 

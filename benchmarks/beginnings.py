@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 from skimage.io import imread
 
-from unblur import Job, Pipeline, default_registry
-from unblur.beginning import HELD, by_coarse_edges
+from unblur import Pipeline, deblur, default_registry
+from unblur.beginning import HELD_AT_FIRST, kernel_by_edges
 from unblur.cli.levin import load
 from unblur.coarse_to_fine import coarse_to_fine, edge_stages
 from unblur.io.atomic import write_json
@@ -47,10 +47,10 @@ def _nothing(pipeline: Pipeline, steps: tuple[int, int]) -> Pipeline:
 
 def _edges(finest: float) -> Beginning:
     def begun(pipeline: Pipeline, steps: tuple[int, int]) -> Pipeline:
-        first = by_coarse_edges().replace(stages=edge_stages(10, finest))
-        stages = coarse_to_fine(steps, kernel_rate=HELD)
+        first = kernel_by_edges(edge_stages(10, finest))
+        stages = coarse_to_fine(steps, kernel_rate=HELD_AT_FIRST)
         if finest == 1.0:
-            rates = {"estimator.kernel_rate": (*HELD, (0.8, 1e-4))}
+            rates = {"estimator.kernel_rate": (*HELD_AT_FIRST, (0.8, 1e-4))}
             stages = [replace(stages[-1], set=rates)]
         return pipeline.replace(first=first, stages=stages)
 
@@ -92,24 +92,21 @@ def _middle(image: Array, shape: Sequence[int]) -> Array:
 def run(name: str, beginning: str, options: argparse.Namespace) -> dict[str, Any]:
     """The row of one scene with one beginning."""
     truth, blurred, kernel = scene(name, options)
-    job = Job(
+    pipeline = default_registry().method(options.method).pipeline(options.preset)
+    result = deblur(
         blurred.astype(np.float32),
-        pipeline=BEGINNINGS[beginning](
-            default_registry().method(options.method).pipeline(options.preset), options.steps
-        ),
+        pipeline=BEGINNINGS[beginning](pipeline, options.steps),
         kernel_size=kernel.shape,
         white_level=1.0,
         threads=options.threads,
         seed=options.seed,
     )
-    for _ in job.events():
-        pass
-    image = np.asarray(job.result.image, float)
+    image = np.asarray(result.image, float)
     return {
         "psnr": aligned_psnr(image, truth, shift=SHIFT, border=BORDER),
         "blurred": aligned_psnr(blurred, truth, shift=SHIFT, border=BORDER),
-        "similarity": kernel_similarity(np.asarray(job.result.kernel, float), kernel),
-        "seconds": job.result.report["seconds"],
+        "similarity": kernel_similarity(np.asarray(result.kernel, float), kernel),
+        "seconds": result.report["seconds"],
     }
 
 

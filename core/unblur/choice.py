@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 from unblur.composition import resolve, wants_grid
 from unblur.errors import CompositionError, ParameterError
+from unblur.first import with_fitting_first
 from unblur.image import PLANE, VOLUME, Image
-from unblur.params import fields_of
-from unblur.pipeline import LEAST_SIDE, Part, Pipeline, Stage
+from unblur.params import has_field
+from unblur.pipeline import LEAST_SIDE, Part, Pipeline
 from unblur.records import SLOTS
 from unblur.registry import Registry
 
@@ -20,8 +21,6 @@ PRESETS = ("fast", "balanced", "paper")
 KernelSize = int | Sequence[int] | str | None
 CameraValue = float | Literal["auto"] | None
 _OF_GRID = ("grid", "orientation")
-_FIRST_IN_IMAGE = 5
-"""What finds a kernel first looks for one of this part of the image at the most, where it has a bound of its own."""
 BUDGET_RULE = "max-seconds"
 
 
@@ -109,11 +108,10 @@ def compose(
     if offset is not None or gain is not None:
         built = _with_camera(built, offset, gain)
     built = _changed(built, {key: value for key, value in (settings or {}).items() if key not in filled}, said)
-    if needless := _needless_first(built, psf, pipeline is None and "kernel_prior" in filled, registry):
-        said.append(f"{needless}: what finds a kernel first is left out")
-        built = built.replace(first=None)
     sizes = [image.sizes[axis] for axis in (VOLUME if volume else PLANE)]
-    built = _without_coarsest(_with_first_bounded(built, sizes, registry), sizes, said)
+    refilled = pipeline is None and "kernel_prior" in filled
+    built = with_fitting_first(built, psf, refilled, sizes, registry, said)
+    built = _without_coarsest(built, sizes, said)
     if method is not None and not psf:
         _check_psf(method, preset, built, registry)
     if max_seconds is not None:
@@ -153,25 +151,6 @@ def _refilled(pipeline: Pipeline, filled: Mapping[str, Any], said: list[str]) ->
     return pipeline.with_segments(changed)
 
 
-def _needless_first(pipeline: Pipeline, psf: bool, refilled: bool, registry: Registry) -> str | None:
-    """Why a kernel need not be found first.
-
-    Args:
-        refilled: the kernel prior of a method's preset is another one.
-    """
-    if pipeline.first is None:
-        return None
-    if psf:
-        return "a PSF is given"
-    name = pipeline.slots["kernel_prior"][0].name
-    traits = registry.component("kernel_prior", name).component.provides
-    if refilled and "fixed" in traits:
-        return f"the kernel of {name} does not change"
-    if refilled and "begins-with-psf" not in traits:
-        return f"{name} begins with no kernel of others"
-    return None
-
-
 def _changed(pipeline: Pipeline, settings: Mapping[str, Any], said: list[str]) -> Pipeline:
     """With other parameters, in all stages; but for the grid, of which the first ones may have another on purpose."""
     for address, value in settings.items():
@@ -189,18 +168,9 @@ def _without_coarsest(pipeline: Pipeline, sizes: Sequence[int], said: list[str])
 
     The last stage of each segment stays, whatever it leaves.
     """
-
-    def holds(stage: Stage) -> bool:
-        seen = sizes if stage.crop is None else [stop - start for start, stop in stage.crop]
-        return round(min(seen) * stage.scale) >= LEAST_SIDE
-
-    before = [] if pipeline.first is None else [stage for one in pipeline.first.segments() for stage in one.stages]
-    if before and not any(map(holds, before)):
-        said.append("the image is too small for what finds a kernel first, which is left out")
-        pipeline = pipeline.replace(first=None)
     segments, gone = [], []
     for segment in pipeline.segments():
-        first = next((at for at, stage in enumerate(segment.stages) if holds(stage)), len(segment.stages) - 1)
+        first = next((at for at, stage in enumerate(segment.stages) if stage.fits(sizes)), len(segment.stages) - 1)
         gone += [f"{stage.scale:g}" for stage in segment.stages[:first]]
         begin = dataclasses.replace(segment.stages[first], support="keep") if first else segment.stages[first]
         segments.append(segment.replace(stages=[begin, *segment.stages[first + 1 :]]))
@@ -255,27 +225,9 @@ def _with_kernel_size(pipeline: Pipeline, size: KernelSize, dims: int, registry:
     if len(wanted) != dims:
         raise ParameterError(f"kernel size {size!r}: {len(wanted)} numbers for {dims} spatial axes")
     base = pipeline.slots["forward_model"][0]
-    known = fields_of(registry.component("forward_model", base.name).component.params)
-    if not any(field.name == "kernel_size" for field in known):
+    if not has_field(registry.component("forward_model", base.name).component.params, "kernel_size"):
         raise ParameterError(f"forward model {base.name!r} takes no kernel size; leave --kernel-size out")
     return pipeline.set_throughout({"forward_model.kernel_size": wanted})
-
-
-def _with_first_bounded(pipeline: Pipeline, sizes: Sequence[int], registry: Registry) -> Pipeline:
-    """What runs first looks for as large a kernel as the pipeline itself, where it has no size of its own.
-
-    But for none that is far larger than what it allows for by itself, unless the image is large as well.
-    """
-    size = pipeline.slots["forward_model"][0].params.get("kernel_size")
-    if pipeline.first is None or not isinstance(size, list | tuple):
-        return pipeline
-    base = pipeline.first.slots["forward_model"][0]
-    known = {field.name for field in fields_of(registry.component("forward_model", base.name).component.params)}
-    if "kernel_size" not in known or "kernel_size" in base.params:
-        return pipeline
-    most = base.params.get("most")
-    bounded = size if most is None else tuple(min(n, max(most, min(sizes) // _FIRST_IN_IMAGE)) for n in size)
-    return pipeline.set({"first.forward_model.kernel_size": bounded})
 
 
 def with_psf_grid(pipeline: Pipeline, grid: Sequence[int], registry: Registry) -> Pipeline:
@@ -287,14 +239,14 @@ def with_psf_grid(pipeline: Pipeline, grid: Sequence[int], registry: Registry) -
     changed = []
     for segment in pipeline.segments():
         base = segment.slots["forward_model"][0]
-        names = {field.name for field in fields_of(registry.component("forward_model", base.name).component.params)}
-        if "grid" not in names:
+        params = registry.component("forward_model", base.name).component.params
+        if not has_field(params, "grid"):
             raise ParameterError(
                 f"the PSF is a grid of {'x'.join(map(str, grid))} kernels, and forward model {base.name!r} takes one; "
                 "choose one with a grid, such as --set forward_model=svola"
             )
         settings: dict[str, Any] = {"forward_model.grid": tuple(grid)}
-        if "orientation" in names:
+        if has_field(params, "orientation"):
             settings["forward_model.orientation"] = "fixed"
         changed.append(segment.set_throughout(settings))
     return pipeline.with_segments(changed)

@@ -17,18 +17,25 @@ SQUARES_THEN_SSIM: Mapping[str, Any] = {
 _EDGE_SCALES = (0.0625, 0.09, 0.125, 0.18, 0.25, 0.35, 0.5, 0.71, 1.0)
 """Resolutions for an estimator that goes by edges; the coarsest is where a kernel of ninety pixels has six."""
 
+_WEAKER_EDGES: Mapping[str, Any] = {
+    "estimator.l0-gradient.weight_first": 0.03,
+    "estimator.l0-gradient.weight_last": 7.5e-4,
+}
+
 IMAGE_RATES: Schedule = ((0.0, 1e-2), (0.4, 5e-3), (0.6, 2.5e-3), (0.8, 1.25e-3))
 """Adam's, for an image network at the full resolution: halved as it converges."""
 
 
-def edge_stages(steps: int, finest: float = 1.0) -> list[Stage]:
-    """Stages for an estimator that goes by edges, such as `l0-gradient`.
+def edge_stages(steps: int, finest: float = 1.0, weaker: int = 0) -> list[Stage]:
+    """Stages for `l0-gradient`, which goes by edges.
 
     Args:
         steps: at each resolution.
-        finest: where they end.
+        finest: the resolution, relative to the image's, at which they end.
+        weaker: steps of one more stage at the full resolution, with weaker edges as well.
     """
-    return [Stage(steps=steps, scale=scale) for scale in _EDGE_SCALES if scale <= finest]
+    stages = [Stage(steps=steps, scale=scale) for scale in _EDGE_SCALES if scale <= finest]
+    return [*stages, Stage(steps=weaker, set=_WEAKER_EDGES)] if weaker else stages
 
 
 def coarse_to_fine(

@@ -108,7 +108,7 @@ class Outcome:
 class _Segment:
     resolved: Resolved
     stage: Stage
-    first: bool
+    begins: bool
 
 
 class Run:
@@ -146,7 +146,7 @@ class Run:
         self._hurry: str | None = None
         self._checkpoint, self._interval, self._fingerprint = checkpoint, interval, fingerprint
         self._segments = [
-            _Segment(resolve(part.in_stage(stage), registry), stage, first=index == 0)
+            _Segment(resolve(part.in_stage(stage), registry), stage, begins=index == 0)
             for part in pipeline.segments()
             for index, stage in enumerate(part.stages)
         ]
@@ -184,7 +184,7 @@ class Run:
 
     def go_on(self, reason: str) -> None:
         """End the stages before the next `then`, if there is one, after the step that is taken: time is short."""
-        if any(segment.first for segment in self._segments[self._index + 1 :]):
+        if any(segment.begins for segment in self._segments[self._index + 1 :]):
             self._hurry = reason
 
     def preview(self) -> Estimate:
@@ -222,7 +222,7 @@ class Run:
             if self._limit is not None and self._limit[index] == 0:
                 reason = _REPEATED
                 continue
-            if self._hurry is not None and not self._segments[index].first:
+            if self._hurry is not None and not self._segments[index].begins:
                 continue
             self._hurry = None
             self._enter(index, saved)
@@ -250,19 +250,19 @@ class Run:
             observation = dataclasses.replace(observation, psf=saved.psf, estimate=saved.estimate, spread=saved.spread)
         elif index > 0:
             earlier, estimate = self._problem, self._selected_estimate()
-            if segment.first:
+            if segment.begins:
                 observation = self._handed_on(earlier, self._finished(estimate))
                 self.notes.append("the kernel of the stages before is handed to what follows")
             else:
                 shape, centre = next_shape(earlier, estimate, stage)
         self.observation, self._index = observation, index
-        begins = saved is None and (earlier is None or segment.first)
+        begins = saved is None and (earlier is None or segment.begins)
         seed = self._stage_seed()
         problem = build(segment.resolved, stage, observation, self.compute, seed, self.notes, shape, begins)
-        if earlier is not None and estimate is not None and not segment.first:
+        if earlier is not None and estimate is not None and not segment.begins:
             with torch.no_grad():
                 hand_over(earlier, problem, centre, estimate)
-        state = problem.begin(None if earlier is None or segment.first else self._state)
+        state = problem.begin(None if earlier is None or segment.begins else self._state)
         self._problem, self._state = problem, state
         self._rules: list[StoppingRule[Any]] = [p.build() for p in segment.resolved.having("stopping", "rule")]
         self._selector: Selector[Any] = segment.resolved.having("stopping", "selector")[0].build()
@@ -447,7 +447,7 @@ class Run:
 
         That is the image of the stages before, if they gave one, with the kernel as it is now.
         """
-        ends_early = any(segment.first for segment in self._segments[self._index + 1 :])
+        ends_early = any(segment.begins for segment in self._segments[self._index + 1 :])
         if not (self._problem.estimator.for_kernel and ends_early):
             return None
         before = self.observation

@@ -26,7 +26,7 @@ from typing_extensions import Doc
 
 from unblur.errors import ParameterError
 
-__all__ = ["Field", "NoParams", "Schedule", "Unit", "fields_of", "plain", "validate", "value_at"]
+__all__ = ["Field", "NoParams", "Schedule", "Unit", "fields_of", "has_field", "plain", "validate", "value_at"]
 
 Schedule = float | tuple[tuple[float, float], ...]
 """A number, or steps of it: ((0.0, 0.05), (0.35, 0.001)) is 0.05 at first, 0.001 from 35 % of the planned steps on."""
@@ -128,6 +128,11 @@ def fields_of(params: type) -> tuple[Field, ...]:
         raise TypeError(f"{getattr(params, '__qualname__', params)} must be a frozen dataclass")
     hints = typing.get_type_hints(params, include_extras=True)
     return tuple(_field(params, field, hints[field.name]) for field in dataclasses.fields(params))
+
+
+def has_field(params: type, name: str) -> bool:
+    """Whether a class of parameters has one of this name."""
+    return any(field.name == name for field in fields_of(params))
 
 
 def _field(owner: type, field: dataclasses.Field[Any], hint: Any) -> Field:

@@ -47,6 +47,11 @@ class Stage:
     crop: tuple[tuple[int, int], ...] | None = None
     set: Mapping[str, Any] = field(default_factory=dict)
 
+    def fits(self, sizes: Sequence[int]) -> bool:
+        """Whether its resolution leaves `LEAST_SIDE` pixels of an image of these sizes, along every axis."""
+        seen = sizes if self.crop is None else [stop - start for start, stop in self.crop]
+        return round(min(seen) * self.scale) >= LEAST_SIDE
+
     def __post_init__(self) -> None:
         if not (isinstance(self.steps, int) and not isinstance(self.steps, bool) and self.steps >= 1):
             raise ParameterError(f"stage.steps = {self.steps!r}: expected a whole number, at least 1")

@@ -14,7 +14,7 @@ from unblur.io.kernels import ARRAYS, read_kernels
 from unblur.io.psf import GridPsf, Psf, prepare_psf, without_margins
 from unblur.io.reading import read
 from unblur.kernel_grid import KernelGrid
-from unblur.params import fields_of, validate
+from unblur.params import has_field, validate
 from unblur.pipeline import Part, Pipeline
 from unblur.planes import MICROMETRES
 from unblur.records import Registered
@@ -84,7 +84,7 @@ def for_prior(psf: Psf, pipeline: Pipeline, registry: Registry, shape: Sequence[
         ParameterError: that prior would resample what was resampled already.
     """
     prior = registry.component("kernel_prior", pipeline.slots["kernel_prior"][0].name).component
-    if not any(field.name == "pixel_size" for field in fields_of(prior.params)):
+    if not has_field(prior.params, "pixel_size"):
         return without_margins(psf, shape) if "fixed" in prior.provides else psf
     if any(note.startswith(RESAMPLED) for note in psf.notes):
         raise ParameterError(

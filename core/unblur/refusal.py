@@ -34,15 +34,16 @@ def refuse_too_large(pipeline: Pipeline, observation: Observation, registry: Reg
         return
     with compute.running():
         for segment in pipeline.segments():
-            for resolved, stage, shape in _largest(segment, observation, registry):
-                try:
-                    need = memory_of(resolved, stage, observation, compute, shape)
-                except ResourceError:
-                    raise
-                except Exception:  # of a component, or of torch
-                    return
-                refuse(need, compute, observation)
-            observation = _handed_on(segment, observation, registry, compute)
+            try:
+                largest = list(_largest(segment, observation, registry))
+                needs = [memory_of(resolved, stage, observation, compute, shape) for resolved, stage, shape in largest]
+                handed_on = _handed_on(segment, observation, registry, compute)
+            except ResourceError:
+                raise
+            except Exception:  # of a component, or of torch
+                return
+            refuse(max(needs), compute, observation)
+            observation = handed_on
 
 
 def _handed_on(segment: Pipeline, observation: Observation, registry: Registry, compute: Compute) -> Observation:

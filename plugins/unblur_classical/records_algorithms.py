@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unblur.beginning import kernel_by_edges
 from unblur.coarse_to_fine import edge_stages
 from unblur.pipeline import Pipeline, Stage
 from unblur.records import Component, Method
@@ -135,15 +136,10 @@ def _pipeline(estimator: str, steps: int, kernel_prior: str = "known", **params:
     )
 
 
-def _edges(steps: int, last: int) -> Pipeline:
+def _edges(steps: int, weaker: int) -> Pipeline:
     """From coarse to fine by strong edges, and then weaker ones as well; an estimated kernel leaves something over."""
-    fine = {"weight_first": 0.03, "weight_last": 7.5e-4}
-    weaker = Stage(steps=last, set={f"estimator.l0-gradient.{name}": value for name, value in fine.items()})
     then = _pipeline("hyper-laplacian", 20, model_error=0.007)
-    forward = ("convolution", {"most": 51})  # a support that is far too large fills with specks
-    return _pipeline("l0-gradient", steps, "free").replace(
-        forward_model=forward, stages=[*edge_stages(steps), weaker], then=then
-    )
+    return kernel_by_edges(edge_stages(steps, weaker=weaker)).replace(then=then)
 
 
 METHODS: list[Method] = [

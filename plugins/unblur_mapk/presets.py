@@ -22,7 +22,7 @@ What the coarse-to-fine ones do differently, and why:
 from __future__ import annotations
 
 from unblur import Pipeline, Stage
-from unblur.beginning import HELD, by_coarse_edges
+from unblur.beginning import HELD_AT_FIRST, kernel_by_edges
 from unblur.coarse_to_fine import IMAGE_RATES, coarse_to_fine
 from unblur.finishing import ADDED_NETWORK, ADDED_RATES, by_edges
 
@@ -46,7 +46,8 @@ def networks(channels: tuple[int, ...], steps: tuple[int, ...]) -> Pipeline:
 
 def quick(channels: tuple[int, ...], steps: tuple[int, int]) -> Pipeline:
     """A kernel from edges, then the networks at half and at full resolution."""
-    return networks(channels, steps).replace(stages=coarse_to_fine(steps, kernel_rate=HELD), first=by_coarse_edges())
+    stages = coarse_to_fine(steps, kernel_rate=HELD_AT_FIRST)
+    return networks(channels, steps).replace(stages=stages, first=kernel_by_edges())
 
 
 def corrected(blind: Pipeline, steps: int = 60) -> Pipeline:

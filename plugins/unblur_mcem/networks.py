@@ -15,9 +15,6 @@ from unblur.networks.kernel_unet import KernelUNet
 from unblur.networks.priors import NetworkKernelPrior
 from unblur_mcem.params import MultiHeadParams
 
-_SAME = 1e-5
-"""Weights of kernels that differ by less are the same: a network that was carried over needs no fit."""
-
 
 class MultiHeadPrior(NetworkKernelPrior[MultiHeadParams]):
     """T_K(z; theta): a U-Net that all kernels share, and a head with softmax for each (Li et al. 2023, Fig. 2).
@@ -46,7 +43,7 @@ class MultiHeadPrior(NetworkKernelPrior[MultiHeadParams]):
         return context.compute.place(network, dims)
 
     def start_from(self, earlier: KernelPrior[Any], kernel: Tensor, transfer: Transfer) -> None:
-        """Take over the network, and fit it where the kernels have changed on the way, by a resolution or a move."""
+        """Take over the network, and fit it where the kernels are no longer near, by another resolution or a move."""
         if isinstance(earlier, MultiHeadPrior) and earlier.spec.count in (1, self.spec.count):
             self.network = copy.deepcopy(earlier.network)
             if earlier.input.shape == self.input.shape:
@@ -57,9 +54,7 @@ class MultiHeadPrior(NetworkKernelPrior[MultiHeadParams]):
         """Make the network give these kernels, and copy the head of one to those of all (Algorithm 1, line 6)."""
         if bool((kernel == kernel[:1]).all()):  # one fit for all
             self.network.spread(1)
-        targets = kernel[: self._heads]
-        if float((self._kernel().detach() - targets).abs().max()) > _SAME:
-            super().fit(targets)
+        super().fit(kernel[: self._heads])
         if self._heads < self.spec.count:
             self.network.spread(self.spec.count)
 

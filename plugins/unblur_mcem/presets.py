@@ -21,7 +21,7 @@ from __future__ import annotations
 import dataclasses
 
 from unblur import Pipeline, Stage
-from unblur.beginning import HELD, by_coarse_edges
+from unblur.beginning import HELD_AT_FIRST, kernel_by_edges
 from unblur.coarse_to_fine import IMAGE_RATES, SQUARES_THEN_SSIM, coarse_to_fine, edge_stages
 from unblur.finishing import ADDED_NETWORK, ADDED_RATES, by_edges
 from unblur.params import Schedule
@@ -68,8 +68,10 @@ def shaken(grid: tuple[int, ...], steps: int, last: int, samples: int) -> Pipeli
         samples: of the Monte-Carlo EM.
     """
     field = ("svola", {"grid": grid})
-    one, fine = {"forward_model.grid": (1,)}, {"estimator.weight_first": 0.03, "estimator.weight_last": 7.5e-4}
-    stages = [dataclasses.replace(stage, set=one) if stage.scale < _SEVERAL else stage for stage in edge_stages(steps)]
+    stages = [
+        dataclasses.replace(stage, set={"forward_model.grid": (1,)}) if stage.scale < _SEVERAL else stage
+        for stage in edge_stages(steps, weaker=last)
+    ]
     sampled = Pipeline(
         forward_model=[field, ("ssim", {"robust": True})],
         image_prior=ADDED_NETWORK,
@@ -100,7 +102,7 @@ def shaken(grid: tuple[int, ...], steps: int, last: int, samples: int) -> Pipeli
         image_prior="pixels",
         kernel_prior="camera-shake",
         estimator=("l0-gradient", {"inertia": 0.03, "coupling": 0.0}),
-        stages=[*stages, Stage(steps=last, set=fine)],
+        stages=stages,
         then=image,
     )
 
@@ -140,12 +142,12 @@ def quick_uniform(pipeline: Pipeline) -> Pipeline:
     forward = ["convolution", *pipeline.slots["forward_model"][1:]]
     one = without_warm_up(pipeline).set({"estimator.image_rate": IMAGE_RATES})
     *_, half, last = one.stages
-    still = {"estimator.temperature": 0.0, "estimator.kernel_rate": HELD}
+    still = {"estimator.temperature": 0.0, "estimator.kernel_rate": HELD_AT_FIRST}
     return one.replace(
         forward_model=forward,
         kernel_prior="fully-connected",
         stages=[dataclasses.replace(half, set={**half.set, **still}), last],
-        first=by_coarse_edges(),
+        first=kernel_by_edges(),
         then=by_edges(),
     )
 

@@ -9,7 +9,7 @@ figures of the paper, so the preset `paper` follows it. The loss of the paper is
 from __future__ import annotations
 
 from unblur import Pipeline, Stage
-from unblur.beginning import HELD, by_coarse_edges
+from unblur.beginning import HELD_AT_FIRST, kernel_by_edges
 from unblur.coarse_to_fine import IMAGE_RATES, coarse_to_fine
 from unblur.finishing import by_edges
 
@@ -24,8 +24,8 @@ def quick(channels: tuple[int, ...], steps: tuple[int, int]) -> Pipeline:
         image_prior=("encoder-decoder", {"channels": channels, "upsampling": "nearest", "noise": 0.0015}),
         kernel_prior="fully-connected",
         estimator=("joint-adam", {"image_rate": IMAGE_RATES, "kernel_rate": ((0.0, 5e-4), (0.8, 1e-4))}),
-        stages=coarse_to_fine(steps, kernel_rate=HELD),
-        first=by_coarse_edges(),
+        stages=coarse_to_fine(steps, kernel_rate=HELD_AT_FIRST),
+        first=kernel_by_edges(),
         then=by_edges(),
     )
 

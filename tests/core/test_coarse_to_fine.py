@@ -7,7 +7,7 @@ import pytest
 
 import unblur
 from unblur import Pipeline
-from unblur.beginning import HELD, by_coarse_edges
+from unblur.beginning import HELD_AT_FIRST, kernel_by_edges
 from unblur.coarse_to_fine import coarse_to_fine, edge_stages
 from unblur.metrics import kernel_similarity
 from unblur.params import value_at
@@ -66,12 +66,12 @@ def test_networks_keep_the_kernel_of_coarse_edges_while_it_is_held() -> None:
         ("encoder-decoder", {"channels": (8, 8), "levels": 2, "upsampling": "nearest"}),
         "fully-connected",
         ("joint-adam", {"kernel_rate": 0.0}),
-        stages=coarse_to_fine((4, 1), kernel_rate=HELD[0][1]),
-        first=by_coarse_edges(),
+        stages=coarse_to_fine((4, 1), kernel_rate=HELD_AT_FIRST[0][1]),
+        first=kernel_by_edges(),
     )
     edges, held, fresh = (
         unblur.deblur(image, pipeline=pipeline, kernel_size=9, threads=1).kernel
-        for pipeline in (by_coarse_edges(), networks, networks.replace(first=None))
+        for pipeline in (kernel_by_edges(), networks, networks.replace(first=None))
     )
     assert kernel_similarity(held, edges) > 0.95
     assert kernel_similarity(fresh, edges) < 0.9

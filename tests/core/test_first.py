@@ -98,7 +98,7 @@ def test_an_image_too_small_for_what_runs_first_is_restored_without_it() -> None
     estimators = [one.slots["estimator"][0].name for one in job.pipeline.segments()]
     assert estimators[0] == "mc-mapk"
     assert [stage.scale for stage in job.pipeline.stages] == [1.0]
-    assert any("too small for what finds a kernel first" in said for said in job.assumptions)
+    assert any("the image is too small: what finds a kernel first is left out" in said for said in job.assumptions)
 
 
 def test_the_grid_that_is_handed_on_is_that_of_the_pipeline_itself(image: np.ndarray) -> None:

@@ -16,7 +16,7 @@ from unblur.planes import Task
 if TYPE_CHECKING:
     from unblur.planning import Cost
 
-RESERVE = 0.93
+RESERVE = 0.96
 """Part of a budget that is planned; the rest is for what lies between the steps."""
 
 HEADROOM = 1.2

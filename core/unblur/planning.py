@@ -31,6 +31,9 @@ _TIMED_STEPS = (2, 12)
 one that is planned for a slow machine would leave time unused. One is enough where the step before it has taken all of
 the time."""
 
+_TIMED_PART = 0.1
+"""Of a stage's steps that are timed at the most: a short stage is timed in less than it takes."""
+
 _TIMED = (1.0, 1 / 120)
 """Seconds of timed steps in a stage at the most, and the part of a budget that they may take."""
 
@@ -168,7 +171,7 @@ def measure(
                 state, begin = _begun(problem)
                 setup.append(time.perf_counter() - start)
                 begins = max(begins, begin)
-                paces.append(_pace(problem, state, limit))
+                paces.append(_pace(problem, state, stage.steps, limit))
                 earlier = problem, state
                 psf = even(problem.spec.count, problem.full_support)
     segments = list(pipeline.segments())
@@ -207,8 +210,9 @@ def _begun(problem: Problem) -> tuple[Any, int]:
     return made[0], size
 
 
-def _pace(problem: Problem, state: Any, limit: float) -> float:
+def _pace(problem: Problem, state: Any, steps: int, limit: float) -> float:
     least, most = _TIMED_STEPS
+    most = min(most, max(least, math.ceil(_TIMED_PART * steps)))
     seconds: list[float] = []
     began = time.perf_counter()
     for step in range(1 + most):

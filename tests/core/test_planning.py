@@ -264,9 +264,7 @@ def test_what_a_stage_takes_over_is_part_of_its_setup(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(("steps", "timed"), [(6, 2), (60, 6), (700, 12)])
-def test_a_short_stage_is_timed_in_less_than_it_takes(
-    monkeypatch: pytest.MonkeyPatch, steps: int, timed: int
-) -> None:
+def test_a_short_stage_is_timed_in_less_than_it_takes(monkeypatch: pytest.MonkeyPatch, steps: int, timed: int) -> None:
     """Two steps count its memory, and the first of those that are timed serves to warm up."""
     done = 0
     plain = estimators.Joint.step

@@ -7,8 +7,7 @@ What the coarse-to-fine ones do differently, and why:
 - After mean squares, which are the paper's Gaussian likelihood, the structural similarity sharpens the kernel in
   hundreds of steps instead of thousands.
 - The image network is that of the deep image prior, with noise on its input. It takes less time than a U-Net, whose
-  skips are as wide as its levels, and finds better images in as many steps. Its first level is the narrowest, since
-  that is where nearly all of the time goes.
+  skips are as wide as its levels, and finds better images in as many steps.
 - The image is the mean of the images drawn in the last tenth of the run instead of one pass at its end, and their
   standard deviation that of the weights' motion as well.
 - Input noise alone makes the network random; it is large at the coarse resolution, where the kernel may still change,
@@ -23,17 +22,17 @@ from __future__ import annotations
 
 from unblur import Pipeline, Stage
 from unblur.beginning import HELD_AT_FIRST, kernel_by_edges
-from unblur.coarse_to_fine import IMAGE_RATES, coarse_to_fine
+from unblur.coarse_to_fine import CHANNELS, IMAGE_RATES, coarse_to_fine
 from unblur.finishing import ADDED_NETWORK, ADDED_RATES, by_edges
 
 
-def networks(channels: tuple[int, ...], steps: tuple[int, ...]) -> Pipeline:
+def networks(steps: tuple[int, ...]) -> Pipeline:
     """The networks alone, from nothing: a quarter, a half and the full resolution, weights and kernel carried over."""
     return Pipeline(
         forward_model=["convolution", ("squared", {"weight": 0.0}), "ssim"],
         image_prior=(
             "encoder-decoder",
-            {"channels": channels, "upsampling": "nearest", "noise": 0.0015},
+            {"channels": CHANNELS, "upsampling": "nearest", "noise": 0.0015},
         ),
         kernel_prior=["fully-connected", ("l2", {"weight": 1e-4})],
         estimator=(
@@ -44,10 +43,10 @@ def networks(channels: tuple[int, ...], steps: tuple[int, ...]) -> Pipeline:
     )
 
 
-def quick(channels: tuple[int, ...], steps: tuple[int, int]) -> Pipeline:
+def quick(steps: tuple[int, int]) -> Pipeline:
     """A kernel from edges, then the networks at half and at full resolution."""
     stages = coarse_to_fine(steps, kernel_rate=HELD_AT_FIRST)
-    return networks(channels, steps).replace(stages=stages, first=kernel_by_edges())
+    return networks(steps).replace(stages=stages, first=kernel_by_edges())
 
 
 def corrected(blind: Pipeline, steps: int = 60) -> Pipeline:
@@ -77,12 +76,11 @@ def two_stage(blind: Pipeline, steps: int = 20) -> Pipeline:
     )
 
 
-_FAST, _BALANCED = (16, 32, 64, 64, 64), (32, 64, 64, 64, 64)
-"""Channels."""
+_FAST, _BALANCED = quick((150, 300)), quick((250, 700))
 
 PRESETS = {
-    "fast": corrected(quick(_FAST, (200, 450))),
-    "balanced": corrected(quick(_BALANCED, (250, 700))),
+    "fast": corrected(_FAST),
+    "balanced": corrected(_BALANCED),
     "paper": Pipeline(
         forward_model=["convolution", "squared"],
         image_prior="random-unet",
@@ -93,14 +91,14 @@ PRESETS = {
 }
 
 TWO_STAGE = {
-    "fast": quick(_FAST, (200, 450)).replace(then=by_edges()),
-    "balanced": quick(_BALANCED, (250, 700)).replace(then=by_edges()),
+    "fast": _FAST.replace(then=by_edges()),
+    "balanced": _BALANCED.replace(then=by_edges()),
     "paper": two_stage(PRESETS["paper"]),
 }
 
 NETWORKS = {
-    "fast": networks(_FAST, (200, 200, 450)),
-    "balanced": networks(_BALANCED, (250, 250, 700)),
+    "fast": networks((200, 200, 450)),
+    "balanced": networks((250, 250, 700)),
     "paper": PRESETS["paper"],
 }
 """For the ablations, which are about networks that have to find the kernel themselves."""

@@ -22,7 +22,7 @@ import dataclasses
 
 from unblur import Pipeline, Stage
 from unblur.beginning import HELD_AT_FIRST, kernel_by_edges
-from unblur.coarse_to_fine import IMAGE_RATES, SQUARES_THEN_SSIM, coarse_to_fine, edge_stages
+from unblur.coarse_to_fine import CHANNELS, IMAGE_RATES, SQUARES_THEN_SSIM, coarse_to_fine, edge_stages
 from unblur.finishing import ADDED_NETWORK, ADDED_RATES, by_edges
 from unblur.params import Schedule
 
@@ -137,11 +137,11 @@ def uniform(pipeline: Pipeline) -> Pipeline:
     return pipeline.set({"forward_model.grid": (1,)})
 
 
-def quick_uniform(pipeline: Pipeline) -> Pipeline:
-    """Coarse-to-fine networks for one kernel, which edges find first and correct last, as they cannot with a grid."""
-    forward = ["convolution", *pipeline.slots["forward_model"][1:]]
-    one = without_warm_up(pipeline).set({"estimator.image_rate": IMAGE_RATES})
-    *_, half, last = one.stages
+def quick_uniform(steps: tuple[int, int]) -> Pipeline:
+    """Networks at half and at full resolution; edges find their one kernel and correct it, as they cannot a grid's."""
+    one = without_warm_up(networks(CHANNELS, (1,), steps)).set({"estimator.image_rate": IMAGE_RATES})
+    forward = ["convolution", *one.slots["forward_model"][1:]]
+    half, last = one.stages
     still = {"estimator.temperature": 0.0, "estimator.kernel_rate": HELD_AT_FIRST}
     return one.replace(
         forward_model=forward,
@@ -171,7 +171,7 @@ PRESETS = {
 }
 
 UNIFORM = {
-    "fast": quick_uniform(NETWORKS["fast"]),
-    "balanced": quick_uniform(NETWORKS["balanced"]),
+    "fast": quick_uniform((150, 300)),
+    "balanced": quick_uniform((250, 700)),
     "paper": paper_uniform(),
 }

@@ -10,18 +10,15 @@ from __future__ import annotations
 
 from unblur import Pipeline, Stage
 from unblur.beginning import HELD_AT_FIRST, kernel_by_edges
-from unblur.coarse_to_fine import IMAGE_RATES, coarse_to_fine
+from unblur.coarse_to_fine import CHANNELS, IMAGE_RATES, coarse_to_fine
 from unblur.finishing import by_edges
 
 
-def quick(channels: tuple[int, ...], steps: tuple[int, int]) -> Pipeline:
-    """A kernel from edges, then networks at half and at full resolution.
-
-    The image network's first level is the narrowest, since nearly all of the time goes there.
-    """
+def quick(steps: tuple[int, int]) -> Pipeline:
+    """A kernel from edges, then networks at half and at full resolution."""
     return Pipeline(
         forward_model=["convolution", ("squared", {"weight": 0.0}), "ssim"],
-        image_prior=("encoder-decoder", {"channels": channels, "upsampling": "nearest", "noise": 0.0015}),
+        image_prior=("encoder-decoder", {"channels": CHANNELS, "upsampling": "nearest", "noise": 0.0015}),
         kernel_prior="fully-connected",
         estimator=("joint-adam", {"image_rate": IMAGE_RATES, "kernel_rate": ((0.0, 5e-4), (0.8, 1e-4))}),
         stages=coarse_to_fine(steps, kernel_rate=HELD_AT_FIRST),
@@ -31,8 +28,8 @@ def quick(channels: tuple[int, ...], steps: tuple[int, int]) -> Pipeline:
 
 
 PRESETS = {
-    "fast": quick((16, 32, 64, 64, 64), (200, 500)),
-    "balanced": quick((32, 64, 64, 64, 64), (250, 800)),
+    "fast": quick((150, 300)),
+    "balanced": quick((250, 800)),
     "paper": Pipeline(
         forward_model=[
             "convolution",

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from floors import FLOAT, Machine, Work, counted, line
 from torch import Tensor, nn
 
+from unblur.coarse_to_fine import CHANNELS
 from unblur.compute import Compute
 from unblur.networks.encoder_decoder import EncoderDecoder
 from unblur.networks.fully_connected import FullyConnected
@@ -30,8 +31,6 @@ from unblur_sadropout.network import DropoutUNet
 
 INPUTS, SKIPS, LEVELS = 8, 16, 5
 DROPOUT = 0.3
-NARROW = (32, 64, 64, 64, 64)
-"""Channels of the preset `balanced`."""
 
 
 class Plain(nn.Module):
@@ -103,9 +102,9 @@ def image_networks(side: int, compute: Compute) -> Iterator[Work]:
         for form, network in (("", own(width)), (", plain", plain(width))):
             yield work(f"encoder-decoder, {width}{form}", network, on_noise(network, side, compute))
     rng = compute.generator(0)
-    for preset, levels, channels in (("balanced", 5, NARROW), ("paper", 6, (128,) * 6)):
+    for kind, levels, channels in (("narrow", 5, CHANNELS), ("paper", 6, (128,) * 6)):
         unet = UNet(INPUTS, 1, rng=_seeded(), levels=levels, channels=channels)
-        yield work(f"random U-Net, {preset}", unet, on_noise(unet, side, compute, rng=rng, dropout=DROPOUT))
+        yield work(f"random U-Net, {kind}", unet, on_noise(unet, side, compute, rng=rng, dropout=DROPOUT))
     dropout = DropoutUNet(1, 1, rng=_seeded())
     yield work("dropout U-Net, Table 1", dropout, with_dropout(dropout, (side, side), compute))
 

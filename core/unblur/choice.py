@@ -12,7 +12,7 @@ from unblur.composition import resolve, wants_grid
 from unblur.errors import CompositionError, ParameterError
 from unblur.first import with_fitting_first
 from unblur.image import PLANE, VOLUME, Image
-from unblur.params import has_field
+from unblur.params import has_field, validate
 from unblur.pipeline import LEAST_SIDE, Part, Pipeline
 from unblur.records import SLOTS
 from unblur.registry import Registry
@@ -97,7 +97,7 @@ def compose(
         built = _of_method(method, preset, registry, said)
     # Slots that are filled anew come first: the kernel size and the camera go into what then stands there.
     filled = {address: value for address, value in (settings or {}).items() if address.rpartition(".")[2] in SLOTS}
-    built = _refilled(built, filled, said)
+    built = _refilled(built, filled, registry, said)
     if pipeline is None and built.then and wants_grid(built, registry) and not wants_grid(built.then, registry):
         said.append("what the method does in `then` takes one kernel, not a grid of them: it is left out")
         built = built.replace(then=None)
@@ -131,8 +131,8 @@ def _of_method(name: str, preset: str, registry: Registry, said: list[str]) -> P
     return method.pipeline(preset)
 
 
-def _refilled(pipeline: Pipeline, filled: Mapping[str, Any], said: list[str]) -> Pipeline:
-    """Slots filled anew; what the stages change in parts that are gone is dropped with them, and said."""
+def _refilled(pipeline: Pipeline, filled: Mapping[str, Any], registry: Registry, said: list[str]) -> Pipeline:
+    """Slots filled anew; what stages change in them holds for the new parts that take it, and else is dropped."""
     if not filled:
         return pipeline
     changed, pipeline = [], pipeline.set(filled)
@@ -140,11 +140,13 @@ def _refilled(pipeline: Pipeline, filled: Mapping[str, Any], said: list[str]) ->
         slots = {slot for address in filled for slot in SLOTS if address == prefix + slot}
         stages = []
         for stage in segment.stages:
-            gone = {address for address in stage.set if _slot(address) in slots and not _fits(segment, address)}
-            said.extend(
-                f"{address} was set in a stage and is dropped: its part was replaced" for address in sorted(gone)
-            )
-            kept = {address: value for address, value in stage.set.items() if address not in gone}
+            kept = dict(stage.set)
+            for address in sorted(address for address in stage.set if _slot(address) in slots):
+                if _fits(segment, address, stage.set[address], registry):
+                    said.append(f"{address}, which stages set, holds for the new part as well")
+                else:
+                    said.append(f"{address} was set in a stage and is dropped: its part was replaced")
+                    del kept[address]
             stages.append(dataclasses.replace(stage, set=kept))
         changed.append(segment.replace(stages=stages))
     said[:] = dict.fromkeys(said)
@@ -186,11 +188,18 @@ def _slot(address: str) -> str:
     return address.partition(".")[0]
 
 
-def _fits(segment: Pipeline, address: str) -> bool:
-    """Whether an address in a stage names a modifier that is there; a base that was replaced has other parameters."""
-    slot, _, rest = address.partition(".")
-    part = rest.rpartition(".")[0]
-    return any(part == one.name for name, parts in segment.slots.items() if name == slot for one in parts)
+def _fits(segment: Pipeline, address: str, value: Any, registry: Registry) -> bool:
+    """Whether a part that stands in a slot now, the base or the one that is named, takes what a stage sets."""
+    slot = next(one for one in SLOTS if one == _slot(address))
+    name, _, parameter = address.removeprefix(f"{slot}.").rpartition(".")
+    part = next((one for one in segment.slots[slot] if name in ("", one.name)), None)
+    if part is None:
+        return False
+    try:
+        validate(registry.component(slot, part.name).component.params, {parameter: value})
+    except ParameterError:
+        return False
+    return True
 
 
 def _check_psf(name: str, preset: str, built: Pipeline, registry: Registry) -> None:

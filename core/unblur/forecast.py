@@ -42,33 +42,19 @@ class Forecast:
     spent: float
 
 
-def faster_preset(method: str | None, preset: str) -> bool:
-    """Whether there is a faster preset than that of a run: a pipeline that is no method's has none."""
-    return method is not None and preset != "fast"
-
-
-def forecast(
-    costs: Mapping[str, Cost], counts: Mapping[str, int], budget: float | None, spent: float, faster: bool
-) -> Forecast:
-    """Time and memory for `counts` tasks of each kind, within the budget in seconds if there is one.
-
-    Args:
-        faster: whether a faster preset can be advised.
-    """
-    steps = within_budget(costs, counts, budget, spent, faster)
+def forecast(costs: Mapping[str, Cost], counts: Mapping[str, int], budget: float | None, spent: float) -> Forecast:
+    """Time and memory for `counts` tasks of each kind, within the budget in seconds if there is one."""
+    steps = within_budget(costs, counts, budget, spent)
     seconds = sum(counts[kind] * dataclasses.replace(cost, steps=steps[kind]).seconds for kind, cost in costs.items())
     return Forecast(seconds, max((cost.memory for cost in costs.values()), default=0), steps, spent)
 
 
 def within_budget(
-    costs: Mapping[str, Cost], counts: Mapping[str, int], budget: float | None, spent: float, faster: bool
+    costs: Mapping[str, Cost], counts: Mapping[str, int], budget: float | None, spent: float
 ) -> dict[str, tuple[int, ...]]:
     """Steps per stage for each kind of task; the budget is split evenly over the tasks of a kind.
 
     Where planes share a kernel, restoring them may take up to half of it, and the kernel gets what is left.
-
-    Args:
-        faster: whether a faster preset can be advised.
 
     Raises:
         ParameterError: it does not pay for one step of each stage, or for so few that the image would be worse.
@@ -90,22 +76,20 @@ def within_budget(
             f"the budget of {budget:g} seconds",
             f"all of them take some {spent + sum(counts[each] * one.seconds for each, one in costs.items()):.0f} s, of "
             "which a third is worth its time (--max-seconds)",
-            faster,
         )
     return plans
 
 
-def _refuse_too_few(cost: Cost, plan: Sequence[int], share: float, budget: str, whole: str, faster: bool) -> None:
+def _refuse_too_few(cost: Cost, plan: Sequence[int], share: float, budget: str, whole: str) -> None:
     """Raise where a plan does not fit into its share of the seconds, or has next to nothing of the main steps.
 
     Args:
         budget, whole: what the share is of, and what all steps take, in words.
-        faster: whether a faster preset can be advised.
     """
     if sum(map(operator.mul, plan, cost.seconds_per_step)) > share:
         raise ParameterError(
             f"{budget} does not pay for a single step of each stage on this machine, as busy as it is now; {whole}; or "
-            f"choose {'--preset fast, or ' if faster else ''}a smaller part of the image"
+            "choose a smaller part of the image"
         )
     own = cost.main_stages
     paid, asked = plan[own.start : own.stop], cost.steps[own.start : own.stop]
@@ -113,8 +97,8 @@ def _refuse_too_few(cost: Cost, plan: Sequence[int], share: float, budget: str, 
     if cost.from_nothing and sum(paid) < _FEW[0] and work[0] < 0.999 * _FEW[1] * work[1]:
         raise ParameterError(
             f"{budget} pays for {sum(paid)} of {sum(asked)} steps on this machine, as busy as it is now, with which a "
-            f"network makes the image worse; {whole}; or choose {'--preset fast, ' if faster else ''}a method "
-            "without networks, or --threads 1 where other programs run"
+            f"network makes the image worse; {whole}; or choose a smaller part "
+            "of the image, a method without networks, or --threads 1 where other programs run"
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from unblur.errors import UnblurError
-from unblur.forecast import Forecast, all_steps, faster_preset, forecast, given_plan, needed_after, within_budget
+from unblur.forecast import Forecast, all_steps, forecast, given_plan, needed_after, within_budget
 from unblur.pieces import typed
 from unblur.planes import Task
 
@@ -57,7 +57,7 @@ class JobPlans:
         """
         costs, spent = self.costs()
         job = self._job
-        return forecast(costs, self._counts(), job.budget, spent, faster_preset(job.method, job.preset))
+        return forecast(costs, self._counts(), job.budget, spent)
 
     def made(self, given: Any) -> list[dict[str, Any]]:
         """For each task the planned steps, and where a repeated run ends.
@@ -75,7 +75,7 @@ class JobPlans:
         if job.budget is None:
             return [{"steps": all_steps(job.pipelines[task.kind])} for task in job.tasks]
         costs, spent = self.costs()
-        steps = within_budget(costs, self._counts(), job.budget, spent, faster_preset(job.method, job.preset))
+        steps = within_budget(costs, self._counts(), job.budget, spent)
         share = (job.budget - spent) / max(1, sum(self._counts().values()))
         limit = {} if "kernel" in costs else {"seconds": share}
         return [{"steps": list(steps.get(task.kind, ())), **limit} for task in job.tasks]

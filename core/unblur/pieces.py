@@ -172,7 +172,9 @@ def typed(error: Exception) -> UnblurError:
     """An error of a component or of torch as one that a user can act on."""
     text = (str(error).splitlines() or [""])[0]
     if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
-        known: UnblurError = ResourceError(f"the memory did not suffice ({text[:160]}); try a crop or --preset fast")
+        known: UnblurError = ResourceError(
+            f"the memory did not suffice ({text[:160]}); try a region, or tiles (--tile auto)"
+        )
     elif isinstance(error, ArithmeticError):
         known = DivergedError(f"{type(error).__name__}: {text}")
     else:

@@ -334,5 +334,5 @@ def refuse(need: int, compute: Compute, observation: Observation, free: int | No
     raise ResourceError(
         f"{size_text(spatial)} pixels would need {human_bytes(need)} of memory, {human_bytes(free)} are free "
         f"on {compute.device}; about {size_text(fits)} would fit: a region, or tiles (--tile auto), or fewer channels "
-        "in the network (--preset fast)"
+        "in a network"
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unblur.composition import resolve
-from unblur.forecast import all_steps, faster_preset
+from unblur.forecast import all_steps
 from unblur.image import Image
 from unblur.io.psf import Psf
 from unblur.kernel_grid import KernelGrid
@@ -246,13 +246,13 @@ def poor_budget(job: Job, rows: Sequence[Mapping[str, Any]], records: Sequence[M
     """A warning where the budget paid for so few steps that the result cannot be what the method can do."""
     if job.budget is None:
         return []
-    remedy = "allow more time" + (", or --preset fast" if faster_preset(job.method, job.preset) else "")
     for row, record in zip(rows, records, strict=True):
         steps = row["executed"] if record.get("late") else row["steps"]
         for number, (asked, paid) in enumerate(zip(all_steps(job.pipelines[row["kind"]]), steps, strict=False), 1):
             if paid < POOR * asked and row["executed"]:
                 return [
-                    f"the budget of {job.budget:g} seconds paid for {paid} of {asked} steps of stage {number}: {remedy}"
+                    f"the budget of {job.budget:g} seconds paid for {paid} of {asked} steps of stage {number}: "
+                    "allow more time, or take a smaller part of the image"
                 ]
     return []
 

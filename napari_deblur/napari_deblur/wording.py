@@ -11,7 +11,6 @@ SAID = {
     "--kernel-size": "Kernel",
     "--tile auto": "a width under tiles",
     "--tile": "tiles",
-    "--preset fast": "Effort: Fast",
     "--max-seconds": "the limit beside Effort",
     "--threads 1": "one thread in the preferences",
     "--psf-axes": "PSF axes",

@@ -73,7 +73,7 @@ class Failure:
         if isinstance(error, UnblurError):
             return cls(in_the_dock(str(error)), details)
         if isinstance(error, MemoryError):
-            return cls("The memory did not suffice. Try a region, fewer planes, or the preset fast.", details)
+            return cls("The memory did not suffice. Try a region, fewer planes, or a width under tiles.", details)
         return cls(f"Something unexpected went wrong: {type(error).__name__}: {error}", details)
 
 

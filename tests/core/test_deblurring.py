@@ -572,3 +572,19 @@ def test_a_slot_that_is_filled_anew_loses_what_stages_set_in_its_parts() -> None
     changed = job(picture(), pipeline=staged, settings={"forward_model": ["blur", "squares2"]})
     assert changed.pipeline.stages[0].set == {}
     assert any("forward_model.squares.weight" in text for text in changed.assumptions)
+
+
+def test_what_stages_set_holds_for_a_new_part_that_takes_it() -> None:
+    """The kernel's rate of the stages keeps the kernel that edges found, whatever estimator moves it."""
+
+    def sets(settings: dict[str, Any]) -> tuple[list[dict[str, Any]], list[str]]:
+        made = Job(picture((64, 64)), method="selfdeblur", kernel_size=5, settings=settings)
+        return [dict(stage.set) for part in made.pipeline.segments() for stage in part.stages], list(made.assumptions)
+
+    plain, (mixed, said) = sets({})[0], sets({"estimator": "mcem"})
+    assert mixed == plain
+    assert "estimator.kernel_rate, which stages set, holds for the new part as well" in said
+    pixels, said = sets({"image_prior": "pixels"})
+    assert any("image_prior.noise" in each for each in plain)
+    assert not any("image_prior.noise" in each for each in pixels)
+    assert any("image_prior.noise was set in a stage and is dropped" in text for text in said)

@@ -17,7 +17,7 @@ from unblur.compute import Compute
 from unblur.driver import Run, finish
 from unblur.errors import ParameterError, ResourceError
 from unblur.footprint import peak_bytes
-from unblur.forecast import RESERVE, faster_preset, needed_after, within_budget
+from unblur.forecast import RESERVE, needed_after, within_budget
 from unblur.planning import Cost, measure
 
 REGISTRY = registry()
@@ -122,28 +122,15 @@ def test_a_budget_for_next_to_no_steps_is_refused(
     """Networks that have made so few steps give a worse image than the input."""
     cost = Cost(steps, (0.1,) * len(steps), memory=0, spent=0.0, main=(0, len(steps) - then), from_nothing=True)
     if said is None:
-        assert 0.1 * sum(within_budget({"plane": cost}, {"plane": 1}, budget, 0.0, faster=True)["plane"]) <= budget
+        assert 0.1 * sum(within_budget({"plane": cost}, {"plane": 1}, budget, 0.0)["plane"]) <= budget
     else:
         with pytest.raises(ParameterError, match=rf"the budget of [\d.]+ seconds {said}"):
-            within_budget({"plane": cost}, {"plane": 1}, budget, 0.0, faster=True)
-
-
-@pytest.mark.parametrize("budget", [4.0, 0.3], ids=["few", "none"])
-@pytest.mark.parametrize(
-    ("method", "preset", "advised"), [("some", "balanced", True), ("some", "fast", False), (None, "balanced", False)]
-)
-def test_a_refused_budget_advises_a_faster_preset_where_there_is_one(
-    budget: float, method: str | None, preset: str, advised: bool
-) -> None:
-    cost = Cost((250, 250, 800, 20), (0.1,) * 4, memory=0, spent=0.0, main=(0, 3), from_nothing=True)
-    with pytest.raises(ParameterError) as refused:
-        within_budget({"plane": cost}, {"plane": 1}, budget, 0.0, faster=faster_preset(method, preset))
-    assert ("--preset fast" in str(refused.value)) == advised
+            within_budget({"plane": cost}, {"plane": 1}, budget, 0.0)
 
 
 def test_what_begins_with_the_observed_image_may_make_few_steps() -> None:
     cost = Cost((5000,), (0.1,), memory=0, spent=0.0)
-    assert within_budget({"plane": cost}, {"plane": 1}, 1.86 / RESERVE, 0.0, faster=True) == {"plane": (18,)}
+    assert within_budget({"plane": cost}, {"plane": 1}, 1.86 / RESERVE, 0.0) == {"plane": (18,)}
 
 
 def test_networks_that_begin_from_nothing_are_the_main_stages_and_else_the_longest_segment() -> None:

@@ -51,21 +51,10 @@ def test_a_budget_is_poor_by_the_stage_that_lost_most_and_by_what_was_done_where
 ) -> None:
     pipeline = BLIND.replace(stages=[unblur.Stage(steps=500), unblur.Stage(steps=1000)])
     row = {"kind": "plane", "steps": planned, "executed": executed}
-    job: Any = SimpleNamespace(budget=9.0, pipelines={"plane": pipeline}, method="some", preset="balanced")
+    job: Any = SimpleNamespace(budget=9.0, pipelines={"plane": pipeline})
     warnings = poor_budget(job, [row], [{"late": late}])
     assert [said in text for text in warnings if said] == ([True] if said else [])
     assert len(warnings) == (said is not None)
-
-
-@pytest.mark.parametrize(
-    ("method", "preset", "faster"), [("some", "balanced", True), ("some", "fast", False), (None, "balanced", False)]
-)
-def test_a_faster_preset_is_advised_where_there_is_one(method: str | None, preset: str, faster: bool) -> None:
-    row = {"kind": "plane", "steps": [10], "executed": [10]}
-    pipelines = {"plane": BLIND.replace(stages=[unblur.Stage(steps=1000)])}
-    job: Any = SimpleNamespace(budget=9.0, pipelines=pipelines, method=method, preset=preset)
-    [warning] = poor_budget(job, [row], [{}])
-    assert ("--preset fast" in warning) == faster
 
 
 def test_motion_is_told_by_its_length() -> None:

@@ -64,6 +64,7 @@ def compose(
     image: Image,
     white_level: float | None,
     volume: bool,
+    window: int | None,
     psf: bool,
     method: str | None,
     pipeline: Pipeline | str | Path | None,
@@ -76,6 +77,9 @@ def compose(
     registry: Registry,
 ) -> Choice:
     """The pipeline that these wishes make, checked against the registered components.
+
+    Args:
+        window: width of the part of the image that the kernel is estimated in, if it is known.
 
     Raises:
         ParameterError: wishes that exclude each other, an unknown preset, a setting that names nothing.
@@ -108,10 +112,10 @@ def compose(
     if offset is not None or gain is not None:
         built = _with_camera(built, offset, gain)
     built = _changed(built, {key: value for key, value in (settings or {}).items() if key not in filled}, said)
-    sizes = [image.sizes[axis] for axis in (VOLUME if volume else PLANE)]
+    sizes = [min(image.sizes[axis], window or image.sizes[axis]) for axis in (VOLUME if volume else PLANE)]
     refilled = pipeline is None and "kernel_prior" in filled
     built = with_fitting_first(built, psf, refilled, sizes, registry, said)
-    built = _without_coarsest(built, sizes, said)
+    built = _without_coarsest(built, sizes, "the image" if window is None else "the window", said)
     if method is not None and not psf:
         _check_psf(method, preset, built, registry)
     if max_seconds is not None:
@@ -165,8 +169,8 @@ def _changed(pipeline: Pipeline, settings: Mapping[str, Any], said: list[str]) -
     return pipeline
 
 
-def _without_coarsest(pipeline: Pipeline, sizes: Sequence[int], said: list[str]) -> Pipeline:
-    """The pipeline without first stages at resolutions that leave next to nothing of the image.
+def _without_coarsest(pipeline: Pipeline, sizes: Sequence[int], where: str, said: list[str]) -> Pipeline:
+    """The pipeline without first stages at resolutions that leave next to nothing of what they look at.
 
     The last stage of each segment stays, whatever it leaves.
     """
@@ -178,7 +182,7 @@ def _without_coarsest(pipeline: Pipeline, sizes: Sequence[int], said: list[str])
         segments.append(segment.replace(stages=[begin, *segment.stages[first + 1 :]]))
     if gone:
         said.append(
-            f"stages at {', '.join(gone)} of the resolution are left out: the image has fewer than {LEAST_SIDE} pixels "
+            f"stages at {', '.join(gone)} of the resolution are left out: {where} has fewer than {LEAST_SIDE} pixels "
             "along an axis there"
         )
     return pipeline.with_segments(segments)

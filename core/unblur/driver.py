@@ -223,6 +223,8 @@ class Run:
                 reason = _REPEATED
                 continue
             if self._hurry is not None and not self._segments[index].begins:
+                self._late = True
+                self.notes.append(f"{self._hurry}: stage {index + 1} is left out")
                 continue
             self._hurry = None
             self._enter(index, saved)
@@ -313,7 +315,7 @@ class Run:
                 self._late |= self.cancel.late
                 self._save()
                 return self.cancel.reason, True
-            if self._hurry is not None and self._ended is None:
+            if self._hurry is not None and self._ended is None and self._step < self.plan[self._index]:
                 self._late = True
                 self.notes.append(
                     f"{self._hurry}: on to what follows after {self._step} of {self.plan[self._index]} steps of stage "

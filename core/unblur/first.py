@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from unblur.params import has_field
 from unblur.pipeline import Pipeline
@@ -55,8 +56,13 @@ def _bounded(pipeline: Pipeline, first: Pipeline, sizes: Sequence[int], registry
     """
     size, base = pipeline.slots["forward_model"][0].params.get("kernel_size"), first.slots["forward_model"][0]
     takes_one = has_field(registry.component("forward_model", base.name).component.params, "kernel_size")
-    if not takes_one or not isinstance(size, list | tuple) or "kernel_size" in base.params:
-        return pipeline
     most = base.params.get("most")
+    if not takes_one or not _are_sizes(size) or not _are_sizes([most or 1]) or "kernel_size" in base.params:
+        return pipeline
     bounded = size if most is None else tuple(min(n, max(most, min(sizes) // _IN_IMAGE)) for n in size)
     return pipeline.set({"first.forward_model.kernel_size": bounded})
+
+
+def _are_sizes(values: object) -> TypeGuard[Sequence[int]]:
+    """What is none is refused with the pipeline, which is not checked yet."""
+    return isinstance(values, list | tuple) and all(isinstance(value, int) for value in values)

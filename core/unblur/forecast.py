@@ -86,7 +86,7 @@ def _refuse_too_few(cost: Cost, plan: Sequence[int], share: float, budget: str, 
     Args:
         budget, whole: what the share is of, and what all steps take, in words.
     """
-    if sum(map(operator.mul, plan, cost.seconds_per_step)) > share:
+    if dataclasses.replace(cost, steps=tuple(plan)).seconds > share:
         raise ParameterError(
             f"{budget} does not pay for a single step of each stage on this machine, as busy as it is now; {whole}; or "
             "choose a smaller part of the image"
@@ -106,8 +106,27 @@ def all_steps(pipeline: Pipeline) -> list[int]:
     return [stage.steps for segment in pipeline.segments() for stage in segment.stages]
 
 
-def given_plan(plan: Any, tasks: Sequence[Task]) -> list[dict[str, Any]]:
-    """The plan of a report (a row for each task), or steps per stage for every task."""
+def given_plan(plan: Any, tasks: Sequence[Task], stages: Sequence[int | None]) -> list[dict[str, Any]]:
+    """The plan of a report (a row for each task), or steps per stage for every task.
+
+    Args:
+        stages: how many each task has; None where there is nothing to do.
+
+    Raises:
+        ParameterError: it is neither, or not of so many tasks and stages.
+    """
+    rows = _rows(plan, tasks)
+    for task, row, count in zip(tasks, rows, stages, strict=True):
+        given = {len(steps) for steps in row.values()}
+        if count is not None and given != {count}:
+            raise ParameterError(
+                f"a plan of {' and '.join(map(str, given))} numbers: what makes a {task.kind} has {count} stages; give "
+                "the whole plan of a report, which has those of every kind"
+            )
+    return rows
+
+
+def _rows(plan: Any, tasks: Sequence[Task]) -> list[dict[str, Any]]:
     try:
         rows = list(plan)
         if rows and not isinstance(rows[0], Mapping):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unblur.errors import UnblurError
@@ -48,6 +48,16 @@ class JobPlans:
         cost = None if self._measured is None else self._measured[0].get(kind)
         return None if cost is None else cost.seconds_per_step
 
+    def seconds(self, plans: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """What a task of each kind takes with its planned steps; none where costs were not measured.
+
+        Args:
+            plans: of each task.
+        """
+        costs = {} if self._measured is None else self._measured[0]
+        steps = {task.kind: tuple(plan["steps"]) for task, plan in zip(self._job.tasks, plans, strict=True)}
+        return {kind: dataclasses.replace(cost, steps=steps[kind]).seconds for kind, cost in costs.items()}
+
     def forecast(self) -> Forecast:
         """Time and memory for the whole job.
 
@@ -71,7 +81,7 @@ class JobPlans:
         """
         job = self._job
         if given is not None:
-            return given_plan(given, job.tasks)
+            return given_plan(given, job.tasks, self.stages())
         if job.budget is None:
             return [{"steps": all_steps(job.pipelines[task.kind])} for task in job.tasks]
         costs, spent = self.costs()

@@ -42,6 +42,7 @@ from unblur.registry import Registry, default_registry
 from unblur.results import Result
 from unblur.savepoint import Savepoint
 from unblur.tiles import Tile
+from unblur.time_left import TimeLeft
 from unblur.validation import check
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ class Job:
             image=self.image,
             white_level=self.white_level,
             volume=self.mode == "volume",
+            window=crop if isinstance(crop, int) else None,
             psf=self.psf is not None,
             method=method,
             pipeline=pipeline,
@@ -308,7 +310,7 @@ class Job:
         self._pieces = []
         self.series = Series(self.image) if self.mode == "video" else None
         errors: list[UnblurError] = []
-        pace: list[float] = []
+        left = TimeLeft([None if self.is_idle(task) else task.kind for task in self.tasks], self._plans.seconds(plans))
         for number, task in enumerate(self.tasks):
             piece = savepoint.kept(number) if savepoint and self.resumed else None
             if piece is None and self.cancel.reason is not None:
@@ -319,8 +321,8 @@ class Job:
                 piece = unknown(task)
             elif piece is None:
                 start = time.perf_counter()
-                piece = yield from self._run(number, task, plans[number], savepoint, pace, errors)
-                pace.append(time.perf_counter() - start)
+                piece = yield from self._run(number, task, plans[number], savepoint, left, errors)
+                left.done(number, time.perf_counter() - start)
             if self.series is not None:
                 piece = piece.into(self.series, task)
             self._pieces.append(piece)
@@ -392,7 +394,7 @@ class Job:
         task: Task,
         plan: Mapping[str, Any],
         savepoint: Savepoint | None,
-        pace: Sequence[float],
+        left: TimeLeft,
         errors: list[UnblurError],
     ) -> Generator[JobEvent, None, Piece]:
         """One task; an error that concerns only this plane becomes its row of the report.
@@ -423,7 +425,7 @@ class Job:
                 limit=plan.get("executed"),
                 paces=self._plans.paces(task.kind),
             )
-            outcome = yield from self._follow(run, again, number, task, plan, token, pace)
+            outcome = yield from self._follow(run, again, number, task, plan, token, left)
             piece = finished(self, task, outcome)
         except CheckpointError:
             raise
@@ -447,10 +449,9 @@ class Job:
         task: Task,
         plan: Mapping[str, Any],
         token: CancelToken,
-        pace: Sequence[float],
+        left: TimeLeft,
     ) -> Generator[JobEvent, None, Outcome]:
         """The driver's events as the job's; hurries and cancels the run where its share of the budget ends."""
-        left = len(self.tasks) - number - 1
         events = run.events(again)
         afterwards = self._plans.needed_after(task, plan) if "seconds" in plan else None
         try:
@@ -459,8 +460,8 @@ class Job:
                     event = next(events)
                 except StopIteration as stop:
                     return stop.value  # type: ignore[no-any-return]
-                each = sum(pace) / len(pace) if pace else event.elapsed + event.remaining
-                yield JobEvent(number, len(self.tasks), task.index, task.kind, event, event.remaining + left * each)
+                remaining = event.remaining + left.after(number, event.elapsed + event.remaining)
+                yield JobEvent(number, len(self.tasks), task.index, task.kind, event, remaining)
                 if self.cancel is not None and self.cancel.reason is not None:
                     token.cancel(self.cancel.reason)
                 elif afterwards is not None and event.elapsed >= plan["seconds"]:

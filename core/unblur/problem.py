@@ -366,6 +366,10 @@ def _chosen(tensor: Tensor, stage: Stage) -> Tensor:
     return tensor
 
 
+_KNOWN = 0.24
+"""A pixel at a lower resolution counts if so much of it is known: one in four of a mosaic is enough."""
+
+
 def _prepare(
     observation: Observation, stage: Stage, responses: Sequence[Response[Any]], context: Context
 ) -> tuple[Batch, Intensity]:
@@ -399,7 +403,11 @@ def _prepare(
     valid = None if context.valid is None else _chosen(context.valid, stage)
     if stage.scale != 1:
         shape = tuple(max(1, round(size * stage.scale)) for size in pixels.shape[2:])
-        pixels = resize(pixels, shape)
-        valid = None if valid is None else (resize(valid, shape) > 0.999).float()
+        if valid is None:
+            pixels = resize(pixels, shape)
+        else:
+            share = resize(valid, shape)
+            pixels = resize(pixels * valid, shape) / share.clamp_min(_KNOWN)
+            valid = (share >= _KNOWN).float()
     frames = stage.frames or tuple(range(pixels.shape[0]))
     return Batch(pixels, frames, valid), intensity

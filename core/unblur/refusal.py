@@ -11,7 +11,7 @@ from unblur.compute import Compute
 from unblur.errors import ResourceError
 from unblur.kernel_fit import spec_on
 from unblur.pipeline import Pipeline, Stage
-from unblur.planning import even, expected_support, memory_of, refuse
+from unblur.planning import expected_support, memory_of, refuse, stand_in
 from unblur.problem import Observation, full_shape
 from unblur.registry import Registry
 
@@ -50,7 +50,9 @@ def _handed_on(segment: Pipeline, observation: Observation, registry: Registry, 
     """With kernels as large as those that a segment hands on, whatever they are."""
     last = segment.stages[-1]
     spec = spec_on(full_shape(observation, last), resolve(segment.in_stage(last), registry), observation, compute)
-    return observation if spec.kind == "flow" else dataclasses.replace(observation, psf=even(spec.count, spec.shape))
+    return (
+        observation if spec.kind == "flow" else dataclasses.replace(observation, psf=stand_in(spec.count, spec.shape))
+    )
 
 
 def _largest(

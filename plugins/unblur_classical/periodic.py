@@ -58,7 +58,7 @@ class PeriodicProblem:
             self.known = _placed(counted, self.grid) > 0
         self.filled = filled(target.observed, target.valid)
         self.observed = continued(self.filled, self.grid)
-        self.count = self.observed.numel() if self.known is None else int(self.known.sum())
+        self.count = self.observed.numel() if self.known is None else max(1, int(self.known.sum()))
 
     def spectrum(self, image: Tensor) -> Tensor:
         """Half spectrum of an image on the grid."""

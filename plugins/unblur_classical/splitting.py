@@ -222,7 +222,7 @@ class OperatorSplitting(Splitting):
 
     def misfit(self) -> Tensor:
         error, valid = (self.predicted - self.target.observed).square(), self.target.valid
-        return error.mean() if valid is None else (error * valid).sum() / valid.expand_as(error).sum()
+        return error.mean() if valid is None else (error * valid).sum() / valid.expand_as(error).sum().clamp_min(1)
 
 
 def _dot(first: Tensor, second: Tensor) -> float:

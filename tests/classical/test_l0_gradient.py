@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -11,13 +12,14 @@ from torch import Tensor
 from tests.classical.parts import kernel as lopsided
 from tests.classical.parts import problem, rand
 from tests.classical.restoring import blocks, observe, pipeline, restore, streak
-from unblur import Pipeline, Stage
+from unblur import Pipeline, Stage, deblur
 from unblur.components import Clock
 from unblur.composition import check
 from unblur.errors import CompositionError
 from unblur.metrics import align, kernel_similarity
 from unblur.operators.convolution import convolve
 from unblur.registry import default_registry
+from unblur.testing.worlds import photograph
 from unblur_classical.kernel_step import _QuadraticForm, _roughened, connected, explaining
 
 REGISTRY = default_registry()
@@ -177,3 +179,14 @@ def test_what_follows_takes_the_kernel_that_is_handed_over() -> None:
         check(l0().replace(then=after), REGISTRY)
     check(l0().replace(then=after.replace(kernel_prior="fully-connected")), REGISTRY)
     check(l0().replace(then=l0()), REGISTRY)
+
+
+@pytest.mark.parametrize("known", [0.9, 0.02])
+def test_scattered_pixels_that_are_not_known_leave_edges_at_every_resolution(known: float) -> None:
+    """Of some there may be next to nothing at any of them: the kernel then stays as it is."""
+    truth = photograph((96, 97), (5, 5))
+    pixels = np.asarray(truth.pixels[0, 0]).copy()
+    pixels[np.random.default_rng(0).random(pixels.shape) > known] = np.nan
+    result = deblur(pixels, method="l0-gradient", preset="fast", kernel_size=5, nan="mask", white_level=1.0, threads=1)
+    assert np.isfinite(result.image).all()
+    assert np.isfinite(result.kernel).all()

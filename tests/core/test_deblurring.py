@@ -546,6 +546,16 @@ def test_a_plan_that_does_not_fit_is_refused(plan: Any) -> None:
         deblur(picture(), plan=plan)
 
 
+def test_a_plan_for_the_kernel_alone_is_refused_before_the_kernel_is_estimated() -> None:
+    """The planes that are restored with it have other stages."""
+    stack = picture((3, 20, 18))
+    shared = job(stack, axes="TYX", planes="shared-kernel", method="two-step")
+    steps = [stage.steps for segment in shared.pipelines["kernel"].segments() for stage in segment.stages]
+    again = job(stack, axes="TYX", planes="shared-kernel", method="two-step", plan=[*steps, 1, 1])
+    with pytest.raises(ParameterError, match="a plan of"):
+        next(again.events())
+
+
 def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(ParameterError, match="device"):
         deblur(picture(), device="abacus")

@@ -337,6 +337,21 @@ def test_a_run_in_a_hurry_goes_on_with_then_and_can_be_repeated() -> None:
     assert again.executed == outcome.executed
 
 
+@pytest.mark.parametrize(("at", "executed", "said"), [(6, [6, 0, 0, 4], 2), (18, [6, 6, 6, 4], 0)])
+def test_a_run_in_a_hurry_at_the_end_of_a_stage_says_which_stages_it_leaves_out(
+    at: int, executed: list[int], said: int
+) -> None:
+    hurried = make(STAGED)
+    for event in (events := hurried.events()):
+        if event.step == at:
+            hurried.go_on("no time")
+            break
+    outcome = finish(events)
+    assert outcome.executed == executed
+    assert sum("no time" in note for note in outcome.notes) == said
+    assert outcome.late == (said > 0)
+
+
 def test_the_last_stages_do_not_hurry() -> None:
     patient = make(STAGED)
     events = patient.events()

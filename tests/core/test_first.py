@@ -92,6 +92,21 @@ def test_a_bound_holds_for_what_runs_first_as_well_unless_it_is_far_wider_than_t
     assert sizes(91, 600) == [(91,), (91,)]
 
 
+@pytest.mark.parametrize("size", ["31,31", ["31", "31"], [[31, 31]]])
+def test_a_size_that_is_none_is_refused_as_without_what_runs_first(image: np.ndarray, size: Any) -> None:
+    with pytest.raises(unblur.errors.ParameterError, match="kernel_size"):
+        Job(image, method="selfdeblur", settings={"forward_model.kernel_size": size})
+
+
+def test_what_runs_first_in_a_window_has_no_stage_that_leaves_nothing_of_it() -> None:
+    large = np.random.default_rng(0).random((200, 160), dtype=np.float32)
+    job = Job(large, method="selfdeblur", preset="fast", kernel_size=9, crop=36, threads=1)
+    first = next(job.pipelines["kernel"].segments())
+    assert first.slots["estimator"][0].name == "l0-gradient"
+    assert all(round(36 * stage.scale) >= 3 for stage in first.stages)
+    assert any("the window has fewer than 3 pixels" in said for said in job.assumptions)
+
+
 def test_an_image_too_small_for_what_runs_first_is_restored_without_it() -> None:
     thin = np.random.default_rng(0).random((4, 24, 26), dtype=np.float32)
     job = Job(thin, axes="ZYX", planes="volume", method="mc-mapk", preset="fast", kernel_size=3, threads=1)

@@ -128,6 +128,14 @@ def test_a_budget_for_next_to_no_steps_is_refused(
             within_budget({"plane": cost}, {"plane": 1}, budget, 0.0)
 
 
+def test_a_budget_that_does_not_pay_for_the_setup_is_refused() -> None:
+    """Such as that of a network which begins with images that a classical method makes first."""
+    cost = Cost((100,), (0.1,), memory=0, spent=0.0, setup=(5.0,))
+    with pytest.raises(ParameterError, match="does not pay for a single step"):
+        within_budget({"plane": cost}, {"plane": 1}, 5.05, 0.0)
+    assert within_budget({"plane": cost}, {"plane": 1}, 5.2 / RESERVE, 0.0) == {"plane": (2,)}
+
+
 def test_what_begins_with_the_observed_image_may_make_few_steps() -> None:
     cost = Cost((5000,), (0.1,), memory=0, spent=0.0)
     assert within_budget({"plane": cost}, {"plane": 1}, 1.86 / RESERVE, 0.0) == {"plane": (18,)}
@@ -218,6 +226,29 @@ def test_a_kernel_of_half_the_image_is_counted_as_large_as_it_is_on_the_whole_im
 
     assert memory() == pytest.approx(memory(kernel_size=(81,)), rel=0.1)
     assert memory() > 1.5 * memory(kernel_size=(49,))
+
+
+def test_a_network_that_begins_with_a_psf_is_counted_as_large_as_the_psf_makes_it() -> None:
+    pipeline = default_registry().method("selfdeblur").pipeline("fast").replace(first=None, then=None)
+    pipeline = pipeline.replace(stages=[Stage(2)])
+    resolved, stage = resolve(pipeline, default_registry()), pipeline.stages[0]
+
+    def memory(side: int) -> int:
+        observation = blurred(size=160)
+        observation.psf = torch.full((1, side, side), 1 / side**2)
+        return planning.memory_of(resolved, stage, observation, compute(), None)
+
+    weights = 1000 * (101**2 - 45**2)  # of the last layer of the kernel's network
+    assert memory(101) - memory(45) > planning._COPIES * 4 * weights
+
+
+@pytest.mark.parametrize("shape", [(9, 9), (31, 15), (3, 15, 15), (1, 1)])
+def test_what_stands_for_an_unknown_kernel_is_a_streak(shape: tuple[int, ...]) -> None:
+    kernels = planning.stand_in(2, shape)
+    assert kernels.shape == (2, *shape)
+    assert torch.allclose(kernels.flatten(1).sum(1), torch.ones(2))
+    assert torch.equal(kernels, kernels.flip(*range(1, kernels.ndim)))
+    assert float(kernels.max()) >= min(1, 3 / kernels[0].numel())
 
 
 def test_a_support_that_shrinks_is_expected_to_be_small() -> None:

@@ -223,3 +223,20 @@ def test_regions_outside_of_the_image_are_refused() -> None:
         problem(Stage(1, scale=0.0625), observed, 5)
     assert problem(Stage(1, scale=0.0625), torch.rand(1, 1, 41, 41), 5).batch.observed.shape[2:] == (3, 3)
     assert math.prod(problem(Stage(1), observed, 41).latent_shape) == 72**2
+
+
+def test_at_lower_resolutions_pixels_count_by_what_is_known_of_them() -> None:
+    observed, valid = smooth(48, 48), torch.ones(1, 1, 48, 48)
+    valid[..., ::3, ::3] = 0  # one in each block of nine
+    valid[..., 24:, 24:] = 0
+    stage = Stage(steps=1, scale=1 / 3)
+    spoilt = torch.where(valid > 0, observed, 9.0)
+    pipeline = Pipeline("valid", "pixels", "logits", "joint", stages=[stage])
+    observation = Observation(spoilt, white_level=1.0, valid=valid)
+    made = build(resolve(pipeline, REGISTRY), stage, observation, compute(), 0, [])
+    counts = made.batch.valid
+    assert counts is not None
+    assert torch.equal(counts[..., 8:, 8:], torch.zeros(1, 1, 8, 8))
+    assert float(counts.sum()) == 16**2 - 8**2
+    error = (made.batch.observed - resize(observed, (16, 16))) * counts
+    assert float(error.abs().max()) < 0.02

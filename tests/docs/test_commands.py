@@ -39,6 +39,7 @@ def composed(method: str, preset: str, settings: dict[str, Any]) -> None:
         image=Image.from_array(np.zeros((8, 8), np.float32)),
         white_level=1.0,
         volume=False,
+        window=None,
         psf=registry.method(method).needs_psf,
         method=method,
         pipeline=None,

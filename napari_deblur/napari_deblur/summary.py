@@ -36,6 +36,7 @@ def chosen(request: Request, image: Image, registry: Registry) -> Choice:
         image=image,
         white_level=image.white_level if request.white_level is None else request.white_level,
         volume=request.planes == "volume",
+        window=request.crop if isinstance(request.crop, int) else None,
         psf=request.psf is not None,
         method=request.method,
         pipeline=request.pipeline,

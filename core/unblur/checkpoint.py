@@ -38,11 +38,20 @@ class Checkpoint:
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint; the one before stays until the new one is complete."""
+    """Write a checkpoint; the one before stays until the new one is complete.
+
+    Raises:
+        FileError: it cannot be written.
+    """
     content = {field.name: getattr(checkpoint, field.name) for field in dataclasses.fields(checkpoint)}
     # Not to the path: torch would keep Python's lock, and with it a window's thread, while it waits for the disk.
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save(content, file)
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # of torch, about the end of a file that the disk would not take
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def load(path: Path, fingerprint: str, device: torch.device | str = "cpu") -> Checkpoint | None:

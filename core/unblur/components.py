@@ -91,11 +91,15 @@ class Draw:
 
 @dataclass
 class Info:
-    """Diagnostics of one step: the misfit before the update, and what was drawn."""
+    """Diagnostics of one step: the misfit before the update, and what was drawn.
+
+    `background` is what the estimator adds to every prediction.
+    """
 
     misfit: Tensor
     draw: Draw
     kernel: Tensor | None = None
+    background: float = 0.0
 
 
 @dataclass

@@ -328,7 +328,8 @@ class Job:
             self._pieces.append(piece)
         if errors and all(piece.record["status"] == "failed" for piece in self._pieces):
             raise errors[0]
-        self._result = assemble(self, plans, self._pieces, time.perf_counter() - began)
+        before = sum(piece.record.get("seconds", 0.0) for piece in self._pieces) if self.resumed else 0.0
+        self._result = assemble(self, plans, self._pieces, max(time.perf_counter() - began, before))
 
     @property
     def result(self) -> Result:

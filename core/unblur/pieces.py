@@ -17,7 +17,7 @@ from unblur.image import PLANE
 from unblur.kernel_grid import KernelGrid
 from unblur.operators.missing import filled
 from unblur.operators.noise import SMALLEST, noise_std
-from unblur.planes import Task, psf_for
+from unblur.planes import Task, psf_axis, psf_for
 from unblur.results import Result, stack_kernels
 from unblur.tiles import merged
 
@@ -205,7 +205,6 @@ def _kernel_axes(job: Job) -> str:
         return "C" if "C" in outer else ""
     if any(reports.learns_kernel(pipeline, job.registry) for pipeline in job.pipelines.values()):
         return outer
-    count = 1 if job.psf is None or job.psf.grid is not None else len(job.psf.kernel)
-    if count == 1 or job.psf is None:
+    if job.psf is None or job.psf.grid is not None or len(job.psf.kernel) == 1:
         return ""
-    return job.psf.along or next(axis for axis in "CT" if job.image.sizes.get(axis) == count)
+    return psf_axis(job.psf, job.image)

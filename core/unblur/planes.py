@@ -209,13 +209,22 @@ def psf_for(psf: Psf, task: Task, image: Image) -> np.ndarray:
     Raises:
         ImageError: the number of PSFs fits neither.
     """
-    count = len(psf.kernel)
-    if count == 1 or psf.grid is not None:
+    if len(psf.kernel) == 1 or psf.grid is not None:
         return psf.kernel
-    for axis in dict.fromkeys(f"{psf.along}CT"):
+    place = task.frames[0].get(psf_axis(psf, image), 0)
+    return psf.kernel[place : place + 1]
+
+
+def psf_axis(psf: Psf, image: Image) -> str:
+    """The axis of an image that several PSFs lie along: the one they were given along, if the image has it.
+
+    Raises:
+        ImageError: there are not as many.
+    """
+    count = len(psf.kernel)
+    for axis in psf.along if psf.along and psf.along in image.sizes else "CT":
         if image.sizes.get(axis) == count:
-            place = task.frames[0].get(axis, 0)
-            return psf.kernel[place : place + 1]
+            return axis
     sizes = ", ".join(f"{axis}={size}" for axis, size in image.sizes.items())
     raise ImageError(f"{count} PSFs for an image with {sizes}; give one, or one for each channel")
 

@@ -191,17 +191,16 @@ def _unmeasured(psf: Psf, image: Image) -> list[str]:
     return [f"{SAME_SIZE_ASSUMED}: its own pixel size is not known"] if set(spatial) & image.pixel_size.keys() else []
 
 
-def _scales(psf: Image, image: Image, spatial: Sequence[str]) -> list[float] | None:
-    """Pixel size of the PSF over the image's along each axis; None where they cannot be compared."""
-    scales = []
+def _scales(psf: Image, image: Image, spatial: Sequence[str]) -> dict[str, float]:
+    """Pixel size of the PSF over the image's along each axis where they can be compared."""
+    scales = {}
     for axis in spatial:
         if axis not in psf.pixel_size or axis not in image.pixel_size:
-            return None
+            continue
         units = [one.units.get(axis, "µm") for one in (psf, image)]
         factors = [1.0, 1.0] if units[0] == units[1] else [MICROMETRES.get(unit, 0.0) for unit in units]
-        if not all(factors):
-            return None
-        scales.append(psf.pixel_size[axis] * factors[0] / (image.pixel_size[axis] * factors[1]))
+        if all(factors):
+            scales[axis] = psf.pixel_size[axis] * factors[0] / (image.pixel_size[axis] * factors[1])
     return scales
 
 
@@ -227,11 +226,13 @@ def _size(image: Image, spatial: Sequence[str]) -> str:
 def _on_grid(data: np.ndarray, axes: str, psf: Image, image: Image, notes: list[str]) -> np.ndarray:
     """A PSF resampled to the image's pixel size, where both are known and differ."""
     spatial = [axis for axis in axes if axis in VOLUME]
-    scales = _scales(psf, image, spatial)
-    if scales is None:
-        why = _why_not_compared(psf, image, spatial)
-        notes += [f"{SAME_SIZE_ASSUMED}: {why}"] if why else []
-        return data
+    comparable = _scales(psf, image, spatial)
+    others = [axis for axis in spatial if axis not in comparable]
+    why = _why_not_compared(psf, image, others) if others else None
+    if why is not None:
+        along = f" along {', '.join(others)}" if comparable else ""
+        notes.append(f"{SAME_SIZE_ASSUMED}{along}: {why}")
+    scales = [comparable.get(axis, 1.0) for axis in spatial]
     if all(abs(scale - 1) < SAME_SIZE for scale in scales):
         return data
     if not axes.endswith("".join(spatial)):
@@ -244,6 +245,8 @@ def _on_grid(data: np.ndarray, axes: str, psf: Image, image: Image, notes: list[
     shape = tuple(max(1, int(np.ceil(size * scale - 1e-6))) | 1 for size, scale in zip(sizes, scales, strict=True))
     kernel = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32)).reshape(-1, *sizes)
     resampled = resample_kernel(kernel, scales, shape).numpy()
-    before, after = _size(psf, spatial), _size(image, spatial)
-    notes.append(f"{RESAMPLED} from a pixel size of {before} to {after}, the image's")
+    measured = [axis for axis in spatial if axis in comparable]
+    along = f" along {', '.join(measured)}" if others else ""
+    before, after = _size(psf, measured), _size(image, measured)
+    notes.append(f"{RESAMPLED}{along} from a pixel size of {before} to {after}, the image's")
     return resampled.reshape(*data.shape[: -len(spatial)], *shape)

@@ -21,7 +21,10 @@ from unblur.errors import CheckpointError, FileError
 from unblur.io.atomic import atomic_path, write_json
 from unblur.pieces import Piece
 
-OWN = ("job.json", "plane-", "running-", ".unblur-")
+OUTPUTS = "outputs.json"
+"""The files that are written during the run, and at its end."""
+
+OWN = ("job.json", OUTPUTS, "plane-", "running-", ".unblur-")
 """How the files in a checkpoint begin; a folder with others is not touched."""
 
 
@@ -125,13 +128,17 @@ class Savepoint:
 
         Raises:
             CheckpointError: something else stands there.
+            FileError: it cannot be deleted.
         """
         if not self.path.exists():
             return
         if not self.path.is_dir() or any(not file.name.startswith(OWN) for file in self.path.iterdir()):
             raise CheckpointError(f"{self.path}: is no checkpoint of a run; move it away or choose another output")
-        (self.path / "job.json").unlink(missing_ok=True)  # first: without it nothing goes on from what is left
-        shutil.rmtree(self.path)
+        try:
+            (self.path / "job.json").unlink(missing_ok=True)  # first: without it nothing goes on from what is left
+            shutil.rmtree(self.path)
+        except OSError as error:
+            raise FileError(self.path, f"cannot be deleted: {error.strerror or error}") from error
 
     def _read(self) -> tuple[str, list[dict[str, Any]], bool]:
         try:

@@ -14,6 +14,9 @@ from unblur.io import Header
 KEY = "unblur"
 """Where the metadata of a layer of ours hold what is known about it."""
 
+SEVERAL = "several"
+"""There, of a layer that shows kernels of several planes or places, which are no PSF together."""
+
 NAMES = {
     "T": {"t", "time", "frame", "frames", "timepoint", "timepoints"},
     "C": {"c", "ch", "channel", "channels"},

@@ -19,10 +19,13 @@ from unblur.image import Image, PixelSize, Status, sizes_by_axis
 from unblur.io import Header, read_header
 
 if TYPE_CHECKING:
+    import pint
     from napari.layers import Image as ImageLayer
 
 Region = Mapping[str, tuple[int, int]]
 """Start and stop (excluded) along some of the axes."""
+
+Units = Sequence["pint.Unit"]
 
 GEOMETRY = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 DISPLAY = (
@@ -157,6 +160,12 @@ def read(layer: ImageLayer, axes: str | None = None) -> LayerSource:
     )
 
 
+def as_now(source: LayerSource, layer: ImageLayer) -> LayerSource:
+    """The same where its layer lies now, and as that looks now."""
+    geometry = {key: _copied(getattr(layer, key)) for key in GEOMETRY}
+    return replace(source, geometry=geometry, display={key: _copied(getattr(layer, key)) for key in DISPLAY})
+
+
 def with_pixel_size(source: LayerSource, pixel_size: PixelSize) -> LayerSource:
     """The same with pixel sizes that the user gave, in the units that `source` shows; µm where it shows none.
 
@@ -175,9 +184,11 @@ def with_pixel_size(source: LayerSource, pixel_size: PixelSize) -> LayerSource:
     return replace(source, image=image)
 
 
-def current_region(source: LayerSource, point: Sequence[float]) -> dict[str, tuple[int, int]]:
-    """The plane along T, C and Z that a viewer shows, whose `dims.point` this is."""
-    places = _to_data(source, np.asarray([point], dtype=float))[0]
+def current_region(
+    source: LayerSource, point: Sequence[float], units: Units | None = None
+) -> dict[str, tuple[int, int]]:
+    """The plane along T, C and Z that a viewer shows, whose `dims.point` and `dims.units` these are."""
+    places = _to_data(source, np.asarray([point], dtype=float), units)[0]
     sizes = source.image.sizes
     return {
         axis: (index, index + 1)
@@ -187,13 +198,13 @@ def current_region(source: LayerSource, point: Sequence[float]) -> dict[str, tup
     }
 
 
-def region_around(source: LayerSource, corners: np.ndarray) -> dict[str, tuple[int, int]]:
-    """The part along Y and X that holds these points of the world (count, dimensions of the viewer).
+def region_around(source: LayerSource, corners: np.ndarray, units: Units | None = None) -> dict[str, tuple[int, int]]:
+    """The part along Y and X that holds these points of the world (count, dimensions), in these units.
 
     Raises:
         ImageError: they lie outside the image.
     """
-    places = _to_data(source, np.asarray(corners, dtype=float))
+    places = _to_data(source, np.asarray(corners, dtype=float), units)
     region = {}
     for number, axis in enumerate(source.placed_axes):
         if axis not in "YX":
@@ -217,14 +228,28 @@ def outer_transform(geometry: Mapping[str, Any]) -> Affine:
     return Affine(affine_matrix=np.asarray(geometry["affine"]))
 
 
-def _to_data(source: LayerSource, points: np.ndarray) -> np.ndarray:
-    """Points of the world (count, dimensions of the viewer) in pixels of the image."""
+def _to_data(source: LayerSource, points: np.ndarray, units: Units | None) -> np.ndarray:
+    """Points of the world (count, dimensions of the viewer) in pixels of the image.
+
+    Args:
+        units: of the points; those of the layer where they are not known, or are no lengths where those are.
+    """
     count = len(source.placed_axes)
+    if units is not None and len(units) == points.shape[1]:
+        own = source.geometry["units"][-len(units) :]
+        points[:, points.shape[1] - len(own) :] *= list(map(_in_units, units[-len(own) :], own))
     points = points[:, -count:]
     missing = count - points.shape[1]
     points = np.pad(points, [(0, 0), (missing, 0)])
     inner, outer = inner_transform(source.geometry), outer_transform(source.geometry)
     return np.array([inner.inverse(outer.inverse(point)) for point in points])
+
+
+def _in_units(one: pint.Unit, other: pint.Unit) -> float:
+    """How many of another unit one is; 1 where they do not compare."""
+    if one.dimensionality != other.dimensionality:
+        return 1.0
+    return float((1 * one).to(other).magnitude)
 
 
 def _given(axes: str, evidence: Evidence) -> str:

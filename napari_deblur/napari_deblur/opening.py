@@ -22,8 +22,8 @@ from unblur.io.video import VIDEO
 
 Reader = Callable[[Any], list[tuple[Any, dict[str, Any], str]]]
 RESTORED, UNCERTAINTY = "restored", "uncertainty"
-DEPTHS = {255.0: np.uint8, 65535.0: np.uint16}
-"""What napari needs to show colours whose white is this."""
+DEPTHS = {"uint8": np.uint8, "uint16": np.uint16}
+"""What napari shows colours in, if not from 0 to 1."""
 
 
 def get_reader(path: Any) -> Reader | None:
@@ -56,9 +56,9 @@ def read_layers(path: str) -> list[tuple[Any, dict[str, Any], str]]:
         image = replace(image, data=one_a_pixel(image.data), axes=image.axes.replace("S", ""))
     data = image.data
     if image.is_rgb:
-        white = report.get("input", {}).get("white_level")
-        if data.dtype.kind == "f" and white in DEPTHS:
-            data, _ = cast(data, DEPTHS[white])
+        depth = report.get("input", {}).get("dtype")
+        if data.dtype.kind == "f" and depth in DEPTHS:
+            data, _ = cast(data, DEPTHS[depth])
         if image.alpha is not None:
             data = np.concatenate([data, image.alpha[..., np.newaxis].astype(data.dtype)], axis=-1)
     known = {

@@ -40,6 +40,7 @@ class Painter(QObject):
         super().__init__(parent)
         self._blur, self._registry, self._situation = blur, registry, situation
         self._worker: Worker | None = None
+        self._drawn_for: Any = None
         self._wait = QTimer(self)
         self._wait.setInterval(AFTER)
         self._wait.setSingleShot(True)
@@ -52,6 +53,12 @@ class Painter(QObject):
     @property
     def busy(self) -> bool:
         return self._worker is not None or self._wait.isActive()
+
+    def follow(self, situation: Any) -> None:
+        """A picture anew where what it depends on, besides the blur's part, is another."""
+        if situation != self._drawn_for and self._blur.known:
+            self.want()
+        self._drawn_for = situation
 
     def want(self) -> None:
         """A picture of what is chosen now, soon."""

@@ -120,7 +120,7 @@ def region_of(shapes: Shapes, source: LayerSource) -> dict[str, Span]:
         raise ParameterError("draw a rectangle on the image first")
     chosen = max(shapes.selected_data) if shapes.selected_data else len(shapes.data) - 1
     corners = np.array([shapes.data_to_world(corner) for corner in shapes.data[chosen]])
-    region = region_around(source, corners)
+    region = region_around(source, corners, shapes.units)
     for axis, (start, stop) in region.items():
         least = min(SMALLEST_SIDE, source.image.sizes[axis])
         if stop - start < least:

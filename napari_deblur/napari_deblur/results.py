@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_deblur.facts import KEY, facts
+from napari_deblur.facts import KEY, SEVERAL, facts
 from napari_deblur.layers import LayerSource, inner_transform, outer_transform
 from unblur.io.casting import cast
 
@@ -234,6 +234,7 @@ def _kernel(result: Result, source: LayerSource, name: str) -> LayerData:
     peak = float(np.nanmax(kernel, initial=0.0))
     known = facts(source.image)
     spatial = [axis for axis in kept if axis in known["pixel_size"]]
+    several = "Z" in axes and result.report["planes_mode"] != "volume"
     return (
         data,
         {
@@ -252,6 +253,7 @@ def _kernel(result: Result, source: LayerSource, name: str) -> LayerData:
                     "role": "kernel",
                     "of": name,
                     **({} if grid is None else {"grid": grid}),
+                    **({SEVERAL: True} if grid is not None or several else {}),
                 }
             },
         },

@@ -16,6 +16,8 @@ from unblur.pipeline import Pipeline
 from unblur.registry import Registry
 
 if TYPE_CHECKING:
+    from napari.layers import Image as ImageLayer
+
     from unblur.results import Result
 
 SUFFIX = ".ome.tif"
@@ -122,11 +124,12 @@ def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     Raises:
         UnblurError: the file cannot be written, or the layer cannot be read.
     """
-    from napari.layers import Image as ImageLayer
     from napari.utils.notifications import show_warning
 
-    layer = ImageLayer(data, **attributes)
+    layer = _layer_of(data, attributes)
     source = read(layer)
+    if source.image.status["axes"] == "assumed" and data.ndim > 2 + layer.rgb:
+        show_warning(f"{Path(path).name}: the axes {source.axes} are guessed; Set on the layer in the dock says them")
     kept = source.metadata.get(KEY, {})
     report = kept.get("report") if isinstance(kept, Mapping) else None
     viewed = {looks.REPORT_KEY: looks.of_layers([layer])}
@@ -134,6 +137,18 @@ def write_image(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     for note in io.write(path, source.load(), report=report):
         show_warning(f"{Path(path).name}: {note}")
     return [path]
+
+
+def _layer_of(data: Any, attributes: dict[str, Any]) -> ImageLayer:
+    """The layer of the viewer that these are the parts of, which knows its file; or else one of these parts."""
+    import napari
+    from napari.layers import Image
+
+    viewer = napari.current_viewer()
+    for layer in viewer.layers if viewer is not None else ():
+        if isinstance(layer, Image) and layer.data is data and layer.name == attributes.get("name"):
+            return layer
+    return Image(data, **attributes)
 
 
 def save_pipeline(pipeline: Pipeline, path: str | Path) -> Path:

@@ -72,7 +72,7 @@ class Several:
         dock = self._dock
         request, part = dock.region_request()
         requests = [(name, self._with(name, request)) for name in names]
-        then = partial(self._show_compared, dock.image_part.source, part)
+        then = partial(self._show_compared, dock.image_part.now(), part)
         dock.begin(work.compare(part.load, requests, dock.registry), "comparison", then, live=Live(dock.viewer, part))
 
     def _show_compared(

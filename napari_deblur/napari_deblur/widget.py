@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
@@ -184,10 +185,10 @@ class Deblur(QWidget):
         Raises:
             ParameterError: there is no layer, or the planes that were asked for are not there.
         """
-        source, target = self.image_part.source, self.run_part.target
+        source, target = self.image_part.now(), self.run_part.target
         if source is None or target is None:
             raise ParameterError(self.image_part.problem or "choose an image")
-        place = layers.current_region(source, self.viewer.dims.point)
+        place = layers.current_region(source, self.viewer.dims.point, self.viewer.dims.units)
         region = {axis: place[axis] for axis in target.fixed}
         return source.cut(region | self.run_part.planes.region())
 
@@ -200,10 +201,10 @@ class Deblur(QWidget):
         Raises:
             UnblurError: there is no rectangle that could be run, or something in the form cannot be used.
         """
-        source, shapes = self.image_part.source, regions.region_layer(self.viewer)
+        source, shapes = self.image_part.now(), regions.region_layer(self.viewer)
         if source is None or shapes is None:
             raise ParameterError("draw a rectangle on the image first")
-        plane = layers.current_region(source, self.viewer.dims.point)
+        plane = layers.current_region(source, self.viewer.dims.point, self.viewer.dims.units)
         rectangle = regions.region_of(shapes, source)
         request = self.request()
         request = dataclasses.replace(request, max_seconds=request.max_seconds or regions.SECONDS)
@@ -367,6 +368,7 @@ class Deblur(QWidget):
         self._offer(image)
         _, spatial = self._situation()
         self.blur_part.set_shape([image.sizes[axis] for axis in spatial])
+        self.painter.follow((facts_of(image), spatial))
         self.method_part.set_context(self._is_photograph(image), spatial == "ZYX", known, self._kernel_size())
         self._offer(image)  # of the method that now stands there
         try:
@@ -380,7 +382,8 @@ class Deblur(QWidget):
 
     def _key(self, request: Request, part: layers.LayerSource) -> Any:
         """What a run is told from others by."""
-        return request, part.region, id(self.image_part.layer)
+        file = request.psf if isinstance(request.psf, Path) else None
+        return request, file, part.region, facts_of(part.image), id(self.image_part.layer)
 
     def event(self, event: QEvent) -> bool:
         """Qt's; napari's × takes the dock out of its frame, and leaves it to whoever holds it."""
@@ -423,3 +426,8 @@ class Deblur(QWidget):
             return kernel_size(self.blur_part.size.text())
         except ParameterError:
             return None
+
+
+def facts_of(image: Image) -> Any:
+    """What of an image, besides its pixels, makes another run or PSF."""
+    return image.axes, image.shape, dict(image.pixel_size), dict(image.units)

@@ -72,15 +72,20 @@ def restore(
     """
 
     def work(worker: Worker) -> Result:
-        job = _job(worker, load, request, registry)
+        job = _made(worker, load, request, registry)
         if checkpoints is None:
+            _drop_if_asked(worker)
             return _anew(worker, job)
         # Named by what the result follows from, so that none is taken for another's.
         image, path = job.image, checkpoints / job.fingerprint[:32]
         with _claimed(path) as mine:
             if not mine:
+                _drop_if_asked(worker)
                 return _anew(worker, job)
-            job = _job(worker, lambda: image, request, registry, path)
+            job = _made(worker, lambda: image, request, registry, path)
+            if worker.wish == "cancel":
+                job.forget_checkpoint()
+                raise Dropped
             if not job.resumable:
                 return _anew(worker, job)
             try:
@@ -234,15 +239,20 @@ def _loaded(worker: Worker, load: Load) -> Image:
 
 
 def _job(worker: Worker, load: Load, request: Request, registry: Registry, checkpoint: Path | None = None) -> Job:
+    job = _made(worker, load, request, registry, checkpoint)
+    _drop_if_asked(worker)
+    return job
+
+
+def _made(worker: Worker, load: Load, request: Request, registry: Registry, checkpoint: Path | None = None) -> Job:
+    """The job, also where it is to be dropped: only it knows which checkpoint goes with it."""
     import_all()
     from unblur.driver import CancelToken
     from unblur.jobs import Job
 
-    image = _loaded(worker, load)
+    worker.report(words="reading the image")
     arguments = request.job_arguments()
-    job = Job(image, cancel=CancelToken(), checkpoint=checkpoint, registry=registry, **arguments)
-    _drop_if_asked(worker)
-    return job
+    return Job(load(), cancel=CancelToken(), checkpoint=checkpoint, registry=registry, **arguments)
 
 
 def _drop_if_asked(worker: Worker) -> None:

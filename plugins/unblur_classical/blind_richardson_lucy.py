@@ -88,7 +88,7 @@ def compare(
     """Ratio observed / predicted, zero where pixels do not count, and mean Poisson deviance; `predicted` is used up."""
     predicted.clamp_min_(epsilon)
     ratio = observed / predicted
-    deviance = ratio.clamp_min(_TINY).log_().mul_(observed).sub_(observed).add_(predicted)
+    deviance = ratio.clamp_min(_TINY).log_().mul_(observed.clamp_min(0)).sub_(observed).add_(predicted)
     if valid is not None:
         ratio.mul_(valid)
         deviance.mul_(valid)

@@ -135,10 +135,12 @@ def _table(moves: np.ndarray, shape: Shape, device: torch.device) -> tuple[Tenso
     """
     count, angles = moves.shape[:2]
     size = math.prod(shape)
-    whole = np.floor(moves).astype(int)
-    part = moves - whole
-    number, angle, y, x = np.indices((count, angles, *shape), sparse=True)
-    column = np.broadcast_to(np.arange(angles * size).reshape(1, angles, *shape), (count, angles, *shape))
+    whole = np.floor(moves).astype(np.int32)
+    part = (moves - whole).astype(np.float32)
+    number, angle, y, x = np.indices((count, angles, *shape), np.int32, sparse=True)
+    column = np.broadcast_to(
+        np.arange(angles * size, dtype=np.int32).reshape(1, angles, *shape), (count, angles, *shape)
+    )
     rows, columns, values = [], [], []
     for dy in (0, 1):
         for dx in (0, 1):

@@ -7,9 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unblur.components import Batch, Context, Misfit
+from unblur.operators.missing import filled
 from unblur.operators.noise import SMALLEST, noise_std, without_outliers
 from unblur.operators.windows import SSIM_SIGMA, SSIM_STEADY, SSIM_TAPS, gaussian_taps, local_ssim, window_mean
-from unblur_classical.noise import OUTLYING
+from unblur_classical.noise import OUTLYING, outlying
 from unblur_classical.part_params import HuberParams, PoissonParams, SquaredParams, SsimParams
 
 _DARK = 1e-3
@@ -100,7 +101,7 @@ class Ssim(Misfit[SsimParams]):
         if self.window < SSIM_TAPS and context.scale == 1:
             context.note(f"ssim: windows of {self.window} pixels instead of {SSIM_TAPS}, since the image holds no more")
         if self.params.robust:
-            cleaned, self.kept = without_outliers(batch.observed, floor=OUTLYING)
+            cleaned, self.kept = without_outliers(filled(batch.observed, batch.valid), floor=OUTLYING)
             smallest = SMALLEST[cleaned.ndim - 2]
             if min(cleaned.shape[2:]) < smallest:
                 context.note(
@@ -110,12 +111,14 @@ class Ssim(Misfit[SsimParams]):
             self.noise = float(noise_std(cleaned, valid=batch.valid).mean())
             self.scale = _STRUCTURE / (_STRUCTURE + SSIM_STEADY * self.noise**2)
             if context.scale == 1:
-                share = 100 * float(1 - self.kept.mean())
-                context.note(f"ssim: noise estimated as {self.noise:.3g} of the peak; {share:.2g} % outliers left out")
+                context.note(f"ssim: noise estimated as {self.noise:.3g} of the peak; {outlying(self.kept, batch)}")
 
     def __call__(self, predicted: Tensor, observed: Tensor, weight: Tensor | None) -> Tensor:
         if self.kept is not None:
-            weight = self.kept if weight is None else weight * self.kept
+            kept = self.kept
+            if kept.shape != observed.shape:  # a window of a series
+                kept = without_outliers(observed.detach(), floor=OUTLYING)[1]
+            weight = kept if weight is None else weight * kept
         if weight is None:
             return self.scale * (1 - local_ssim(predicted, observed, noise=self.noise, window=self.window).mean())
         counted = torch.lerp(observed, predicted, weight)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from torch import Tensor
+
 from unblur.components import Batch, Context
+from unblur.operators.missing import filled
 from unblur.operators.noise import without_outliers
 
 LEAST_NOISE = 1e-4
@@ -14,9 +17,15 @@ OUTLYING = 0.1
 """Distance from the neighbours' median, as a part of the peak, below which no pixel is an outlier."""
 
 
+def outlying(kept: Tensor, batch: Batch) -> str:
+    """The share of outliers among the pixels that count, in words."""
+    known = kept if batch.valid is None else kept[batch.valid.expand_as(kept) > 0]
+    return f"{100 * float(1 - known.mean()):.2g} % outliers left out"
+
+
 def trusted(batch: Batch, context: Context, who: str) -> Batch:
     """The batch without its impulses, hot and dead pixels: they no longer count. Their share is noted."""
-    _, kept = without_outliers(batch.observed, floor=OUTLYING)
+    kept = without_outliers(filled(batch.observed, batch.valid), floor=OUTLYING)[1]
     if context.scale == 1:
-        context.note(f"{who}: {100 * float(1 - kept.mean()):.2g} % outliers left out")
+        context.note(f"{who}: {outlying(kept, batch)}")
     return dataclasses.replace(batch, valid=kept if batch.valid is None else kept * batch.valid)

@@ -25,6 +25,7 @@ class Gamma(Response[GammaParams]):
     to the latent image too, and the standard deviation is that of the latent image times the slope of g.
     """
 
+    zero_is_dark = True
     peak = 1.0
 
     def init(self, batch: Batch, context: Context) -> None:

@@ -113,7 +113,7 @@ class RichardsonLucy(Estimator[RichardsonLucyParams]):
             state.remember(latent, change=start * (factor - 1))
         state.latent = start.mul_(factor)
         state.operator.unfold(state.latent, image)
-        return Info(misfit, Draw(image))
+        return Info(misfit, Draw(image), background=state.background)
 
     def _factor(
         self, problem: Problem, state: RichardsonLucyState, back: Tensor, start: Tensor, clock: Clock
@@ -138,4 +138,6 @@ def penalty_gradient(problem: Problem, image: Tensor, clock: Clock) -> Tensor:
     with torch.enable_grad():
         leaf = image.detach().requires_grad_()
         penalty = problem.penalty(leaf, leaf.new_zeros(()), clock)
+        if not penalty.requires_grad:  # all have the weight zero
+            return torch.zeros_like(leaf)
         return torch.autograd.grad(penalty, leaf)[0]

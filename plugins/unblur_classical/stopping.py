@@ -96,11 +96,13 @@ class NoiseLevel(StoppingRule[NoiseLevelParams]):
     def update(self, info: Info, clock: Clock) -> str | None:
         if clock.step % self.params.every:
             return None
-        problem, draw = self.problem, info.draw
+        problem, draw, kernel = self.problem, info.draw, info.kernel
         with torch.no_grad():
-            kernel = info.kernel if info.kernel is not None else problem.kernel(draw.latent, clock, None)
+            if tuple(draw.latent.shape) != tuple(problem.latent_shape):  # a window of a series
+                draw, kernel = problem.draw(problem.batch, clock, None), None
+            kernel = problem.kernel(draw.latent, clock, None) if kernel is None else kernel
             target = problem.forward.target(problem.batch)
-            squares = (problem.predict(draw.latent, kernel) - target.observed).square()
+            squares = (problem.predict(draw.latent, kernel) + info.background - target.observed).square()
             residual = math.sqrt(float(weighted_mean(squares, problem.counted(draw, target))))
         return f"residual {residual:.3g} is down to the noise, {self.level:.3g}" if residual <= self.level else None
 

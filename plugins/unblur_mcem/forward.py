@@ -51,10 +51,12 @@ class SvolaModel(ForwardModel[SvolaParams]):
             if context.psf.ndim - 1 != len(spatial):
                 raise ImageError(f"a PSF in {context.psf.ndim - 1}-D for an image in {len(spatial)}-D")
             return tuple(context.psf.shape[1:])
-        widest = tuple(math.ceil(min(n / 2, 2 * n / along)) | 1 for n, along in zip(spatial, grid, strict=True))
-        words = "x".join(map(str, widest))
-        context.note(f"kernel size not given: {words} pixels were allowed for, a window's width or half the image")
-        return widest
+        widest = [math.ceil(min(n / 2, 2 * n / along)) | 1 for n, along in zip(spatial, grid, strict=True)]
+        most = self.params.most
+        shape = tuple(widest if most is None else [min(n, most) for n in widest])
+        reason = "a window's width or half the image" if most is None else "--kernel-size allows for more"
+        context.note(f"kernel size not given: {'x'.join(map(str, shape))} pixels were allowed for, {reason}")
+        return shape
 
     def latent_shape(self, observed: Shape, spec: KernelSpec) -> Shape:
         if self.params.boundary != "valid":

@@ -21,6 +21,12 @@ class SvolaParams:
         Doc("Size of every kernel: one number, or one per spatial axis. If not given, the PSF's, or a window's."),
         Unit("pixels"),
     ] = None
+    most: Annotated[
+        int | None,
+        Ge(1),
+        Doc("At most so many pixels are allowed for along each axis where the size is unknown, besides a window's."),
+        Unit("pixels"),
+    ] = None
     grid: Annotated[
         tuple[int, ...],
         Ge(1),

@@ -29,6 +29,9 @@ from unblur.params import Schedule
 GRID = (5, 10)
 """Section 5: the grid of kernels."""
 
+MOST = 51
+"""Pixels allowed for: the poses of a camera are a table that grows as the kernels' pixels and angles."""
+
 DROPOUT: Schedule = 0.1
 """Reading: the paper trains the decoder with dropout and gives no rate."""
 
@@ -67,7 +70,7 @@ def shaken(grid: tuple[int, ...], steps: int, last: int, samples: int) -> Pipeli
         last: with weaker edges, at the full one.
         samples: of the Monte-Carlo EM.
     """
-    field = ("svola", {"grid": grid})
+    field = ("svola", {"grid": grid, "most": MOST})
     stages = [
         dataclasses.replace(stage, set={"forward_model.grid": (1,)}) if stage.scale < _SEVERAL else stage
         for stage in edge_stages(steps, weaker=last)

@@ -17,6 +17,7 @@ from unblur.components import Clock, Operator
 from unblur.errors import CompositionError
 from unblur.operators.folded import FoldedOperator, folded
 from unblur_classical import richardson_lucy as richardson_lucy_module
+from unblur_classical.blind_richardson_lucy import compare
 
 SKIMAGE = {"image_prior": "pixels", "image_prior.start": "flat", "estimator.edge_correction": False}
 
@@ -242,3 +243,19 @@ def test_blind_finds_the_width_of_a_gaussian() -> None:
     assert width(kernel) == pytest.approx(width(truth), rel=0.15)
     similarity = float((kernel * truth).sum() / kernel.norm() / truth.norm())
     assert similarity > 0.98
+
+
+@pytest.mark.parametrize("weight", [0.0, ((0.0, 0.0), (0.5, 1e-3))])
+def test_penalties_of_weight_zero_are_none(weight: Any) -> None:
+    sharp = blocks((30, 31))
+    observed, _ = observe(sharp, streak())
+    plain = pipeline("richardson-lucy", steps=2)
+    penalised = plain.replace(image_prior=["pixels", ("tv", {"weight": weight})])
+    assert torch.isfinite(restore(penalised, observed, streak()).estimate.image).all()
+
+
+def test_the_deviance_below_zero_is_that_of_no_photons() -> None:
+    """Behind a camera noise lies below zero: a logarithm there would count a hundredfold."""
+    observed, predicted = torch.tensor([[[[-0.01, 0.2]]]]), torch.tensor([[[[0.001, 0.2]]]])
+    _, deviance = compare(observed, predicted.clone(), None, 2.0, 1e-9)
+    assert float(deviance) == pytest.approx(2 * (0.01 + 0.001) / 2, rel=1e-4)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tests.classical.parts import batch, context, number, part, problem, rand
-from unblur.components import Clock, Draw
+from unblur.components import Batch, Clock, Draw
 from unblur.operators.windows import gaussian_taps
 
 MISFITS = ["squared", "huber", "poisson", "ssim"]
@@ -170,3 +170,25 @@ def test_robust_ssim_prefers_the_clean_image_behind_noise_and_impulses() -> None
 
 def test_robust_ssim_takes_small_images_without_an_estimate() -> None:
     assert misfit("ssim", rand(1, 1, 14, 13), robust=True).noise == 0
+
+
+def test_robust_ssim_tells_outliers_and_noise_by_the_pixels_that_count() -> None:
+    """Three of four are missing, as in a mosaic, and hold some value."""
+    observed, valid = rand(1, 1, 48, 48), torch.zeros(1, 1, 48, 48)
+    valid[..., ::2, ::2] = 1
+    observed = torch.where(valid > 0, 0.2 + 0.6 * (torch.arange(48) > 24) + 0.001 * observed, 0.5)
+    robust = part("forward_model", "ssim", robust=True)
+    told = context()
+    robust.init(Batch(observed, (0,), valid), told)
+    assert float(robust.kept[valid > 0].mean()) > 0.9
+    assert robust.noise < 0.01
+    [said] = told.notes
+    assert "outliers left out" in said
+
+
+def test_robust_ssim_takes_a_window_of_a_series() -> None:
+    series = rand(4, 1, 40, 40)
+    robust = part("forward_model", "ssim", robust=True)
+    robust.init(Batch(series, (0, 1, 2, 3), None), context())
+    window = series[1:2, :, 4:28, 5:29]
+    assert number(robust(window, window, None)) == pytest.approx(0, abs=1e-5)

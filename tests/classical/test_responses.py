@@ -102,3 +102,17 @@ def test_an_unknown_camera_is_estimated_from_its_noise_and_noted() -> None:
 def test_a_camera_that_cannot_be_estimated_is_asked_for() -> None:
     with pytest.raises(ImageError, match=r"set forward_model\.camera\.gain"):
         part("forward_model", "camera").calibrate(torch.ones(1, 1, 64, 64), context())
+
+
+def test_gamma_has_a_zero_of_its_own_so_that_ringing_below_it_is_noise() -> None:
+    """An offset between the two would be stretched by the curve's slope in the dark."""
+    observed = 200 * rand(1, 1, 12, 12) + 20
+    observed[..., 3, 4] = -2
+    whole = problem(
+        observed, forward_model=[("convolution", {"kernel_size": [3]}), ("gamma", {"gamma": 2.2}), "squared"]
+    )
+    light = torch.nn.functional.pad((observed.clamp_min(0) / observed.max()) ** 2.2, (1, 1, 1, 1))
+    delta = torch.zeros(1, 3, 3)
+    delta[0, 1, 1] = 1
+    finished = whole.finish(Estimate(light, delta), (12, 12))
+    torch.testing.assert_close(finished.image, observed.clamp_min(0), rtol=1e-4, atol=1e-3)

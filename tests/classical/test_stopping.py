@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import io
 from typing import Any
 
@@ -167,3 +168,11 @@ def test_a_resumed_rule_says_what_it_would_have_said(name: str, params: dict[str
     assert [ask(item, after(step, 60)) for step, item in enumerate(sequence[resumed:], resumed + 1)] == expected[
         resumed:
     ]
+
+
+def test_noise_level_counts_what_the_estimator_adds_to_its_prediction() -> None:
+    truth, _, whole = noisy(0.03)
+    known = rule("noise-level", whole, noise=0.03 / whole.intensity.peak, factor=1.05, margin=0.0)
+    darker = info(9.0, truth - 0.02)
+    assert known.update(darker, after(1)) is None
+    assert known.update(dataclasses.replace(darker, background=0.02), after(1)) is not None

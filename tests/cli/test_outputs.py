@@ -90,6 +90,31 @@ def test_files_of_others_are_not_replaced(unblur: Unblur, cells: Path, tmp_path:
     assert unblur(*command, "--kernel", foreign, "--force")[0] == 0
 
 
+def test_a_checkpoint_is_no_leave_to_replace_files_of_others(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    psf, foreign, mine = (tmp_path / name for name in ("psf.tif", "kernel.tif", "mine.tif"))
+    foreign.write_bytes(b"another's")
+    checkpoint = tmp_path / "out.tif.checkpoint"
+    checkpoint.mkdir()
+    (checkpoint / "job.json").write_text("{}")
+    (checkpoint / "outputs.json").write_text('["out.tif", "mine.tif"]')
+    command = ("run", cells, "-o", tmp_path / "out.tif", "--psf", psf, *RL)
+    code, _, err = unblur(*command, "--kernel", foreign)
+    assert (code, foreign.read_bytes()) == (2, b"another's")
+    assert "no report says that a run made it" in err
+    mine.write_bytes(b"half")
+    assert unblur(*command, "--kernel", mine)[0] == 0
+
+
+def test_the_plan_is_an_input_that_no_report_replaces(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    command = ("run", cells, "-o", tmp_path / "out.tif", "--psf", tmp_path / "psf.tif", *RL)
+    assert unblur(*command)[0] == 0
+    plan = tmp_path / "out.tif.json"
+    before = plan.read_bytes()
+    code, _, err = unblur(*command, "--plan", plan, "--force")
+    assert (code, plan.read_bytes()) == (2, before)
+    assert "out.tif.json: is an input of this run" in err
+
+
 def test_two_inputs_never_share_a_kernel_file(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

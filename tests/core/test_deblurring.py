@@ -111,6 +111,16 @@ def test_psfs_along_an_axis_are_taken_along_it(axis: str) -> None:
         np.testing.assert_allclose(psf_for(one.psf, task, one.image)[0], expected, atol=1e-6)
 
 
+def test_psfs_along_an_axis_that_does_not_fit_are_taken_along_no_other() -> None:
+    psfs = np.stack([np.full((3, 3), 1 / 9), PSF]).astype(np.float32)
+    with pytest.raises(ImageError, match="2 PSFs for an image with T=2, C=1"):
+        job(picture((2, 1, 20, 18)), axes="TCYX", psf=Image(psfs, "CYX"), pipeline=KNOWN)
+    over_time = job(picture((2, 20, 18)), axes="TYX", psf=Image(psfs, "CYX"), pipeline=KNOWN)
+    for _ in over_time.events():
+        pass
+    assert over_time.result.kernel_axes == "TYX"
+
+
 def test_kernels_lie_along_the_axis_of_their_psfs_and_another_axis_is_another_run() -> None:
     """Also where channels and time points are as many."""
     psfs = np.stack([np.full((3, 3), 1 / 9), PSF]).astype(np.float32)

@@ -84,6 +84,31 @@ except FileError as error:
 """
 
 
+FULL_FOR_CHECKPOINTS = """
+import dataclasses, resource, signal, sys
+from pathlib import Path
+import torch
+from unblur.checkpoint import Checkpoint, save
+from unblur.errors import FileError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+fields = {field.name: None for field in dataclasses.fields(Checkpoint)}
+try:
+    save(Path(sys.argv[1]), Checkpoint(**{**fields, "psf": torch.rand(1000, 1000)}))
+except FileError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
+def test_a_full_disk_is_said_of_a_checkpoint(tmp_path: Path) -> None:
+    """Which torch writes, with an error of its own."""
+    done = run(FULL_FOR_CHECKPOINTS, tmp_path / "a.pt")
+    assert done.returncode == 0, done.stderr
+    assert "a.pt: cannot be written" in done.stdout
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits")
 @pytest.mark.parametrize("name", ["a.tif", "a.ome.tif"])
 def test_a_full_disk_leaves_nothing(tmp_path: Path, name: str) -> None:

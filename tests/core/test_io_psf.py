@@ -211,3 +211,23 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
     write(tmp_path / "dark.tif", Image.from_array(np.zeros((9, 9), np.float32)))
     with pytest.raises(FileError, match=r"dark\.tif: PSF 0 sums to 0"):
         taken(tmp_path / "dark.tif")
+
+
+def test_a_psf_is_centred_before_it_is_cut_to_the_image() -> None:
+    psf = np.zeros((64, 64))
+    psf[11:14, 14:17] = 1
+    psf[12, 15] = 3
+    made = prepare_psf(psf, image_shape=(32, 32), centre=True)
+    assert max(made.kernel.shape[1:]) <= 32
+    origin = tuple(size // 2 for size in made.kernel.shape[1:])
+    assert np.unravel_index(made.kernel[0].argmax(), made.kernel.shape[1:]) == origin
+
+
+def test_a_psf_is_resampled_along_the_axes_whose_pixel_size_is_known() -> None:
+    image = Image(np.ones((8, 32, 32), np.float32), "ZYX", {"Y": 0.1, "X": 0.1}, {"Y": "µm", "X": "µm"})
+    sizes = {"Z": 0.2, "Y": 0.05, "X": 0.05}
+    psf = Image(gaussian((5, 21, 21)), "ZYX", sizes, dict.fromkeys(sizes, "µm"))
+    taken = take_psf(psf, image, None, False)
+    assert taken.kernel.shape == (1, 5, 11, 11)
+    assert any("along Z: the image's pixel size is not known" in note for note in taken.notes)
+    assert any("along Y, X from a pixel size of 0.05 x 0.05 µm to 0.1 x 0.1 µm" in note for note in taken.notes)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -352,3 +353,20 @@ def test_files_that_took_their_place_go_back_when_a_later_one_cannot(
     for name in ("a.tif", "kernel.tif"):
         np.testing.assert_array_equal(read(paths[name]).data, old.data)
     assert json.loads(report_path(paths["a.tif"]).read_text()) == {"run": 1}
+
+
+@pytest.mark.parametrize("name", ["b.tif", "b.ome.tif"])
+def test_tiff_keeps_the_colour_profile(tmp_path: Path, name: str) -> None:
+    from PIL import ImageCms
+
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    PIL.Image.new("RGB", (16, 16), (1, 2, 3)).save(tmp_path / "a.jpg", icc_profile=profile)
+    write(tmp_path / name, read(tmp_path / "a.jpg"), dtype="float32")
+    again = read(tmp_path / name)
+    assert again.metadata["icc_profile"] == profile
+    write(tmp_path / "c.png", again, dtype="uint8")
+    with PIL.Image.open(tmp_path / "c.png") as opened:
+        assert opened.info["icc_profile"] == profile
+    grey = Image.from_array(numbers((9, 9)))
+    write(tmp_path / name, replace(grey, metadata={"icc_profile": profile}))
+    assert "icc_profile" not in read(tmp_path / name).metadata, "a profile for colours"

@@ -305,6 +305,18 @@ def test_the_plane_that_the_viewer_shows() -> None:
     assert layers.current_region(source, (1e9, -1e9, 0, 0)) == {"T": (4, 5), "C": (0, 1)}
 
 
+def test_places_in_other_units_than_the_layer_s_are_the_same_places() -> None:
+    """A viewer counts in the smallest unit of all layers and axes."""
+    viewer = ViewerModel()
+    um, nm = ("µm", "nm", "nm"), ("nm", "nm", "nm")
+    layer = viewer.add_image(zeros(9, 40, 50), scale=(0.2, 100, 100), units=um, axis_labels=("z", "y", "x"))
+    source = layers.read(layer)
+    viewer.dims.set_point(0, 1000)
+    assert layers.current_region(source, viewer.dims.point, viewer.dims.units) == {"Z": (5, 6)}
+    in_nm = viewer.add_shapes([np.array([[1000, 950, 450], [1000, 3050, 2050]])], shape_type="line", units=nm)
+    assert layers.region_around(source, in_nm.data[0], in_nm.units) == {"Y": (10, 31), "X": (5, 21)}
+
+
 def test_the_region_around_a_rectangle() -> None:
     layer = Image(zeros(5, 40, 50), scale=(1, 0.5, 0.5), translate=(0, 100, 0))
     source = layers.read(layer)

@@ -13,8 +13,10 @@ from napari.layers import Image, Layer
 import unblur
 from napari_deblur import layers, results
 from napari_deblur.live import Live
+from napari_deblur.widget import Deblur
 from napari_deblur.worker import Preview
 from tests.napari.restoring import PLACED, PSF, STEPS, added, layer_of, restored, uncertain
+from unblur.errors import ParameterError
 from unblur.kernel_grid import KernelGrid
 
 LOOKS = ("colormap", "contrast_limits", "gamma", "blending")
@@ -228,6 +230,22 @@ def test_the_kernel_layer_can_be_used_as_a_psf() -> None:
     assert psf.pixel_size == source.image.pixel_size
     again = unblur.deblur(source.load(), method="richardson-lucy", psf=psf, settings=STEPS, threads=1)
     np.testing.assert_array_equal(again.image, result.image)
+
+
+@pytest.mark.parametrize("places", ["planes", "grid"])
+def test_a_layer_with_kernels_of_several_planes_or_places_is_no_psf(dock: Deblur, places: str) -> None:
+    layer = layer_of("ZYX")
+    source = layers.read(layer, axes="ZYX")
+    result = restored(source, planes="independent", psf=PSF, psf_axes="YX")
+    several: dict[str, Any] = {"kernel": np.stack([PSF] * 5), "kernel_axes": "ZYX"}
+    grid: dict[str, Any] = {"kernel": np.stack([PSF] * 2), "kernel_axes": "KYX", "kernel_grid": KernelGrid((1, 2))}
+    result = dataclasses.replace(result, **(several if places == "planes" else grid))
+    dock.viewer.add_layer(made(result, source)[1])
+    dock.blur_part.set_mode("layer")
+    dock.blur_part.layer_box.value = dock.viewer.layers[-1]
+    assert not dock.blur_part.deep
+    with pytest.raises(ParameterError, match="kernels of several planes or places"):
+        dock.blur_part.arguments()
 
 
 def test_results_shown_in_a_viewer() -> None:

@@ -194,6 +194,28 @@ def test_napari_saves_a_result_with_its_report_and_axes(tmp_path: Path) -> None:
     assert reopened(tmp_path / "a.ome.tif").metadata["unblur"]["report"]["method"] == "richardson-lucy"
 
 
+def test_napari_saves_a_layer_with_what_its_file_alone_says(tmp_path: Path, shared_viewer: Any) -> None:
+    """Which napari's own reader has left out, and does not hand to the writer."""
+    path = tmp_path / "series.ome.tif"
+    sizes = {"Y": 0.1, "X": 0.1}
+    io.write(path, unblur.Image(np.ones((3, 8, 9), np.float32), "TYX", sizes, {"Y": "µm", "X": "µm"}))
+    [layer] = shared_viewer.open(path, plugin="napari")
+    saving.write_image(str(tmp_path / "a.ome.tif"), *layer.as_layer_data_tuple()[:2])
+    again = io.read(tmp_path / "a.ome.tif")
+    assert again.axes == "TYX"
+    assert again.pixel_size == pytest.approx(sizes)
+
+
+def test_colours_come_back_as_bright_as_they_were_whatever_is_white(tmp_path: Path) -> None:
+    colours = unblur.Image(np.full((24, 25, 3), 120, np.uint8), "YXS").with_white_level(250.0)
+    colours.data[8:16, 8:16] = 40
+    result = unblur.deblur(colours, method="richardson-lucy", psf=np.ones((3, 3)) / 9, threads=1)
+    result.save(tmp_path / "a.ome.tif", dtype="float32")
+    again = reopened(tmp_path / "a.ome.tif")
+    assert again.data.dtype == np.uint8
+    assert abs(float(np.median(again.data)) - 120) < 3
+
+
 def test_a_layer_that_no_file_can_hold_is_refused(tmp_path: Path) -> None:
     layer = Image(np.ones((4, 5), np.int64))
     with pytest.raises(FileError, match="cannot write int64"):

@@ -194,7 +194,9 @@ def _follow(job: Job, files: Places, wishes: Wishes, token: Any) -> Result | Non
     """Run to the end; None if it was stopped before any plane had a result."""
     show = _previewer(job, files) if files.preview else None
     with bar() as update:
-        for event in job.events(resume=wishes.resume):
+        for number, event in enumerate(job.events(resume=wishes.resume)):
+            if number == 0:
+                files.begin()
             update(event)
             if show is not None:
                 show(event)

@@ -14,11 +14,12 @@ import numpy as np
 from unblur.errors import FileError
 from unblur.image import Image
 from unblur.io.atomic import check_writable as check_place
-from unblur.io.atomic import sweep
+from unblur.io.atomic import sweep, write_json
 from unblur.io.kernels import ARRAYS
 from unblur.io.reading import SUFFIXES
 from unblur.io.video import VIDEO
 from unblur.io.writing import WRITABLE, check_holds, check_writable, report_path
+from unblur.savepoint import OUTPUTS
 
 FILES = (*SUFFIXES, *VIDEO, ARRAYS)
 """Endings that name a file, and no folder."""
@@ -60,6 +61,9 @@ class Places:
                 check_place(path)
             else:
                 check_writable(path, arrays=path == self.kernel)
+            if self.source.is_dir() and path.parent.resolve() == self.source.resolve():
+                raise FileError(path, "lies among the frames of the input", "Choose another folder for it")
+        for path in (*outputs, report_path(self.output)):
             for given in (self.source, *inputs):
                 if path.exists() and given.exists() and path.samefile(given):
                     raise FileError(path, "is an input of this run", "Choose another output")
@@ -85,9 +89,9 @@ class Places:
         Raises:
             FileError: something else stands there.
         """
-        if force or self.checkpoint.exists():
+        if force:
             return
-        made = self.made()
+        made = {*self.made(), *self._begun()}
         for path in (self.output, *self.others):
             if path.exists() and self.as_reported(path) not in made:
                 raise FileError(path, "exists, and no report says that a run made it", "--force replaces it")
@@ -103,6 +107,20 @@ class Places:
         """The files that the run made which the report beside the output tells of."""
         report = self.report()
         return {self.as_reported(self.output), *report.get("files", ())} if "fingerprint" in report else ()
+
+    def begin(self) -> None:
+        """Note in the checkpoint which files, that may be replaced, will be written: a kill may leave some of them."""
+        if self.checkpoint.is_dir():
+            names = [self.as_reported(path) for path in (self.output, *self.others)]
+            write_json(self.checkpoint / OUTPUTS, names)
+
+    def _begun(self) -> Collection[str]:
+        """The files that an interrupted run may have written."""
+        try:
+            content = json.loads((self.checkpoint / OUTPUTS).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return ()
+        return content if isinstance(content, list) else ()
 
     def check_formats(self, image: Image, dtype: str | None) -> None:
         """Refuse, before any work, formats that cannot hold the result for an image.

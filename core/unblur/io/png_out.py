@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike
 from unblur.errors import ImageError
 from unblur.image import Image
 from unblur.io.casting import cast, opacities, white_scale
+from unblur.io.profiles import profile_of
 
 HEADER = 33  # signature and IHDR; the chunks that follow must come before the pixels
 METRES_PER_INCH = 0.0254
@@ -89,19 +90,14 @@ def _depth(image: Image, dtype: DTypeLike | None) -> np.dtype:
 
 def _chunks(image: Image) -> bytes:
     chunks = b""
-    profile = image.metadata.get("icc_profile")
-    if profile and _fits(profile, image):
+    profile = profile_of(image)
+    if profile is not None:
         chunks += _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(profile))
     dpi = image.metadata.get("dpi")
     if dpi:
         per_metre = [round(float(value) / METRES_PER_INCH) for value in dpi]
         chunks += _chunk(b"pHYs", struct.pack(">IIB", *per_metre, 1))
     return chunks
-
-
-def _fits(profile: bytes, image: Image) -> bool:
-    """A profile for RGB belongs to an RGB image, one for grey to a grey image; readers refuse the rest."""
-    return profile[16:20] == (b"RGB " if image.is_rgb else b"GRAY")
 
 
 def _chunk(kind: bytes, content: bytes) -> bytes:

@@ -88,11 +88,11 @@ def prepare_psf(
     if not np.isfinite(kernels).all():
         raise ImageError(f"the PSF has {np.count_nonzero(~np.isfinite(kernels))} NaN or Inf; remove them first")
     kernels = _without_negative(kernels, notes)
+    if centre:
+        kernels = _centred(kernels, notes)
     if image_shape is not None:
         kernels = _cropped(kernels, tuple(image_shape), notes)
     notes.extend(_backgrounds(kernels))
-    if centre:
-        kernels = _centred(kernels, notes)
     flux = kernels.reshape(len(kernels), -1).sum(axis=1, dtype=np.float64)
     if (flux <= 0).any():
         raise ImageError(f"PSF {int(np.argmin(flux))} sums to {flux.min():g}; a PSF needs light in it")

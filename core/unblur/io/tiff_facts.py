@@ -38,6 +38,8 @@ def facts_of(tif: TiffFile, number: int, series: TiffPageSeries, ome: OmeImage |
     page = series.keyframe
     if page.dtype is not None and page.dtype.kind == "u" and page.bitspersample < 8 * page.dtype.itemsize:
         facts.bit_depth = page.bitspersample
+    if page.iccprofile:
+        facts.metadata["icc_profile"] = page.iccprofile
     if ome is not None:
         facts.pixel_size, facts.units = dict(ome.pixel_size), dict(ome.units)
         # Writers fill in the width of the type when they know no better, which says nothing about a 16-bit camera.

@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike
 from unblur.errors import ImageError
 from unblur.image import Image
 from unblur.io.casting import cast, opacities
+from unblur.io.profiles import profile_of
 from unblur.io.scratch import on_disk
 
 BIG = 2**32 - 2**25
@@ -129,6 +130,9 @@ def _transposed(image: Image, order: str) -> Image:
 def _with_alpha(image: Image) -> tuple[np.ndarray, dict[str, Any]]:
     """The pixels, with alpha as the last sample, and the options that say so."""
     options: dict[str, Any] = {"photometric": "rgb" if image.is_rgb else "minisblack", "software": "napari-deblur"}
+    profile = profile_of(image)
+    if profile is not None:
+        options["iccprofile"] = profile
     if image.is_rgb:
         options["planarconfig"] = "contig"
     if image.alpha is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_deblur import layers
+from napari_deblur.facts import KEY, SEVERAL
 from napari_deblur.form.parameters import ParameterForm
 from napari_deblur.form.sections import drop_down, label, labelled, row, words
 from napari_deblur.panel.image_part import LayerBox
@@ -139,7 +140,8 @@ class BlurPart(QWidget):
         """Whether a PSF has Z among its axes, as far as layer or words say so."""
         if self.mode == LAYER and self.layer_box.value is not None:
             with contextlib.suppress(UnblurError):  # of a layer that cannot be read, which is said elsewhere
-                return "Z" in layers.read(self.layer_box.value).image.axes
+                source = layers.read(self.layer_box.value)
+                return "Z" in source.image.axes and not _holds_several(source)
         return self.mode == FILE and "Z" in (self.axes.text().upper() or self._axes_of_file())
 
     def _axes_of_file(self) -> str:
@@ -169,7 +171,12 @@ class BlurPart(QWidget):
             layer = self.layer_box.value
             if layer is None:
                 raise ParameterError("choose the layer that holds the PSF")
-            image = layers.read(layer).image
+            source = layers.read(layer)
+            image = source.image
+            if _holds_several(source):
+                raise ParameterError(
+                    f"{layer.name} shows kernels of several planes or places: save their run, and choose the file"
+                )
             return {"psf": image, "psf_name": layer.name, "centre_psf": self.centre.isChecked()}
         if self.mode == FILE:
             if not self.path.text().strip():
@@ -237,6 +244,11 @@ class BlurPart(QWidget):
 
     def _set_visible(self, name: str, visible: bool) -> None:
         self._form.setRowVisible(self._rows[name], visible)
+
+
+def _holds_several(source: layers.LayerSource) -> bool:
+    kept = source.metadata.get(KEY, {})
+    return isinstance(kept, Mapping) and bool(kept.get(SEVERAL))
 
 
 def _added(form: QFormLayout, name: str, widget: QWidget) -> QWidget:

@@ -121,6 +121,10 @@ class ImagePart(QWidget):
     def layer(self) -> ImageLayer | None:
         return self.layer_box.value
 
+    def now(self) -> layers.LayerSource | None:
+        """`source` where the layer lies now, and as it looks now, which changes without being read anew."""
+        return None if self.source is None or self.layer is None else layers.as_now(self.source, self.layer)
+
     def read(self, layer: ImageLayer) -> layers.LayerSource:
         """What is known of a layer; of the one that is shown here, with what the user wrote.
 
@@ -129,9 +133,10 @@ class ImagePart(QWidget):
         """
         if layer is not self.layer:
             return layers.read(layer)
-        if self.source is None:
+        source = self.now()
+        if source is None:
             raise ParameterError(self.problem)
-        return self.source
+        return source
 
     def keep(self) -> None:
         """Give the layer the axes and pixel sizes that the user wrote, so that results and files agree with it."""

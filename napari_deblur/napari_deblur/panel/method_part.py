@@ -42,13 +42,14 @@ class MethodPart(QWidget):
         self.form = PipelineForm(registry)
         self.parts = Section("Parts", self.form)
         self._loaded: Pipeline | None = None
+        self._wanted = "balanced"
         layout = labelled(self)
         layout.addRow(label("Method"), self.method_box)
         layout.addRow(self._said)
         layout.addRow(label("Effort"), row(self.preset_box, self.limit, stretch=0))
         layout.addRow(self.parts)
         self.method_box.currentIndexChanged.connect(self._on_method)
-        self.preset_box.currentIndexChanged.connect(self._on_method)
+        self.preset_box.currentIndexChanged.connect(self._on_preset)
         self.limit.editingFinished.connect(self.changed.emit)
         self.form.changed.connect(self._on_form)
         self.parts.toggled.connect(self._on_open)
@@ -109,7 +110,7 @@ class MethodPart(QWidget):
         Raises:
             ParameterError: something in the form cannot be used.
         """
-        if problems := self.form.problems():
+        if self._loaded is not None and (problems := self.form.problems()):
             raise ParameterError(problems[0])
         chosen: dict[str, Any] = {"method": self.method} if self.method is not None else {"pipeline": self.base()}
         settings = self.form.settings() if self._loaded is not None else {}
@@ -143,12 +144,13 @@ class MethodPart(QWidget):
         method = self._registry.method(name) if name else None
         presets = [preset for preset in PRESETS if method is not None and preset in method.presets]
         if [self.preset_box.itemData(n) for n in range(self.preset_box.count())] != presets:
-            kept = self.preset
             self.preset_box.blockSignals(True)
             self.preset_box.clear()
             for preset in presets:
                 self.preset_box.addItem(PRESET_NAMES[preset], preset)
-            self.preset_box.setCurrentIndex(max(0, self.preset_box.findData(kept if kept in presets else "balanced")))
+            self.preset_box.setCurrentIndex(
+                max(0, self.preset_box.findData(self._wanted if self._wanted in presets else "balanced"))
+            )
             self.preset_box.blockSignals(False)
         self.preset_box.setEnabled(len(presets) > 1)
         self._said.setText(method.good_for if method else "The pipeline of the file, as it stands.")
@@ -160,9 +162,15 @@ class MethodPart(QWidget):
                 self._load()
         self.changed.emit()
 
+    def _on_preset(self, *_: Any) -> None:
+        """What was chosen stays wanted while methods are looked at that do not have it."""
+        self._wanted = self.preset
+        self._on_method()
+
     def _on_open(self, opened: bool) -> None:
         if opened and self._loaded is None:
             self._load()
+            self.changed.emit()
 
     def _load(self) -> None:
         self._loaded = self.base()

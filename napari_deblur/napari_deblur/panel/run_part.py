@@ -31,6 +31,7 @@ class RunPart(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._targets: Sequence[Target] = ()
+        self._kept: Target | None = None
         self._image: Image | None = None
         self._key: Any = None
         self.summary = words()
@@ -98,12 +99,12 @@ class RunPart(QWidget):
         """Offer other targets; the image says which planes a series has."""
         self._image = image
         if list(found) != list(self._targets):
-            kept = self.target
+            self._kept = self.target or self._kept
             self._targets = list(found)
             self._target.blockSignals(True)
             self._target.clear()
             self._target.addItems([target.name for target in found])
-            self._target.setCurrentIndex(self._targets.index(kept) if kept in self._targets else 0)
+            self._target.setCurrentIndex(self._targets.index(self._kept) if self._kept in self._targets else 0)
             self._target.blockSignals(False)
         self._target.setEnabled(len(self._targets) > 1)
         self.planes.show_for(image, self.target)

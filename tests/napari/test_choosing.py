@@ -1,0 +1,85 @@
+"""What is chosen in the dock, and what becomes of it when something else changes."""
+
+from __future__ import annotations
+
+import numpy as np
+from qtpy.QtWidgets import QLineEdit
+
+from napari_deblur import checkpoints
+from napari_deblur.widget import Deblur
+from tests.napari.conftest import wait_for
+from tests.napari.docking import picture, run, typed
+
+
+def stopped(dock: Deblur) -> None:
+    """After a run that was stopped, and could be gone on with."""
+    dock.method_part.set_method("fault-slow")
+    dock.start_run()
+    wait_for(lambda: len(dock.worker.progress.misfits) > 2)
+    dock.stop()
+    wait_for(lambda: not dock.busy)
+
+
+def test_the_place_and_the_looks_are_those_that_the_layer_has_when_it_is_run(dock: Deblur) -> None:
+    layer = dock.viewer.layers["cells"]
+    layer.contrast_limits, layer.colormap, layer.translate = (0.1, 0.3), "magma", (2.0, 3.0)
+    run(dock)
+    restored = dock.viewer.layers[1]
+    np.testing.assert_allclose(restored.translate, (2.0, 3.0))
+    assert (restored.contrast_limits, restored.colormap.name) == ([0.1, 0.3], "magma")
+
+
+def test_a_wrong_text_of_a_method_is_not_held_against_another(dock: Deblur) -> None:
+    dock.method_part.set_method("selfdeblur")
+    dock.method_part.parts.open()
+    edit = next(edit for edit in dock.method_part.form.findChildren(QLineEdit) if edit.isEnabled())
+    typed(edit, "abc")
+    assert not dock.run_part._run.isEnabled()
+    dock.method_part.parts.open(False)
+    dock.method_part.set_method("blind-richardson-lucy")
+    assert dock.run_part._run.isEnabled()
+
+
+def test_the_effort_that_was_chosen_is_there_again_with_the_method_that_has_it(dock: Deblur) -> None:
+    part = dock.method_part
+    part.set_method("selfdeblur")
+    part.preset_box.setCurrentIndex(part.preset_box.findData("fast"))
+    part.set_method("blind-richardson-lucy")
+    assert part.preset == "balanced"
+    part.set_method("selfdeblur")
+    assert part.preset == "fast"
+
+
+def test_axes_that_do_not_fit_for_a_moment_leave_the_target(dock: Deblur) -> None:
+    dock.viewer.layers.clear()
+    dock.viewer.add_image(picture(3, 40, 44), name="frames", axis_labels=("t", "y", "x"))
+    dock.run_part.set_target("every plane, one shared kernel")
+    for axes in ("TYY", "TYX"):
+        typed(dock.image_part._axes, axes)
+    assert dock.run_part.target is not None
+    assert dock.run_part.target.name.startswith("every plane, one shared kernel")
+
+
+def test_another_pixel_size_makes_another_picture_of_the_psf(dock: Deblur) -> None:
+    dock.blur_part.set_mode("model")
+    wait_for(lambda: not dock.painter.busy)
+    assert not dock.painter.busy
+    typed(dock.image_part._size, "0.25")
+    assert dock.painter.busy
+    wait_for(lambda: not dock.painter.busy)
+
+
+def test_another_pixel_size_makes_another_run(dock: Deblur) -> None:
+    stopped(dock)
+    assert dock.run_part._run.text() == "Continue"
+    typed(dock.image_part._size, "0.25")
+    assert dock.run_part._run.text() == "Run"
+
+
+def test_cancelled_before_its_first_step_a_run_leaves_nothing_to_go_on_from(dock: Deblur) -> None:
+    stopped(dock)
+    assert list(checkpoints.folder().rglob("job.json"))
+    dock.start_run()
+    dock.cancel()
+    wait_for(lambda: not dock.busy)
+    assert not list(checkpoints.folder().rglob("job.json"))

@@ -55,7 +55,9 @@ class JobPlans:
             plans: of each task.
         """
         costs = {} if self._measured is None else self._measured[0]
-        steps = {task.kind: tuple(plan["steps"]) for task, plan in zip(self._job.tasks, plans, strict=True)}
+        steps: dict[str, tuple[int, ...]] = {
+            task.kind: tuple(plan["steps"]) for task, plan in zip(self._job.tasks, plans, strict=True)
+        }
         return {kind: dataclasses.replace(cost, steps=steps[kind]).seconds for kind, cost in costs.items()}
 
     def forecast(self) -> Forecast:

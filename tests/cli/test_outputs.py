@@ -96,7 +96,7 @@ def test_a_checkpoint_is_no_leave_to_replace_files_of_others(unblur: Unblur, cel
     checkpoint = tmp_path / "out.tif.checkpoint"
     checkpoint.mkdir()
     (checkpoint / "job.json").write_text("{}")
-    (checkpoint / "outputs.json").write_text('["out.tif", "mine.tif"]')
+    (checkpoint / "outputs.json").write_text('{"files": ["out.tif", "mine.tif"]}')
     command = ("run", cells, "-o", tmp_path / "out.tif", "--psf", psf, *RL)
     code, _, err = unblur(*command, "--kernel", foreign)
     assert (code, foreign.read_bytes()) == (2, b"another's")

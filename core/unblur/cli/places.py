@@ -112,7 +112,7 @@ class Places:
         """Note in the checkpoint which files, that may be replaced, will be written: a kill may leave some of them."""
         if self.checkpoint.is_dir():
             names = [self.as_reported(path) for path in (self.output, *self.others)]
-            write_json(self.checkpoint / OUTPUTS, names)
+            write_json(self.checkpoint / OUTPUTS, {"files": names})
 
     def _begun(self) -> Collection[str]:
         """The files that an interrupted run may have written."""
@@ -120,7 +120,7 @@ class Places:
             content = json.loads((self.checkpoint / OUTPUTS).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return ()
-        return content if isinstance(content, list) else ()
+        return content.get("files", ()) if isinstance(content, dict) else ()
 
     def check_formats(self, image: Image, dtype: str | None) -> None:
         """Refuse, before any work, formats that cannot hold the result for an image.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -63,27 +63,67 @@ def with_camera_of(
 ) -> tuple[Pipeline, list[str]]:
     """The pipeline with the numbers of the camera, told from the middle plane, and what is to be said of it.
 
-    So that planes and tiles have the same. Channels may have cameras of their own: of several, each tells its own.
+    So that planes and tiles have the same. Channels may have cameras of their own: see `cameras_of_channels`.
     Planes that are `constant` tell nothing, and do not count.
 
     Raises:
         ImageError: the plane does not tell.
     """
-    cameras = [part for one in pipeline.segments() for part in one.slots["forward_model"] if part.name == CAMERA]
-    unknown = [part for part in cameras if None in (part.params.get("gain"), part.params.get("offset"))]
+    unknown = _unknown(pipeline)
     planes = [task for task in tasks if task.kind == "plane" and task.frames[0] not in constant]
     if not unknown or not planes or image.sizes.get("C", 1) > 1:
         return pipeline, []
-    import torch
-
-    frame = planes[len(planes) // 2].frames[0]
-    observed = torch.from_numpy(np.nan_to_num(image.plane(frame, spatial), posinf=0, neginf=0))[None]
-    known = None if valid is None else torch.from_numpy(image.with_data(valid).plane(frame, spatial))[None]
     given = unknown[0].params
-    gain, offset, said = gain_and_offset(observed, given.get("gain"), given.get("offset"), known)
+    gain, offset, said = _told(given, image, planes[len(planes) // 2].frames[0], spatial, valid)
     found = Part(CAMERA, {**given, "gain": gain, "offset": offset})
 
     def changed(parts: Sequence[Part]) -> list[Part]:
         return [found if part in unknown else part for part in parts]
 
     return in_every_segment(pipeline, changed), [said]
+
+
+def cameras_of_channels(
+    pipeline: Pipeline,
+    image: Image,
+    tasks: Sequence[Task],
+    spatial: str,
+    valid: np.ndarray | None,
+    constant: Sequence[Mapping[str, int]] = (),
+) -> tuple[dict[int, tuple[float, float]], list[str]]:
+    """Gain and offset of each of several channels, told from its middle plane, and what is to be said of them.
+
+    A channel that does not tell is left out: where its planes do not either, they fail alone.
+    """
+    unknown, count = _unknown(pipeline), image.sizes.get("C", 1)
+    found: dict[int, tuple[float, float]] = {}
+    said: list[str] = []
+    for channel in range(count if unknown and count > 1 else 0):
+        own = [task for task in tasks if task.kind == "plane" and task.frames[0]["C"] == channel]
+        planes = [task for task in own if task.frames[0] not in constant]
+        if not planes:
+            continue
+        try:
+            gain, offset, words = _told(unknown[0].params, image, planes[len(planes) // 2].frames[0], spatial, valid)
+        except ImageError:
+            continue
+        found[channel] = gain, offset
+        said.append(f"C={channel}: {words}")
+    return found, said
+
+
+def _unknown(pipeline: Pipeline) -> list[Part]:
+    """The cameras of a pipeline with numbers to be told."""
+    cameras = [part for one in pipeline.segments() for part in one.slots["forward_model"] if part.name == CAMERA]
+    return [part for part in cameras if None in (part.params.get("gain"), part.params.get("offset"))]
+
+
+def _told(
+    given: Mapping[str, Any], image: Image, frame: Mapping[str, int], spatial: str, valid: np.ndarray | None
+) -> tuple[float, float, str]:
+    """By a plane."""
+    import torch
+
+    observed = torch.from_numpy(np.nan_to_num(image.plane(frame, spatial), posinf=0, neginf=0))[None]
+    known = None if valid is None else torch.from_numpy(image.with_data(valid).plane(frame, spatial))[None]
+    return gain_and_offset(observed, given.get("gain"), given.get("offset"), known)

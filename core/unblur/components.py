@@ -126,6 +126,7 @@ class Context:
         estimate: image of the stages before `then`, in the shape and units of the observed frames, if there is one.
         valid: of the whole observation, 1 where a pixel counts; all do if None.
         pixel_size: size of a pixel along each spatial axis in micrometres, if known.
+        camera: gain and offset of the camera, where they were told from more than the observed frames.
         photons: photons per unit of intensity of the observed frames, for Poisson statistics.
         noise: standard deviation of the observed frames' noise, where it is known better than they tell.
         bounded: the intensities end at 1 (a photograph), so that no latent pixel lies above.
@@ -140,6 +141,7 @@ class Context:
     estimate: Tensor | None = None
     valid: Tensor | None = None
     pixel_size: tuple[float, ...] | None = None
+    camera: tuple[float, float] | None = None
     photons: float | None = None
     noise: float | None = None
     bounded: bool = True

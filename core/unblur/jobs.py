@@ -14,7 +14,7 @@ import numpy as np
 
 from unblur import report as reports
 from unblur import tiles
-from unblur.cameras import with_camera_of
+from unblur.cameras import cameras_of_channels, with_camera_of
 from unblur.choice import CameraValue, KernelSize, budget_of, compose, for_kernels_of, with_psf_grid, without_clock
 from unblur.clips import Series, clips, is_video, video_mode
 from unblur.composition import kernels_in_a_plane
@@ -209,8 +209,11 @@ class Job:
         self.pipeline, told = with_camera_of(
             self.pipeline, self.image, self.tasks, self.spatial, self.findings.valid, self.findings.constant
         )
+        self.cameras, those = cameras_of_channels(
+            self.pipeline, self.image, self.tasks, self.spatial, self.findings.valid, self.findings.constant
+        )
         self.pipelines, more = self._parted()
-        said = [*said, *told, *more, *self._facts_assumed()]
+        said = [*said, *told, *those, *more, *self._facts_assumed()]
         self.assumptions = (*choice.assumptions, *said, *(self.psf.notes if self.psf else ()))
         self._device, self._precision, self._threads = device, precision, threads
         self.force, self.cancel = force, cancel

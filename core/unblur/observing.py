@@ -31,6 +31,7 @@ def observation_of(job: Job, task: Task, kernel: np.ndarray | None) -> Observati
         white_level=job.white_level,
         levels=None if task.kind == "kernel" or task.window is None else _levels(job, task),
         pixel_size=micrometres(job.image, job.spatial),
+        camera=job.cameras.get(task.frames[0].get("C", 0)),
     )
 
 

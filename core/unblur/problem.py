@@ -50,6 +50,7 @@ class Observation:
         levels: the smallest and the largest value that set the intensity map, where the pixels are a part of what has
             them; None where they set it themselves.
         pixel_size: micrometres along each spatial axis, if known.
+        camera: gain and offset, where they were told from more than these pixels.
         pairs: blurred and sharp frames, each (frames, channels, *spatial), that a fine-tuning estimator may mix in.
     """
 
@@ -61,6 +62,7 @@ class Observation:
     white_level: float | None = None
     levels: tuple[float, float] | None = None
     pixel_size: tuple[float, ...] | None = None
+    camera: tuple[float, float] | None = None
     pairs: Sequence[tuple[Tensor, Tensor]] = ()
 
 
@@ -234,7 +236,15 @@ def build(
     _check_region(observation, stage)
     rng = compute.generator(seed_of(seed, (1,)))  # not the numbers that the parts are set up with
     setup = torch.Generator().manual_seed(seed)
-    context = Context(compute, setup, pixel_size=observation.pixel_size, scale=stage.scale, begins=begins, notes=notes)
+    context = Context(
+        compute,
+        setup,
+        pixel_size=observation.pixel_size,
+        camera=observation.camera,
+        scale=stage.scale,
+        begins=begins,
+        notes=notes,
+    )
     responses = [part.build() for part in resolved.having("forward_model", "response")]
     batch, intensity = _prepare(observation, stage, responses, context)
     forward: ForwardModel[Any] = resolved.base("forward_model").build()

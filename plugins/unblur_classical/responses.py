@@ -100,6 +100,8 @@ class Camera(Response[CameraParams]):
         gain, offset = self.params.gain, self.params.offset
         if gain is not None and offset is not None:
             return gain, offset
+        if context.camera is not None:
+            return context.camera
         gain, offset, said = gain_and_offset(observed, gain, offset, context.valid)
         context.note(said)
         return gain, offset

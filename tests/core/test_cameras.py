@@ -42,6 +42,16 @@ def test_tiles_have_one_camera_and_a_dark_one_does_not_fail() -> None:
     assert np.isfinite(one.result.image).all()
 
 
+def test_tiles_of_several_channels_have_the_camera_of_their_channel() -> None:
+    channels = np.stack([counts(192, 192), 3 * counts(192, 192)])
+    one = job(channels, axes="CYX", tile=64, settings={"stages.0.steps": 2})
+    assert one.cameras[1][0] == pytest.approx(3 * one.cameras[0][0])
+    for _ in one.events():
+        pass
+    assert one.result.report["status"] == "done"
+    np.testing.assert_allclose(one.result.image[1], 3 * one.result.image[0], rtol=1e-3)
+
+
 def test_planes_have_that_of_the_middle_one_and_channels_their_own() -> None:
     planes = counts(3, 96, 96)
     assert camera(job(planes, axes="TYX")) == camera(job(planes[1]))

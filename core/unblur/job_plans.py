@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from unblur.errors import UnblurError
+import psutil
+
+from unblur.composition import gives_uncertainty
+from unblur.errors import ResourceError, UnblurError
 from unblur.forecast import Forecast, all_steps, forecast, given_plan, needed_after, within_budget
 from unblur.pieces import typed
 from unblur.planes import Task
@@ -67,9 +71,10 @@ class JobPlans:
             ResourceError: the run would need more memory than there is.
             ParameterError: the budget pays for next to nothing.
         """
+        self._refuse_results()
         costs, spent = self.costs()
-        job = self._job
-        return forecast(costs, self._counts(), job.budget, spent)
+        found = forecast(costs, self._counts(), self._job.budget, spent)
+        return dataclasses.replace(found, memory=found.memory + self._results())
 
     def made(self, given: Any) -> list[dict[str, Any]]:
         """For each task the planned steps, and where a repeated run ends.
@@ -104,17 +109,35 @@ class JobPlans:
         return [None if job.is_idle(task) else len(all_steps(job.pipelines[task.kind])) for task in job.tasks]
 
     def refuse_what_does_not_fit(self) -> None:
-        """Nothing to do where the costs were measured: that refuses as well.
+        """Of a run whose costs were measured, which refuses as well, only what all of its planes take together.
 
         Raises:
             ResourceError: the run would need more memory than there is.
         """
+        self._refuse_results()
         if self._measured is None:
             from unblur.refusal import refuse_too_large
 
             job = self._job
             for kind, observation in self._first_of_each():
                 refuse_too_large(job.pipelines[kind], observation, job.registry, job.compute)
+
+    def _results(self) -> int:
+        """Bytes of the restored planes of a stack, and of the stack that they become; videos lie on the disk."""
+        job = self._job
+        if len(job.tasks) < 2 or job.mode == "video":
+            return 0
+        maps = 1 + gives_uncertainty(job.pipelines["plane"], job.registry)
+        return 2 * 4 * maps * math.prod(job.image.shape)
+
+    def _refuse_results(self) -> None:
+        need, free = self._results(), psutil.virtual_memory().available
+        if need > free:
+            raise ResourceError(
+                f"{len(self._job.tasks)} restored planes, and the image that they become, would need "
+                f"{need / 1e9:.3g} GB of memory, {free / 1e9:.3g} GB are free; restore some at a time, such as "
+                "--region T=0:100"
+            )
 
     def _counts(self) -> Mapping[str, int]:
         """How many tasks of each kind there is work for."""

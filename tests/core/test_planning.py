@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,6 +20,7 @@ from unblur.driver import Run, finish
 from unblur.errors import ParameterError, ResourceError
 from unblur.footprint import peak_bytes
 from unblur.forecast import RESERVE, needed_after, within_budget
+from unblur.jobs import Job
 from unblur.planning import Cost, measure
 
 REGISTRY = registry()
@@ -303,6 +306,18 @@ def test_too_little_memory_is_said_before_the_run(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Compute, "free_memory", lambda self: 1000)
     with pytest.raises(ResourceError, match=r"32x32 pixels would need .* 1 kB are free"):
         measure(NONBLIND, blurred(psf=True), REGISTRY, compute())
+
+
+def test_a_stack_counts_all_of_its_planes(monkeypatch: pytest.MonkeyPatch) -> None:
+    stack = np.random.default_rng(0).random((6, 32, 32), dtype=np.float32)
+    wishes: dict[str, Any] = {"method": "richardson-lucy", "psf": np.ones((3, 3)) / 9, "threads": 1}
+    one, all_of_them = Job(stack[0], **wishes), Job(stack, axes="TYX", **wishes)
+    assert all_of_them.estimate().memory - one.estimate().memory == pytest.approx(8 * stack.size, rel=0.2)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=8 * stack.size - 1))
+    with pytest.raises(ResourceError, match=r"6 restored planes, .* restore some at a time"):
+        all_of_them.estimate()
+    with pytest.raises(ResourceError, match="6 restored planes"):
+        next(Job(stack, axes="TYX", plan=[3], **wishes).events())
 
 
 def test_what_comes_before_the_steps_is_no_part_of_their_pace() -> None:

@@ -115,6 +115,20 @@ def test_the_plan_is_an_input_that_no_report_replaces(unblur: Unblur, cells: Pat
     assert "out.tif.json: is an input of this run" in err
 
 
+def test_outputs_do_not_lie_in_the_folder_that_is_the_input(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    """There the next run would take them for inputs."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    PIL.Image.fromarray(np.arange(900, dtype=np.uint8).reshape(30, 30)).save(folder / "a.jpg")
+    psf = ("--psf", tmp_path / "psf.tif", *RL)
+    for more in (("-o", folder), ("-o", tmp_path / "out", "--preview", folder)):
+        code, _, err = unblur("run", folder, *psf, *more)
+        assert code == 2
+        assert "would lie among the inputs" in err
+    assert [path.name for path in folder.iterdir()] == ["a.jpg"]
+    assert unblur("run", folder, *psf, "-o", folder / "deblurred")[0] == 0
+
+
 def test_two_inputs_never_share_a_kernel_file(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

@@ -14,7 +14,7 @@ import typer
 
 from unblur import io
 from unblur.cli import BAD_INPUT, PLANES_FAILED, fail
-from unblur.cli.places import Places, places
+from unblur.cli.places import Places, places, refuse_among
 from unblur.cli.progress import bar
 from unblur.cli.signals import Interrupt, interruptible
 from unblur.cli.text import duration
@@ -62,14 +62,22 @@ def run_files(
     uncertainty: Path | None,
     preview: Path | None,
     wishes: Wishes,
+    folders: Sequence[Path] = (),
 ) -> int:
     """Restore every file; the exit code.
 
     Where there are several, one that cannot be used is reported and the others go on.
+
+    Args:
+        folders: that stood for their files.
+
+    Raises:
+        FileError: an output would lie in one of the folders, and be restored by the next run of the same.
     """
     if wishes.dtype is not None:
         cast(np.zeros(1, np.float32), wishes.dtype)  # refuses, before any work, what no file holds
     everything = places(sources, output, kernel, uncertainty, preview)
+    refuse_among(everything, folders)
     worst = 0
     with interruptible() as interrupt:
         for number, files in enumerate(everything):
@@ -113,12 +121,11 @@ def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
         if result is None:
             return 0
         spread = _wanted(files, result)
-        written = (files.kernel, spread, files.preview)
+        drawn = files.preview is not None and _drawn(files.preview, lambda path: _panel(path, job, result))
+        written = (files.kernel, spread, files.preview if drawn else None)
         result.report["files"] = [files.as_reported(path) for path in written if path is not None]
         result.report["dtype"] = files.dtype(wishes.dtype)
         notes = result.save(files.output, kernel=files.kernel, uncertainty=spread, dtype=wishes.dtype)
-        if files.preview is not None:
-            _drawn(files.preview, lambda path: _panel(path, job, result))
         _conclude(result, files, notes)
         if result.report["status"] != "cancelled":
             _forget(job)
@@ -232,12 +239,14 @@ def _previewer(job: Job, files: Places) -> Callable[[JobEvent], None]:
     return show
 
 
-def _drawn(path: Path, draw: Callable[[Path], None]) -> None:
-    """Make a picture; one that cannot be written is no reason to lose a result."""
+def _drawn(path: Path, draw: Callable[[Path], None]) -> bool:
+    """Make a picture; whether it is there. One that cannot be written is no reason to lose a result."""
     try:
         draw(path)
     except Exception as error:
         typer.echo(f"  warning: the preview {path} is not written: {error}", err=True)
+        return False
+    return True
 
 
 def _forget(job: Job) -> None:

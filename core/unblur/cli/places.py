@@ -61,8 +61,6 @@ class Places:
                 check_place(path)
             else:
                 check_writable(path, arrays=path == self.kernel)
-            if self.source.is_dir() and path.parent.resolve() == self.source.resolve():
-                raise FileError(path, "lies among the frames of the input", "Choose another folder for it")
         for path in (*outputs, report_path(self.output)):
             for given in (self.source, *inputs):
                 if path.exists() and given.exists() and path.samefile(given):
@@ -193,6 +191,15 @@ def places(
             seen[path] = source
         made.append(files)
     return made
+
+
+def refuse_among(everything: Sequence[Places], folders: Sequence[Path]) -> None:
+    """Raise a FileError where an output would lie in one of these folders, whose files are the inputs."""
+    given = {folder.resolve() for folder in folders}
+    for files in everything:
+        for path in (files.output, *files.others):
+            if path.parent.resolve() in given:
+                raise FileError(path, "would lie among the inputs, and be one of them later", "Choose another folder")
 
 
 def _make_folder(folder: Path, count: int) -> None:

@@ -109,4 +109,5 @@ def run(
         video=planes == "video" or wants_video(method, pipeline, preset),
     )
     sources = expand(inputs, folders=wishes.video)
-    return run_files(sources, output, kernel, uncertainty, preview, wishes)
+    folders = [Path(path) for path in inputs if Path(path).is_dir()]
+    return run_files(sources, output, kernel, uncertainty, preview, wishes, folders)

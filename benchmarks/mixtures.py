@@ -111,7 +111,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, required=True)
     options = parser.parse_args()
-    rows: dict[str, Any] = json.loads(options.json.read_text())["rows"] if options.json.exists() else {}
+    given = {"max_seconds": options.max_seconds, "seed": options.seed}
+    earlier = json.loads(options.json.read_text()) if options.json.exists() else {"options": given, "rows": {}}
+    if earlier["options"] != given:
+        raise SystemExit(f"{options.json} was made with {earlier['options']}; these are {given}. Take another file")
+    rows: dict[str, Any] = {key: row for key, row in earlier["rows"].items() if "psnr" in row}
     made = compositions()
     for name, image in itertools.product(options.only or made, options.images):
         key = f"{name}/{image}"
@@ -119,7 +123,6 @@ def main() -> None:
             continue
         rows[key] = run(options.data / f"{image}.mat", made[name], options)
         print(f"{key}: {json.dumps(rows[key])}", flush=True)
-        given = {"max_seconds": options.max_seconds, "seed": options.seed}
         write_json(options.json, {"environment": machine(options.threads), "options": given, "rows": rows})
     print("\n".join(table(rows, options.images)))
 

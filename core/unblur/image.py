@@ -274,7 +274,9 @@ def sizes_by_axis(pixel_size: PixelSize, axes: str) -> dict[str, float]:
 
 def fingerprint(image: Image) -> str:
     """SHA-256, in hexadecimal, of shape, dtype and pixels (little-endian, C order): the same image, the same text."""
-    data = image.data.astype(image.data.dtype.newbyteorder("<"), copy=False)
+    data = image.data
     digest = hashlib.sha256(f"{data.shape} {data.dtype.name} ".encode())
-    digest.update(np.ascontiguousarray(data).data.cast("B") if data.size else b"")
+    for part in data if data.ndim > 2 and data.size else [data]:  # a part at a time: a series may lie on the disk
+        plain = np.ascontiguousarray(part, part.dtype.newbyteorder("<"))
+        digest.update(plain.data.cast("B") if plain.size else b"")
     return digest.hexdigest()

@@ -215,6 +215,7 @@ class Job:
         self.pipelines, more = self._parted()
         said = [*said, *told, *those, *more, *self._facts_assumed()]
         self.assumptions = (*choice.assumptions, *said, *(self.psf.notes if self.psf else ()))
+        self.series_levels: dict[tuple[tuple[str, int], ...], tuple[float, float] | None] = {}
         self._device, self._precision, self._threads = device, precision, threads
         self.force, self.cancel = force, cancel
         self._savepoint_path = Path(checkpoint) if checkpoint is not None else None

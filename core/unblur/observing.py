@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +30,7 @@ def observation_of(job: Job, task: Task, kernel: np.ndarray | None) -> Observati
         valid=None if valid is None else torch.from_numpy(valid),
         psf=None if kernel is None else torch.from_numpy(np.ascontiguousarray(kernel)),
         white_level=job.white_level,
-        levels=None if task.kind == "kernel" or task.window is None else _levels(job, task),
+        levels=_levels(job, task),
         pixel_size=micrometres(job.image, job.spatial),
         camera=job.cameras.get(task.frames[0].get("C", 0)),
     )
@@ -47,10 +48,31 @@ def _valid(job: Job, task: Task) -> np.ndarray | None:
     return task.look(job.image.with_data(job.findings.valid), job.spatial)
 
 
-def _levels(job: Job, tile: Task) -> tuple[float, float]:
-    """Those of the whole plane, so that all of its tiles have one intensity map."""
-    known = _known(job, tile)
+def _levels(job: Job, task: Task) -> tuple[float, float] | None:
+    """Those of the whole plane, or series, so that all of its tiles, or clips, have one intensity map."""
+    if task.kept is not None and job.white_level is None:
+        place = {axis: at for axis, at in task.frames[0].items() if axis != "T"}
+        key = tuple(sorted(place.items()))
+        if key not in job.series_levels:
+            job.series_levels[key] = _series_levels(job, place)
+        return job.series_levels[key]
+    if task.kind == "kernel" or task.window is None:
+        return None
+    known = _known(job, task)
     return float(known.min()), float(known.max())
+
+
+def _series_levels(job: Job, place: Mapping[str, int]) -> tuple[float, float] | None:
+    """The smallest and the largest value of a series that are known, frame by frame: it may lie on the disk."""
+    low, high = np.inf, -np.inf
+    valid = None if job.findings.valid is None else job.image.with_data(job.findings.valid)
+    for time in range(job.image.sizes["T"]):
+        frame = {**place, "T": time}
+        pixels = job.image.plane(frame, job.spatial)
+        known = pixels if valid is None else pixels[valid.plane(frame, job.spatial) > 0]
+        if known.size:
+            low, high = min(low, float(known.min())), max(high, float(known.max()))
+    return (low, high) if low <= high else None
 
 
 def _known(job: Job, tile: Task) -> np.ndarray:

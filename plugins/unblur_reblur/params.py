@@ -183,3 +183,9 @@ class ReblurParams:
         HALVED
     )
     kernel_rate: Annotated[Schedule, Ge(0), Doc("Learning rate of the flow network; 0 leaves it as it is.")] = HALVED
+
+    def files(self) -> list[Path]:
+        """Those of the folder with pairs of one's own."""
+        if self.pairs in ("auto", "generated", "none"):
+            return []
+        return sorted(path for path in Path(self.pairs).rglob("*") if path.is_file())

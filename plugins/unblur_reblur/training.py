@@ -28,6 +28,7 @@ from unblur_reblur import weights
 from unblur_reblur.deblurgan import DeblurGan
 from unblur_reblur.dvd import Dvd
 from unblur_reblur.flownet import FlowNetS
+from unblur_reblur.layers import padded
 from unblur_reblur.photographs import hashes
 from unblur_reblur.pool import Pool, movements, pairs
 from unblur_reblur.training_params import TrainingParams
@@ -75,6 +76,11 @@ class ReblurTrainer(Trainer[TrainingParams]):
         self.folder, self.seed, self.compute, self.command = folder, seed, compute, command
         self.state, self.began, self.saved = _State(), time.perf_counter(), time.perf_counter()
         stored = self._load() if resume else None
+        if stored is None and not resume and (folder / CHECKPOINT).exists():
+            raise CheckpointError(
+                f"{folder / CHECKPOINT}: of a training that was interrupted. --resume goes on from it; delete it to "
+                "start anew"
+            )
         names = self.params.networks
         with compute.running():
             for number in range(self.state.stage, len(names)):
@@ -147,7 +153,7 @@ class ReblurTrainer(Trainer[TrainingParams]):
     def _flow_loss(self, network: nn.Module, pool: Pool, rng: torch.Generator) -> Tensor:
         assert isinstance(network, FlowNetS)
         first, second, flow = movements(pool, self.params.flow_batch, self.params.flow_patch, rng)
-        flow = flow.to(self.compute.device)
+        flow = padded(flow.to(self.compute.device), network.stride)  # as the network pads its input
         levels = network.levels(self.compute.lay(first), self.compute.lay(second))[:-1]
         errors = [
             weight * (found - F.adaptive_avg_pool2d(flow, found.shape[-2:])).norm(dim=1).mean()

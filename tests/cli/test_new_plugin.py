@@ -59,6 +59,6 @@ def test_nothing_of_the_example_s_name_is_left(made: Path) -> None:
 def test_a_folder_with_something_in_it_and_a_name_that_is_none_are_refused(unblur: Unblur, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     assert unblur("new-plugin", "soft-focus", tmp_path)[0] == 2
-    for name in ("Soft", "1st", "a_b", "../x"):
+    for name in ("Soft", "1st", "a_b", "../x", "classical"):
         assert unblur("new-plugin", name, tmp_path / "new")[0] == 2
         assert not (tmp_path / "new").exists()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -255,3 +257,13 @@ def test_check_refuses_what_float32_cannot_hold() -> None:
     data = noise(dtype="uint32")
     data[0, 0] = 2**24 + 1
     assert "rounded" in check(Image.from_array(data)).notes[0]
+
+
+def test_the_fingerprint_is_that_of_the_pixels_however_they_lie() -> None:
+    whole = np.random.default_rng(0).integers(0, 1000, (4, 12, 10)).astype(np.uint16)
+    part = Image(whole[:, 2:9, ::2], "TYX")
+    same = Image(np.ascontiguousarray(part.data), "TYX")
+    swapped = Image(same.data.astype(">u2"), "TYX")
+    assert fingerprint(part) == fingerprint(same) == fingerprint(swapped)
+    digest = hashlib.sha256(b"(4, 7, 5) uint16 " + same.data.astype("<u2").tobytes()).hexdigest()
+    assert fingerprint(same) == digest

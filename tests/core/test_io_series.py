@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import imagecodecs
@@ -15,7 +16,7 @@ import tifffile
 from unblur import io
 from unblur.errors import FileError, ImageError, ResourceError
 from unblur.image import Image
-from unblur.io import limits
+from unblur.io import limits, video
 from unblur.io.scratch import on_disk, scratch, stacked
 from unblur.io.video import frame_rate, library
 from unblur.validation import check
@@ -314,3 +315,29 @@ def test_white_stays_white_in_a_video_of_another_depth(tmp_path: Path) -> None:
     notes = io.write(tmp_path / "a.mkv", image, dtype=np.uint8)
     assert any("white stays white" in note for note in notes)
     assert abs(int(io.read(tmp_path / "a.mkv").data.mean()) - 128) <= 1
+
+
+def test_colours_of_h264_are_those_that_players_take_them_for(tmp_path: Path) -> None:
+    colours = np.array([[200, 30, 40], [30, 190, 50], [20, 40, 210], [210, 200, 30]], np.uint8)
+    frames = np.broadcast_to(colours.repeat(16, 0)[None, None], (3, 32, 64, 3)).copy()
+    io.write(tmp_path / "a.mp4", series(frames, "TYXS", pixel_size={"T": 0.04}, units={"T": "s"}))
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        context = container.streams.video[0].codec_context
+        frame = next(container.decode(video=0))
+        assert (context.colorspace, context.color_range) == (1, 1)
+        shown = frame.reformat(format="rgb24", src_colorspace="ITU709").to_ndarray()
+    middle = shown[16, 8::16].astype(int)
+    assert np.abs(middle - colours).max() < 8
+
+
+def test_what_a_video_loses_is_said_and_a_palette_has_colours(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "bgra"
+        for _ in range(2):
+            pixels = np.full((24, 32, 4), 200, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgba")))
+        container.mux(stream.encode())
+    assert any("opacity" in note for note in io.read(tmp_path / "a.mkv").notes)
+    palette = SimpleNamespace(codec_context=SimpleNamespace(format=av.VideoFormat("pal8", 8, 8)))
+    assert not video._kind(palette)[0]

@@ -16,6 +16,7 @@ from tests.reblur.test_tuning import moved, parameters, problem, stepped
 from unblur.errors import FileError, ImageError
 from unblur.problem import Observation
 from unblur_reblur.own_pairs import OwnPairs
+from unblur_reblur.params import ReblurParams
 
 COUNT = 3
 
@@ -135,3 +136,11 @@ def test_frames_that_cannot_be_pairs_are_refused(tmp_path: Path) -> None:
     grey[2, 0, 0] = np.nan
     with pytest.raises(ImageError, match="frame 2 has values that are not finite"):
         OwnPairs(files(tmp_path / "nan", grey, grey), problem(science()))
+
+
+def test_a_run_is_recognised_by_what_they_are(tmp_path: Path) -> None:
+    folders(tmp_path, frames(), frames(seed=1))
+    read = ReblurParams(pairs=str(tmp_path)).files()
+    assert len(read) == 2 * COUNT
+    assert all(path.is_file() for path in read)
+    assert ReblurParams().files() == []

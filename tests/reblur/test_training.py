@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 
 from tests.reblur.small import CPU, observation, outcome, pipeline
@@ -16,6 +17,7 @@ from unblur.driver import CancelToken
 from unblur.errors import CheckpointError, FileError, ParameterError
 from unblur.training import trainer_of
 from unblur_reblur import weights
+from unblur_reblur.flownet import FlowNetS
 from unblur_reblur.photographs import LICENCES
 from unblur_reblur.training import CHECKPOINT, repeated
 
@@ -163,3 +165,25 @@ def test_the_command_trains_and_its_weights_deblur(tmp_path: Path, capsys: pytes
     )
     notes = outcome(pipe, observation()).notes
     assert sum("made by `unblur train reblur2deblur --seed 4" in note for note in notes) == 2
+
+
+def test_an_interrupted_training_is_not_begun_anew_without_a_word(tmp_path: Path) -> None:
+    train(tmp_path, stop=3)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    with pytest.raises(CheckpointError, match="--resume goes on from it"):
+        train(tmp_path)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_the_flow_is_padded_as_the_network_pads_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that cells of the coarser levels cover the same pixels."""
+    trainer: Any = trainer_of("reblur2deblur", {})
+    trainer.compute = CPU
+    network = FlowNetS(torch.Generator().manual_seed(0), 2)
+    flow = torch.zeros(1, 2, 96, 96)
+    flow[..., 40:, :] = 1
+    whole = F.pad(flow, (0, 32, 0, 32), "replicate")
+    truth = [F.adaptive_avg_pool2d(whole, side) for side in (2, 4, 8, 16, 32)]
+    monkeypatch.setattr("unblur_reblur.training.movements", lambda *_: (torch.zeros(1, 3, 96, 96),) * 2 + (flow,))
+    monkeypatch.setattr(network, "levels", lambda *_: [*truth, flow])
+    assert float(trainer._flow_loss(network, None, None)) == pytest.approx(0, abs=1e-6)

@@ -19,6 +19,7 @@ from unblur.clips import clips
 from unblur.errors import CompositionError, ImageError, ParameterError
 from unblur.image import Image
 from unblur.io import read_series
+from unblur.observing import observation_of
 
 FRAMES, HEIGHT, WIDTH = 5, 24, 28
 
@@ -133,3 +134,13 @@ def test_what_is_no_series_is_refused() -> None:
         restore(frames(), axes="TYX", psf=np.ones((3, 3)))
     with pytest.raises(CompositionError, match="explains every frame by itself"):
         Job(frames(), axes="TYX", method="richardson-lucy", psf=np.ones((3, 3)), planes="video")  # type: ignore[arg-type]
+
+
+def test_all_clips_of_a_series_have_one_map_of_intensities() -> None:
+    """Whatever is bright in one of them."""
+    series = np.random.default_rng(0).integers(100, 4000, (24, 32, 32)).astype(np.uint16)
+    series[5, 3, 4] = 65535
+    made = Job(series, axes="TYX", method="reblur2deblur", preset="fast", threads=1, clip_frames=12)
+    assert len(made.tasks) > 1
+    levels = {observation_of(made, task, None).levels for task in made.tasks}
+    assert levels == {(float(series.min()), 65535.0)}

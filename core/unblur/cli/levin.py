@@ -200,6 +200,8 @@ def _row(protocol: Protocol, path: Path, method: str, interrupt: Interrupt) -> d
     except UnblurError as error:
         return row | {"error": str(error)}
     result, record = job.result, job.result.report["planes"][-1]
+    if record["status"] == "not run":
+        return row | {"error": "stopped before its first step"}
     pair = align(result.image, truth)
     row |= {
         "psnr": round(pair.psnr(), 3),
@@ -256,6 +258,7 @@ def _content(protocol: Protocol, rows: Sequence[Mapping[str, Any]], seconds: flo
         "protocol": "aligned PSNR: whole pixels within ±5, quarter pixels (bilinear), border 15, peak 1",
         "kernel_size": "known" if protocol.known else protocol.kernel_size,
         "noise": protocol.noise,
+        "noise_seed": protocol.noise_seed,
         "options": dict(protocol.job),
         "environment": environment(compute),
         "plugins": [vars(one) for one in default_registry().plugins],

@@ -29,15 +29,19 @@ def create(name: str, folder: Path) -> Path:
     """Write the example plugin into `folder` as plugin `name`, distribution ``unblur-NAME``; returns the folder.
 
     Raises:
-        ParameterError: the name is not lower case with hyphens.
+        ParameterError: the name is not lower case with hyphens, or that of a plugin that is installed.
         FileError: the folder is not empty, or cannot be written.
     """
     from importlib import resources
+    from importlib.util import find_spec
 
     from unblur.errors import FileError, ParameterError
 
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
         raise ParameterError(f"plugin name {name!r}: expected lower case letters, digits and hyphens, such as my-psf")
+    package = f"unblur_{name.replace('-', '_')}"
+    if find_spec(package) is not None:
+        raise ParameterError(f"plugin name {name!r}: a package {package} is installed already; choose another name")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileError(folder, "exists and is not an empty folder", "Choose another one")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -37,12 +38,15 @@ def train(
     settings = options.settings(assign or [])
     trainer = trainer_of(method, settings)
     compute = Compute.choose(device, precision, threads)  # type: ignore[arg-type]
-    words = [f"unblur train {method} --seed {seed}", *(f"--set {one}" for one in assign or [])]
-    words += [
-        f"--{name} {value}"
-        for name, value, usual in (("threads", threads, 1), ("precision", precision, "float32"))
-        if value != usual
-    ]
+    words = ["unblur", "train", method, "--seed", str(seed)]
+    for one in assign or []:
+        words += ["--set", one]
+    for name, value, usual in (
+        ("threads", threads, 1),
+        ("precision", precision, "float32"),
+        ("device", device, "auto"),
+    ):
+        words += [f"--{name}", str(value)] if value != usual else []
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -51,7 +55,7 @@ def train(
     with interruptible() as interrupt, output_lock(output / "training"):
         interrupt.watch(token)
         events = trainer.events(
-            output, seed=seed, compute=compute, command=" ".join(words), resume=resume, cancel=token
+            output, seed=seed, compute=compute, command=shlex.join(words), resume=resume, cancel=token
         )
         said, stage = -SAY_SECONDS, ""
         while True:

@@ -24,6 +24,9 @@ LOSSLESS = (".mkv", ".avi")
 QUALITY = "12"
 """Constant rate factor of H.264: hardly any loss that can be seen."""
 
+BT709, LIMITED = 1, 1
+"""FFmpeg's numbers for the colours of high definition, and for levels from 16 to 235: what players expect."""
+
 USUAL_RATE = Fraction(25)
 """Frames per second, where the series does not say."""
 
@@ -75,6 +78,10 @@ def read_video(path: Path, axes: str | None = None, pixel_size: PixelSize | None
                 notes.append(f"holds {len(container.streams.video)} videos: the first one is read")
             if container.streams.audio:
                 notes.append("the sound is not carried over")
+            if any(component.is_alpha for component in stream.codec_context.format.components):
+                notes.append("the opacity is not carried over")
+            if (aspect := stream.sample_aspect_ratio) not in (None, 0, 1):
+                notes.append(f"its pixels are {float(aspect):.4g} times as wide as high, which is not carried over")
             grey, deep = _kind(stream)
             form = ("gray16le" if deep else "gray") if grey else ("rgb48le" if deep else "rgb24")
             turns: set[int] = set()
@@ -118,7 +125,7 @@ def _upright(frames: Iterable[Any], form: str, turns: set[int]) -> Iterator[np.n
 def _kind(stream: Any) -> tuple[bool, bool]:
     """Whether a stream is grey, and whether it has more than eight bits."""
     form = stream.codec_context.format
-    return len(form.components) == 1, max(component.bits for component in form.components) > 8
+    return len(form.components) == 1 and not form.has_palette, max(component.bits for component in form.components) > 8
 
 
 def write_video(path: Path, image: Image, dtype: DTypeLike | None = None) -> tuple[str, ...]:
@@ -152,6 +159,9 @@ def write_video(path: Path, image: Image, dtype: DTypeLike | None = None) -> tup
             stream.pix_fmt = _pixel_format(image, wanted, lossless, height, width)
             if not lossless:
                 stream.options = {"crf": QUALITY}
+                context = stream.codec_context
+                context.colorspace = context.color_primaries = context.color_trc = BT709
+                context.color_range = LIMITED
             for plain in _frames(image):
                 frame = plain if scale == 1 else plain.astype(np.float64) * scale
                 missing += int(np.count_nonzero(np.isnan(frame)))
@@ -161,7 +171,10 @@ def write_video(path: Path, image: Image, dtype: DTypeLike | None = None) -> tup
                 pixels, _ = cast(np.nan_to_num(frame), wanted)
                 form = {(False, 1): "gray", (False, 2): "gray16le", (True, 1): "rgb24", (True, 2): "rgb48le"}
                 kind = form[image.is_rgb, wanted.itemsize]
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=kind)))
+                made = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format=kind)
+                if not lossless and image.is_rgb:
+                    made = made.reformat(format=stream.pix_fmt, dst_colorspace="ITU709", dst_color_range="MPEG")
+                container.mux(stream.encode(made))
             container.mux(stream.encode())
     except (av.error.FFmpegError, ValueError) as error:
         if getattr(error, "errno", None) == errno.ENOSPC:

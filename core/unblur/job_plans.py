@@ -58,9 +58,11 @@ class JobPlans:
         Args:
             plans: of each task.
         """
-        costs = {} if self._measured is None else self._measured[0]
+        job, costs = self._job, {} if self._measured is None else self._measured[0]
         steps: dict[str, tuple[int, ...]] = {
-            task.kind: tuple(plan["steps"]) for task, plan in zip(self._job.tasks, plans, strict=True)
+            task.kind: tuple(plan["steps"])
+            for task, plan in zip(job.tasks, plans, strict=True)
+            if not job.is_idle(task)
         }
         return {kind: dataclasses.replace(cost, steps=steps[kind]).seconds for kind, cost in costs.items()}
 
@@ -123,9 +125,10 @@ class JobPlans:
                 refuse_too_large(job.pipelines[kind], observation, job.registry, job.compute)
 
     def _results(self) -> int:
-        """Bytes of the restored planes of a stack, and of the stack that they become; videos lie on the disk."""
+        """Bytes of the restored planes or tiles, and of the image that they become; videos lie on the disk."""
         job = self._job
-        if len(job.tasks) < 2 or job.mode == "video":
+        planes = [task for task in job.tasks if task.kind == "plane"]
+        if len(planes) < 2 or job.mode == "video":
             return 0
         maps = 1 + gives_uncertainty(job.pipelines["plane"], job.registry)
         return 2 * 4 * maps * math.prod(job.image.shape)
@@ -133,10 +136,10 @@ class JobPlans:
     def _refuse_results(self) -> None:
         need, free = self._results(), psutil.virtual_memory().available
         if need > free:
+            sizes = "x".join(map(str, self._job.image.shape))
             raise ResourceError(
-                f"{len(self._job.tasks)} restored planes, and the image that they become, would need "
-                f"{need / 1e9:.3g} GB of memory, {free / 1e9:.3g} GB are free; restore some at a time, such as "
-                "--region T=0:100"
+                f"an image of {sizes}, restored in parts, would need {need / 1e9:.3g} GB of "
+                f"memory, {free / 1e9:.3g} GB are free; restore a part of it at a time (--region)"
             )
 
     def _counts(self) -> Mapping[str, int]:

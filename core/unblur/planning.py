@@ -32,7 +32,7 @@ one that is planned for a slow machine would leave time unused. One is enough wh
 the time."""
 
 _TIMED_PART = 0.1
-"""Of a stage's steps that are timed at the most: a short stage is timed in less than it takes."""
+"""Of a stage's steps that are timed, but for the least: a short stage is timed in less than it takes."""
 
 _TIMED = (1.0, 1 / 120)
 """Seconds of timed steps in a stage at the most, and the part of a budget that they may take."""

@@ -416,8 +416,11 @@ def _prepare(
         if valid is None:
             pixels = resize(pixels, shape)
         else:
-            share = resize(valid, shape)
-            pixels = resize(pixels * valid, shape) / share.clamp_min(_KNOWN)
+            share, usual = (
+                resize(valid, shape),
+                float((pixels * valid).sum() / valid.expand_as(pixels).sum().clamp_min(1)),
+            )
+            pixels = resize((pixels - usual) * valid, shape) / share.clamp_min(_KNOWN) + usual
             valid = (share >= _KNOWN).float()
     frames = stage.frames or tuple(range(pixels.shape[0]))
     return Batch(pixels, frames, valid), intensity

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 
@@ -15,19 +16,29 @@ class TimeLeft:
 
     def __init__(self, kinds: Sequence[str | None], measured: Mapping[str, float]) -> None:
         self._kinds, self._measured = kinds, measured
-        self._taken: dict[str, list[float]] = {}
+        self._taken: dict[str, tuple[float, int]] = {}
+        self._further = Counter(kind for kind in kinds if kind is not None)
+        self._counted = -1
 
     def done(self, number: int, seconds: float) -> None:
         """A task took so long."""
         kind = self._kinds[number]
         if kind is not None:
-            self._taken.setdefault(kind, []).append(seconds)
+            total, count = self._taken.get(kind, (0.0, 0))
+            self._taken[kind] = total + seconds, count + 1
 
     def after(self, number: int, seconds: float) -> float:
-        """Those of the tasks after one that takes so many itself."""
-        further = [kind for kind in self._kinds[number + 1 :] if kind is not None]
-        return sum(self._each(kind, seconds if kind == self._kinds[number] else 0.0) for kind in further)
+        """Those of the tasks after one that takes so many itself; numbers only rise."""
+        while self._counted < number:
+            self._counted += 1
+            kind = self._kinds[self._counted]
+            if kind is not None:
+                self._further[kind] -= 1
+        own = self._kinds[number]
+        return sum(
+            count * self._each(kind, seconds if kind == own else 0.0) for kind, count in self._further.items() if count
+        )
 
     def _each(self, kind: str, otherwise: float) -> float:
-        taken = self._taken.get(kind)
-        return sum(taken) / len(taken) if taken else self._measured.get(kind, otherwise)
+        total, count = self._taken.get(kind, (0.0, 0))
+        return total / count if count else self._measured.get(kind, otherwise)

@@ -234,7 +234,7 @@ def _to_data(source: LayerSource, points: np.ndarray, units: Units | None) -> np
     Args:
         units: of the points; those of the layer where they are not known, or are no lengths where those are.
     """
-    count = len(source.placed_axes)
+    count, points = len(source.placed_axes), points.copy()
     if units is not None and len(units) == points.shape[1]:
         own = source.geometry["units"][-len(units) :]
         points[:, points.shape[1] - len(own) :] *= list(map(_in_units, units[-len(own) :], own))

@@ -25,6 +25,9 @@ RESTORED, UNCERTAINTY = "restored", "uncertainty"
 DEPTHS = {"uint8": np.uint8, "uint16": np.uint16}
 """What napari shows colours in, if not from 0 to 1."""
 
+WHITES = {255.0: "uint8", 65535.0: "uint16"}
+"""The same for images in floating point whose white this is."""
+
 
 def get_reader(path: Any) -> Reader | None:
     """A reader for one file that unblur can read; None leaves it to others."""
@@ -56,7 +59,8 @@ def read_layers(path: str) -> list[tuple[Any, dict[str, Any], str]]:
         image = replace(image, data=one_a_pixel(image.data), axes=image.axes.replace("S", ""))
     data = image.data
     if image.is_rgb:
-        depth = report.get("input", {}).get("dtype")
+        known = report.get("input", {})
+        depth = known.get("dtype") if known.get("dtype") in DEPTHS else WHITES.get(known.get("white_level"))
         if data.dtype.kind == "f" and depth in DEPTHS:
             data, _ = cast(data, DEPTHS[depth])
         if image.alpha is not None:

@@ -165,7 +165,7 @@ def _size(wanted: Any, pipeline: Pipeline, image: Image, registry: Registry) -> 
         return f"at most {' × '.join(map(str, size))} pixels large"
     if size is not None:
         return f"at most {size} pixels large"
-    if not hasattr(params, "most"):
+    if not hasattr(params, "most") or hasattr(params, "grid"):  # which allows for a window's width at the most
         return "as large as the blur model allows"
     share = getattr(params, "share", 0.5)
     sides = [min(math.ceil(share * image.sizes[axis]) | 1, params.most or image.sizes[axis]) for axis in "YX"]

@@ -12,6 +12,7 @@ SAID = {
     "--tile auto": "a width under tiles",
     "--tile": "tiles",
     "--max-seconds": "the limit beside Effort",
+    "--region": "a range of planes",
     "--threads 1": "one thread in the preferences",
     "--psf-axes": "PSF axes",
     "--axes": "Axes",

@@ -161,7 +161,7 @@ def paper_uniform(steps: int = 5000) -> Pipeline:
 
 
 NETWORKS = {
-    "fast": networks((16, 32, 64, 64, 64), (3, 5), (200, 200, 450)),
+    "fast": networks(CHANNELS, (3, 5), (200, 200, 450)),
     "balanced": networks((32, 64, 64, 64, 64), GRID, (250, 250, 700)),
     "paper": paper(),
 }

@@ -558,12 +558,10 @@ def test_a_plan_that_does_not_fit_is_refused(plan: Any) -> None:
 
 def test_a_plan_for_the_kernel_alone_is_refused_before_the_kernel_is_estimated() -> None:
     """The planes that are restored with it have other stages."""
-    stack = picture((3, 20, 18))
-    shared = job(stack, axes="TYX", planes="shared-kernel", method="two-step")
-    steps = [stage.steps for segment in shared.pipelines["kernel"].segments() for stage in segment.stages]
-    again = job(stack, axes="TYX", planes="shared-kernel", method="two-step", plan=[*steps, 1, 1])
-    with pytest.raises(ParameterError, match="a plan of"):
-        next(again.events())
+    pipeline = BLIND.replace(stages=[unblur.Stage(steps=6), unblur.Stage(steps=6)], then=KNOWN)
+    shared = job(picture((3, 20, 18)), axes="TYX", planes="shared-kernel", pipeline=pipeline, plan=[6, 6])
+    with pytest.raises(ParameterError, match="a plan of 2 numbers: what makes a plane has 1 stages"):
+        next(shared.events())
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:

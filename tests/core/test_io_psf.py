@@ -231,3 +231,11 @@ def test_a_psf_is_resampled_along_the_axes_whose_pixel_size_is_known() -> None:
     assert taken.kernel.shape == (1, 5, 11, 11)
     assert any("along Z: the image's pixel size is not known" in note for note in taken.notes)
     assert any("along Y, X from a pixel size of 0.05 x 0.05 µm to 0.1 x 0.1 µm" in note for note in taken.notes)
+
+
+def test_a_psf_that_fits_is_not_refused_for_being_centred() -> None:
+    """Moving it adds a border, in which a faint background would count."""
+    psf = np.full((64, 64), 1e-3)
+    psf[20:23, 30:33] = 1
+    made = prepare_psf(psf, image_shape=(64, 64), centre=True)
+    assert not any("cropped" in note for note in made.notes)

@@ -125,6 +125,7 @@ def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
         written = (files.kernel, spread, files.preview if drawn else None)
         result.report["files"] = [files.as_reported(path) for path in written if path is not None]
         result.report["dtype"] = files.dtype(wishes.dtype)
+        files.begin()
         notes = result.save(files.output, kernel=files.kernel, uncertainty=spread, dtype=wishes.dtype)
         _conclude(result, files, notes)
         if result.report["status"] != "cancelled":

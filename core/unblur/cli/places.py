@@ -118,7 +118,8 @@ class Places:
             content = json.loads((self.checkpoint / OUTPUTS).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return ()
-        return content.get("files", ()) if isinstance(content, dict) else ()
+        names = content.get("files") if isinstance(content, dict) else None
+        return [name for name in names if isinstance(name, str)] if isinstance(names, list) else ()
 
     def check_formats(self, image: Image, dtype: str | None) -> None:
         """Refuse, before any work, formats that cannot hold the result for an image.
@@ -198,7 +199,7 @@ def refuse_among(everything: Sequence[Places], folders: Sequence[Path]) -> None:
     given = {folder.resolve() for folder in folders}
     for files in everything:
         for path in (files.output, *files.others):
-            if path.parent.resolve() in given:
+            if path.parent.resolve() in given and path.name.lower().endswith(FILES):
                 raise FileError(path, "would lie among the inputs, and be one of them later", "Choose another folder")
 
 

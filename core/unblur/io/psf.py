@@ -88,10 +88,13 @@ def prepare_psf(
     if not np.isfinite(kernels).all():
         raise ImageError(f"the PSF has {np.count_nonzero(~np.isfinite(kernels))} NaN or Inf; remove them first")
     kernels = _without_negative(kernels, notes)
+    given = kernels.shape[1:]
     if centre:
         kernels = _centred(kernels, notes)
     if image_shape is not None:
-        kernels = _cropped(kernels, tuple(image_shape), notes)
+        room = zip(given, kernels.shape[1:], image_shape, strict=False)  # what fitted before it was centred still does
+        roomy = [max(grown, most) if size <= most else most for size, grown, most in room]
+        kernels = _cropped(kernels, tuple(roomy) if len(image_shape) == len(given) else tuple(image_shape), notes)
     notes.extend(_backgrounds(kernels))
     flux = kernels.reshape(len(kernels), -1).sum(axis=1, dtype=np.float64)
     if (flux <= 0).any():

@@ -174,9 +174,8 @@ class BlurPart(QWidget):
             source = layers.read(layer)
             image = source.image
             if _holds_several(source):
-                raise ParameterError(
-                    f"{layer.name} shows kernels of several planes or places: save their run, and choose the file"
-                )
+                kept = "save its run, and choose the file" if source.metadata[KEY].get("grid") else "take one of them"
+                raise ParameterError(f"{layer.name} shows kernels of several planes or places: {kept}")
             return {"psf": image, "psf_name": layer.name, "centre_psf": self.centre.isChecked()}
         if self.mode == FILE:
             if not self.path.text().strip():

@@ -53,63 +53,49 @@ def gain_and_offset(
     return gain, offset, f"camera: {said} (confidence {estimate.confidence:.2f})"
 
 
-def with_camera_of(
+def with_cameras(
     pipeline: Pipeline,
     image: Image,
     tasks: Sequence[Task],
     spatial: str,
     valid: np.ndarray | None,
     constant: Sequence[Mapping[str, int]] = (),
-) -> tuple[Pipeline, list[str]]:
-    """The pipeline with the numbers of the camera, told from the middle plane, and what is to be said of it.
+) -> tuple[Pipeline, dict[int, tuple[float, float]], list[str]]:
+    """The pipeline with the camera's numbers, or those of each of several channels, and what is to be said of them.
 
-    So that planes and tiles have the same. Channels may have cameras of their own: see `cameras_of_channels`.
-    Planes that are `constant` tell nothing, and do not count.
+    They are told from the middle plane of each channel, so that all of its planes and tiles have the same. Planes that
+    are `constant` tell nothing, and do not count. Of several channels one that does not tell is left out: where its
+    planes do not either, they fail alone.
 
     Raises:
-        ImageError: the plane does not tell.
+        ImageError: the plane of a single channel does not tell.
     """
     unknown = _unknown(pipeline)
-    planes = [task for task in tasks if task.kind == "plane" and task.frames[0] not in constant]
-    if not unknown or not planes or image.sizes.get("C", 1) > 1:
-        return pipeline, []
-    given = unknown[0].params
-    gain, offset, said = _told(given, image, planes[len(planes) // 2].frames[0], spatial, valid)
-    found = Part(CAMERA, {**given, "gain": gain, "offset": offset})
-
-    def changed(parts: Sequence[Part]) -> list[Part]:
-        return [found if part in unknown else part for part in parts]
-
-    return in_every_segment(pipeline, changed), [said]
-
-
-def cameras_of_channels(
-    pipeline: Pipeline,
-    image: Image,
-    tasks: Sequence[Task],
-    spatial: str,
-    valid: np.ndarray | None,
-    constant: Sequence[Mapping[str, int]] = (),
-) -> tuple[dict[int, tuple[float, float]], list[str]]:
-    """Gain and offset of each of several channels, told from its middle plane, and what is to be said of them.
-
-    A channel that does not tell is left out: where its planes do not either, they fail alone.
-    """
-    unknown, count = _unknown(pipeline), image.sizes.get("C", 1)
+    several = image.sizes.get("C", 1) > 1
+    channels: dict[int, list[Mapping[str, int]]] = {}
+    for task in tasks if unknown else ():
+        if task.kind == "plane" and task.frames[0] not in constant:
+            channels.setdefault(task.frames[0].get("C", 0), []).append(task.frames[0])
     found: dict[int, tuple[float, float]] = {}
     said: list[str] = []
-    for channel in range(count if unknown and count > 1 else 0):
-        own = [task for task in tasks if task.kind == "plane" and task.frames[0]["C"] == channel]
-        planes = [task for task in own if task.frames[0] not in constant]
-        if not planes:
-            continue
+    for channel, frames in channels.items():
         try:
-            gain, offset, words = _told(unknown[0].params, image, planes[len(planes) // 2].frames[0], spatial, valid)
+            gain, offset, words = _told(unknown[0].params, image, frames[len(frames) // 2], spatial, valid)
         except ImageError:
+            if not several:
+                raise
             continue
         found[channel] = gain, offset
-        said.append(f"C={channel}: {words}")
-    return found, said
+        said.append(f"C={channel}: {words}" if several else words)
+    if several or not found:
+        return pipeline, found, said
+    [(gain, offset)] = found.values()
+    camera = Part(CAMERA, {**unknown[0].params, "gain": gain, "offset": offset})
+
+    def changed(parts: Sequence[Part]) -> list[Part]:
+        return [camera if part in unknown else part for part in parts]
+
+    return in_every_segment(pipeline, changed), {}, said
 
 
 def _unknown(pipeline: Pipeline) -> list[Part]:

@@ -57,7 +57,12 @@ def _bounded(pipeline: Pipeline, first: Pipeline, sizes: Sequence[int], registry
     size, base = pipeline.slots["forward_model"][0].params.get("kernel_size"), first.slots["forward_model"][0]
     takes_one = has_field(registry.component("forward_model", base.name).component.params, "kernel_size")
     most = base.params.get("most")
-    if not takes_one or not _are_sizes(size) or not _are_sizes([most or 1]) or "kernel_size" in base.params:
+    if (
+        not takes_one
+        or not _are_sizes(size)
+        or not _are_sizes([] if most is None else [most])
+        or "kernel_size" in base.params
+    ):
         return pipeline
     bounded = size if most is None else tuple(min(n, max(most, min(sizes) // _IN_IMAGE)) for n in size)
     return pipeline.set({"first.forward_model.kernel_size": bounded})

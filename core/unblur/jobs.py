@@ -14,7 +14,7 @@ import numpy as np
 
 from unblur import report as reports
 from unblur import tiles
-from unblur.cameras import cameras_of_channels, with_camera_of
+from unblur.cameras import with_cameras
 from unblur.choice import CameraValue, KernelSize, budget_of, compose, for_kernels_of, with_psf_grid, without_clock
 from unblur.clips import Series, clips, is_video, video_mode
 from unblur.composition import kernels_in_a_plane
@@ -206,14 +206,11 @@ class Job:
             said = [*said, *more]
         self.seed, self._given_plan = seed, plan
         self.budget = budget_of(self.pipeline, self.registry) if plan is None else None
-        self.pipeline, told = with_camera_of(
-            self.pipeline, self.image, self.tasks, self.spatial, self.findings.valid, self.findings.constant
-        )
-        self.cameras, those = cameras_of_channels(
+        self.pipeline, self.cameras, told = with_cameras(
             self.pipeline, self.image, self.tasks, self.spatial, self.findings.valid, self.findings.constant
         )
         self.pipelines, more = self._parted()
-        said = [*said, *told, *those, *more, *self._facts_assumed()]
+        said = [*said, *told, *more, *self._facts_assumed()]
         self.assumptions = (*choice.assumptions, *said, *(self.psf.notes if self.psf else ()))
         self.series_levels: dict[tuple[tuple[str, int], ...], tuple[float, float] | None] = {}
         self._device, self._precision, self._threads = device, precision, threads

@@ -50,7 +50,7 @@ class Observation:
         levels: the smallest and the largest value that set the intensity map, where the pixels are a part of what has
             them; None where they set it themselves.
         pixel_size: micrometres along each spatial axis, if known.
-        camera: gain and offset, where they were told from more than these pixels.
+        camera: gain (counts per photo-electron) and offset (counts in darkness), where they were told from more pixels.
         pairs: blurred and sharp frames, each (frames, channels, *spatial), that a fine-tuning estimator may mix in.
     """
 
@@ -416,10 +416,8 @@ def _prepare(
         if valid is None:
             pixels = resize(pixels, shape)
         else:
-            share, usual = (
-                resize(valid, shape),
-                float((pixels * valid).sum() / valid.expand_as(pixels).sum().clamp_min(1)),
-            )
+            share = resize(valid, shape)
+            usual = float((pixels * valid).sum() / valid.expand_as(pixels).sum().clamp_min(1))
             pixels = resize((pixels - usual) * valid, shape) / share.clamp_min(_KNOWN) + usual
             valid = (share >= _KNOWN).float()
     frames = stage.frames or tuple(range(pixels.shape[0]))

@@ -40,7 +40,7 @@ def refuse_too_large(pipeline: Pipeline, observation: Observation, registry: Reg
                 handed_on = _handed_on(segment, observation, registry, compute)
             except ResourceError:
                 raise
-            except Exception:  # of a component, or of torch
+            except Exception:  # of a component, or of torch: the run meets it as well, and says whose it is
                 return
             refuse(max(needs), compute, observation)
             observation = handed_on

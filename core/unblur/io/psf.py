@@ -92,9 +92,7 @@ def prepare_psf(
     if centre:
         kernels = _centred(kernels, notes)
     if image_shape is not None:
-        room = zip(given, kernels.shape[1:], image_shape, strict=False)  # what fitted before it was centred still does
-        roomy = [max(grown, most) if size <= most else most for size, grown, most in room]
-        kernels = _cropped(kernels, tuple(roomy) if len(image_shape) == len(given) else tuple(image_shape), notes)
+        kernels = _cropped(kernels, tuple(image_shape), given, notes)
     notes.extend(_backgrounds(kernels))
     flux = kernels.reshape(len(kernels), -1).sum(axis=1, dtype=np.float64)
     if (flux <= 0).any():
@@ -169,11 +167,13 @@ def _without_negative(kernels: np.ndarray, notes: list[str]) -> np.ndarray:
     return clipped
 
 
-def _cropped(kernels: np.ndarray, image_shape: tuple[int, ...], notes: list[str]) -> np.ndarray:
+def _cropped(kernels: np.ndarray, image_shape: tuple[int, ...], given: tuple[int, ...], notes: list[str]) -> np.ndarray:
+    """Cut to the image along the axes where the PSF as it was given, before it was centred, is larger."""
     shape = kernels.shape[1:]
     if len(image_shape) != len(shape):
         raise ImageError(f"a PSF of shape {shape} for an image of shape {image_shape}; both need the same dimensions")
-    target = tuple(min(size, most) for size, most in zip(shape, image_shape, strict=True))
+    along_axes = zip(shape, given, image_shape, strict=True)
+    target = tuple(min(size, most) if before > most else size for size, before, most in along_axes)
     if target == shape:
         return kernels
     window = tuple(

@@ -126,8 +126,7 @@ class Context:
         estimate: image of the stages before `then`, in the shape and units of the observed frames, if there is one.
         valid: of the whole observation, 1 where a pixel counts; all do if None.
         pixel_size: size of a pixel along each spatial axis in micrometres, if known.
-        camera: its gain (counts per photo-electron) and offset (counts in darkness), where they were told from more than
-            the observed frames.
+        camera: gain (counts per photo-electron) and offset (counts in darkness), where told from more than the frames.
         photons: photons per unit of intensity of the observed frames, for Poisson statistics.
         noise: standard deviation of the observed frames' noise, where it is known better than they tell.
         bounded: the intensities end at 1 (a photograph), so that no latent pixel lies above.

@@ -152,8 +152,8 @@ def read(layer: ImageLayer, axes: str | None = None) -> LayerSource:
     return LayerSource(
         name=layer.name,
         image=image,
-        geometry={key: _copied(getattr(layer, key)) for key in GEOMETRY},
-        display={key: _copied(getattr(layer, key)) for key in DISPLAY},
+        geometry=_values(layer, GEOMETRY),
+        display=_values(layer, DISPLAY),
         metadata=dict(layer.metadata),
         from_file=from_file(evidence, named),
         origin=weakref.ref(layer),
@@ -162,8 +162,7 @@ def read(layer: ImageLayer, axes: str | None = None) -> LayerSource:
 
 def as_now(source: LayerSource, layer: ImageLayer) -> LayerSource:
     """The same where its layer lies now, and as that looks now."""
-    geometry = {key: _copied(getattr(layer, key)) for key in GEOMETRY}
-    return replace(source, geometry=geometry, display={key: _copied(getattr(layer, key)) for key in DISPLAY})
+    return replace(source, geometry=_values(layer, GEOMETRY), display=_values(layer, DISPLAY))
 
 
 def with_pixel_size(source: LayerSource, pixel_size: PixelSize) -> LayerSource:
@@ -291,6 +290,10 @@ def _without_alpha(data: Any) -> tuple[Any, Any]:
 def _kept_depth(kept: Mapping[str, Any]) -> int | None:
     depth = kept.get("bit_depth")
     return depth if isinstance(depth, int) else None
+
+
+def _values(layer: ImageLayer, keys: Sequence[str]) -> dict[str, Any]:
+    return {key: _copied(getattr(layer, key)) for key in keys}
 
 
 def _copied(value: Any) -> Any:

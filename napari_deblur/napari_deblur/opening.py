@@ -22,7 +22,7 @@ from unblur.io.video import VIDEO
 
 Reader = Callable[[Any], list[tuple[Any, dict[str, Any], str]]]
 RESTORED, UNCERTAINTY = "restored", "uncertainty"
-DEPTHS = {"uint8": np.uint8, "uint16": np.uint16}
+DEPTHS = ("uint8", "uint16")
 """What napari shows colours in, if not from 0 to 1."""
 
 WHITES = {255.0: "uint8", 65535.0: "uint16"}
@@ -62,7 +62,7 @@ def read_layers(path: str) -> list[tuple[Any, dict[str, Any], str]]:
         known = report.get("input", {})
         depth = known.get("dtype") if known.get("dtype") in DEPTHS else WHITES.get(known.get("white_level"))
         if data.dtype.kind == "f" and depth in DEPTHS:
-            data, _ = cast(data, DEPTHS[depth])
+            data, _ = cast(data, depth)
         if image.alpha is not None:
             data = np.concatenate([data, image.alpha[..., np.newaxis].astype(data.dtype)], axis=-1)
     known = {

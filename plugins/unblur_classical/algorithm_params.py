@@ -144,6 +144,9 @@ class L0GradientParams:
     noise_inertia: Annotated[
         float, Ge(0), Doc("Further resistance where there is noise: so much for a noise as strong as the image.")
     ] = 0.0
+    noise_inertia_each: Annotated[
+        float, Ge(0), Doc("The same for each weight of the kernel: noise leads the more astray the more there are.")
+    ] = 0.0
     coupling: Annotated[
         float,
         Ge(0),

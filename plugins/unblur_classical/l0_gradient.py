@@ -7,6 +7,7 @@ Xu, Zheng & Jia, "Unnatural L0 sparse representation for natural image deblurrin
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import torch
@@ -73,11 +74,16 @@ class L0Gradient(Estimator[L0GradientParams]):
         state.image = split.image
         image, pixels, weights = split.latent(), problem.image.parameters()[0], problem.kernels.parameters()[0]
         pixels.copy_(image)
-        inertia = self.params.inertia + self.params.noise_inertia * (state.noise / state.contrast) ** 2
+        inertia = self._inertia(state, math.prod(problem.spec.shape))
         found = explaining(problem, image, state.target, inertia, self.params.coupling)
         kept = connected(found, self.params.cutoff, self.params.island)
         weights.copy_(problem.kernels.centred(kept))
         return Info(split.misfit(), Draw(pixels), problem.kernel(image, clock, None))
+
+    def _inertia(self, state: L0GradientState, weights: int) -> float:
+        params = self.params
+        in_noise = params.noise_inertia + params.noise_inertia_each * weights
+        return params.inertia + in_noise * (state.noise / state.contrast) ** 2
 
     def _sharpen(self, split: Splitting, state: L0GradientState, clock: Clock) -> None:
         params = self.params

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from unblur.beginning import kernel_by_edges
 from unblur.coarse_to_fine import edge_stages
 from unblur.pipeline import Pipeline, Stage
@@ -136,10 +138,19 @@ def _pipeline(estimator: str, steps: int, kernel_prior: str = "known", **params:
     )
 
 
+_COARSE = 0.5
+_HELD_IN_NOISE = {"estimator.noise_inertia_each": 0.35}
+"""Above `_COARSE`, where noise makes edges of its own, which lead the kernel away from what coarser ones have found."""
+
+
 def _edges(steps: int, weaker: int) -> Pipeline:
     """From coarse to fine by strong edges, and then weaker ones as well; an estimated kernel leaves something over."""
     then = _pipeline("hyper-laplacian", 20, model_error=0.007)
-    return kernel_by_edges(edge_stages(steps, weaker=weaker)).replace(then=then)
+    stages = [
+        replace(stage, set={**stage.set, **_HELD_IN_NOISE}) if stage.scale > _COARSE else stage
+        for stage in edge_stages(steps, weaker=weaker)
+    ]
+    return kernel_by_edges(stages).replace(then=then)
 
 
 METHODS: list[Method] = [

@@ -129,11 +129,12 @@ def test_noise_makes_the_kernel_yield_less() -> None:
     observed, _ = observe(blocks((80, 90)), true, noise=0.05)
     start = (true + 2 * lopsided(7, 9)) / 3
 
-    def moved(noise_inertia: float) -> float:
-        found = restore(l0(4, inertia=0.01, cutoff=0.0, island=0.0, noise_inertia=noise_inertia), observed, start)
+    def moved(**noisy: float) -> float:
+        found = restore(l0(4, inertia=0.01, cutoff=0.0, island=0.0, **noisy), observed, start)
         return float((found.estimate.kernel.detach() - start).abs().sum())
 
-    assert moved(1e4) < 0.1 * moved(0.0)
+    assert moved(noise_inertia=1e4) < 0.1 * moved()
+    assert moved(noise_inertia_each=1e4 / start.numel()) == pytest.approx(moved(noise_inertia=1e4))
 
 
 def test_hyper_laplacian_keeps_the_image_before_where_the_blur_left_nothing() -> None:

@@ -236,8 +236,9 @@ def validate(params: type, values: Mapping[str, Any], where: str = "") -> Any:
             raise ParameterError(f"{prefix}{error}") from None
     try:
         return params(**parsed)
-    except ValueError as error:  # parameters that exclude each other
-        raise ParameterError(f"{where or params.__qualname__}: {error}") from error
+    except Exception as error:  # parameters that exclude each other, or a fault of a plugin
+        said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        raise ParameterError(f"{where or params.__qualname__}: {said}") from error
 
 
 def plain(params: Any) -> dict[str, Any]:

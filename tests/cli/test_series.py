@@ -78,3 +78,14 @@ def test_the_shared_kernel_restores_another_series_as_its_psf(unblur: Unblur, se
     )
     assert code == 0
     np.testing.assert_allclose(io.read(again).data, io.read(tmp_path / "out.ome.tif").data[0], rtol=1e-5)
+
+
+def test_files_share_no_kernel_and_the_run_says_so(unblur: Unblur, tmp_path: Path) -> None:
+    frames = samples.series(frames=2, side=32).image
+    for number, frame in enumerate(frames.data):
+        io.write(tmp_path / f"{number}.tif", Image(frame, "YX"))
+    code, _, warned = unblur(
+        "run", tmp_path / "0.tif", tmp_path / "1.tif", "-o", tmp_path / "out", "--planes", "shared-kernel", *FEW
+    )
+    assert code == 0
+    assert "every file has a kernel of its own" in warned

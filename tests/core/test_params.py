@@ -178,3 +178,15 @@ def test_a_schedule_has_the_last_value_that_has_begun(schedule: Any, fraction: f
     begun = [value for start, value in schedule if start <= fraction]
     assert value_at(schedule, fraction) == begun[-1]
     assert value_at(0.3, fraction) == 0.3
+
+
+def test_a_fault_of_a_plugins_parameters_is_said_with_their_place() -> None:
+    @dataclass(frozen=True)
+    class Ratio:
+        below: Annotated[float, Doc("What is divided by.")] = 1.0
+
+        def __post_init__(self) -> None:
+            1 / self.below
+
+    with pytest.raises(ParameterError, match=r"image_prior: ZeroDivisionError: float division by zero"):
+        validate(Ratio, {"below": 0.0}, "image_prior")

@@ -78,6 +78,8 @@ def run_files(
         cast(np.zeros(1, np.float32), wishes.dtype)  # refuses, before any work, what no file holds
     everything = places(sources, output, kernel, uncertainty, preview)
     refuse_among(everything, folders)
+    if len(everything) > 1 and wishes.job.get("planes") == "shared-kernel" and not wishes.video:
+        typer.echo("warning: planes of one file share a kernel; every file has a kernel of its own", err=True)
     worst = 0
     with interruptible() as interrupt:
         for number, files in enumerate(everything):

@@ -34,7 +34,22 @@ def looks_of(layer: Any) -> dict[str, Any]:
     looks["units"] = [symbol(unit) for unit in layer.units]
     looks["axis_labels"] = list(layer.axis_labels)
     looks["axes"] = layer.metadata.get(KEY, {}).get("axes")
-    return looks if layer.rgb else looks | {"colormap": layer.colormap.name}
+    return looks if layer.rgb else looks | {"colormap": _colormap_of(layer)}
+
+
+def _colormap_of(layer: Any) -> str | dict[str, Any]:
+    """The name of a colormap where napari always knows it, and else its colours, which may be those of a session."""
+    from napari.utils.colormaps import ALL_COLORMAPS, INVERSE_COLORMAPS
+
+    colours = layer.colormap
+    if colours.name in {**ALL_COLORMAPS, **INVERSE_COLORMAPS}:
+        return str(colours.name)
+    return {
+        "name": colours.name,
+        "colors": np.asarray(colours.colors).tolist(),
+        "controls": np.asarray(colours.controls).tolist(),
+        "interpolation": str(colours.interpolation.value),
+    }
 
 
 def of_layers(layers: Iterable[Any]) -> dict[str, Any]:
@@ -61,11 +76,15 @@ def attributes(report: Mapping[str, Any], role: str, axes: str, placed: Mapping[
     if found.get("axes") == axes and _same_size(found.get("scale"), placed):
         wanted |= {*PLACE, "affine", "units", "axis_labels"}
     chosen = {key: value for key, value in found.items() if key in wanted}
-    try:
-        Layer.create(np.zeros((1,) * len(placed["scale"]) + (3,) * rgb, np.uint8), {**chosen, "rgb": rgb}, "image")
-    except Exception:  # a report is a file that anyone may have written, and napari says no in many ways
-        return {}
-    return chosen
+    pixel = np.zeros((1,) * len(placed["scale"]) + (3,) * rgb, np.uint8)
+    for less in ((), ("colormap",)):
+        kept = {key: value for key, value in chosen.items() if key not in less}
+        try:
+            Layer.create(pixel, {**kept, "rgb": rgb}, "image")
+        except Exception:  # a report is a file that anyone may have written, and napari says no in many ways
+            continue
+        return kept
+    return {}
 
 
 def _same_size(scale: Any, placed: Mapping[str, Any]) -> bool:

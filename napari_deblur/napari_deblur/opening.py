@@ -25,6 +25,9 @@ RESTORED, UNCERTAINTY = "restored", "uncertainty"
 DEPTHS = ("uint8", "uint16")
 """What napari shows colours in, if not from 0 to 1."""
 
+_PART = re.compile(r"(?<=.)\.(kernel|uncertainty)\.ome\.tiff?$", re.IGNORECASE)
+"""How the file of a kernel or an uncertainty ends, behind the name of its image."""
+
 WHITES = {255.0: "uint8", 65535.0: "uint16"}
 """The same for images in floating point whose white this is."""
 
@@ -72,6 +75,8 @@ def read_layers(path: str) -> list[tuple[Any, dict[str, Any], str]]:
     }
     found = placed(image)
     found |= looks.attributes(report, role, image.axes, found)
+    if role == UNCERTAINTY:
+        found["name"] = f"{_PART.sub('', Path(path).name)} uncertainty, {_status(report)}"
     return [(data, {**found, "rgb": image.is_rgb, "metadata": {KEY: known}}, "image")]
 
 
@@ -109,12 +114,18 @@ def _unit(name: str) -> str:
 
 def _report_of(path: Path) -> tuple[Mapping[str, Any], str]:
     """The report that tells about a file, and what the file is to the run: its image, kernel or uncertainty."""
-    part = re.fullmatch(r"(.+)\.(kernel|uncertainty)\.ome\.tiff?", path.name, re.IGNORECASE)
+    part = _PART.search(path.name)
     if part is not None:
         for ending in (".ome.tif", ".ome.tiff", ".tif", ".tiff"):
-            if report := _report(path.with_name(part[1] + ending)):
-                return report, part[2].lower()
+            if report := _report(path.with_name(path.name[: part.start()] + ending)):
+                return report, part[1].lower()
     return _report(path), RESTORED
+
+
+def _status(report: Mapping[str, Any]) -> str:
+    """How far the uncertainty is to be trusted, as the report says it."""
+    known = report.get("uncertainty")
+    return str(known.get("status", "uncalibrated")) if isinstance(known, Mapping) else "uncalibrated"
 
 
 def _report(path: Path) -> Mapping[str, Any]:

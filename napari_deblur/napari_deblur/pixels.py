@@ -23,6 +23,16 @@ def lazy(data: Any) -> Any:
     return dask.array.from_array(data)
 
 
+def refuse_too_large(data: Any, name: str) -> None:
+    """For what has to be in memory as a whole, which nothing has read yet.
+
+    Raises:
+        ResourceError: there is no room for it.
+    """
+    free = psutil.virtual_memory().available * SHARE_OF_FREE_MEMORY
+    _check(data, name, free, "can be read with the memory that is free")
+
+
 def own(data: Any, name: str) -> np.ndarray:
     """A copy: in memory of what is there, and in a temporary file (in `TMPDIR`) of what is lazy or in a file.
 
@@ -33,8 +43,7 @@ def own(data: Any, name: str) -> np.ndarray:
         ResourceError: there is no room for it.
     """
     if isinstance(data, np.ndarray) and not on_disk(data):
-        free = psutil.virtual_memory().available * SHARE_OF_FREE_MEMORY
-        _check(data, name, free, "can be read with the memory that is free")
+        refuse_too_large(data, name)
         return np.array(data)
     folder = tempfile.gettempdir()
     _check(data, name, shutil.disk_usage(folder).free, f"fit into {folder}")

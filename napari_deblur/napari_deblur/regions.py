@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_deblur.layers import LayerSource, inner_transform, region_around
-from unblur.errors import ParameterError
+from unblur.errors import ImageError, ParameterError
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -86,27 +85,40 @@ def region_layer(viewer: ViewerModel) -> Shapes | None:
     return found[-1] if found else None
 
 
-def offer_region(viewer: ViewerModel, layer: ImageLayer, sizes: Mapping[str, int]) -> Shapes:
-    """A rectangle in the middle of a layer's plane, ready to be moved."""
+def offer_region(viewer: ViewerModel, layer: ImageLayer, source: LayerSource) -> Shapes:
+    """A rectangle in the middle of a layer's plane, ready to be moved; at every place along the other axes."""
+    sizes, axes = source.image.sizes, source.placed_axes
     shape = sizes["Y"], sizes["X"]
     sides = [min(size, max(SMALLEST_SIDE, min(USUAL_SIDE, size // 2))) for size in shape]
     (top, left) = ((size - side) // 2 - 0.5 for size, side in zip(shape, sides, strict=True))
     bottom, right = top + sides[0], left + sides[1]
-    before = [0.0] * (layer.ndim - 2)
     corners = [(top, left), (top, right), (bottom, right), (bottom, left)]
-    world = np.array([layer.data_to_world([*before, *corner])[-2:] for corner in corners])
+    points = [[{"Y": y, "X": x}.get(axis, 0.0) for axis in axes] for y, x in corners]
+    count = 2 if axes.endswith("YX") else len(axes)
+    world = np.array([layer.data_to_world(point)[-count:] for point in points])
     shapes = viewer.add_shapes(
         [world],
         shape_type="rectangle",
         name=NAME,
-        units=layer.units[-2:],
+        units=layer.units[-count:],
         face_color="transparent",
         edge_color=COLOUR,
-        edge_width=max(shape) / 200 * float(abs(layer.scale[-1])),
+        edge_width=max(shape) / 200 * float(abs(layer.scale[axes.index("X")])),
     )
     shapes.mode = "select"
     shapes.selected_data = {0}
     return shapes
+
+
+def is_outside(shapes: Shapes, source: LayerSource) -> bool:
+    """Whether the rectangle lies beside the image, as after its pixel size was set or another was chosen."""
+    try:
+        region_of(shapes, source)
+    except ImageError:
+        return True
+    except ParameterError:  # there is none, or it is too small, which is for the user to mend
+        return False
+    return False
 
 
 def region_of(shapes: Shapes, source: LayerSource) -> dict[str, Span]:

@@ -32,6 +32,9 @@ SPREAD_PERCENTILE = 99.5
 SPREAD_PIXELS = 1_000_000
 """As many decide it; more would keep the window waiting."""
 
+MIXED = ("additive", "minimum", "multiplicative")
+"""Blendings in which a layer does not cover what lies below it."""
+
 MOTION_COLOUR = "#ffb000"
 ARROWS = 40
 """Along the longer side of a frame."""
@@ -181,6 +184,7 @@ def _restored(result: Result, source: LayerSource, name: str) -> LayerData:
         {
             **source.geometry,
             **source.display,
+            **_covering(source),
             "rgb": source.image.is_rgb,
             "multiscale": False,
             "name": name,
@@ -203,6 +207,12 @@ def one_a_pixel(spread: np.ndarray) -> np.ndarray:
     """The standard deviation of colours as one value: the root of their mean variance."""
     found: np.ndarray = np.sqrt(np.mean(np.square(spread), axis=-1))
     return found
+
+
+def _covering(source: LayerSource) -> dict[str, Any]:
+    """What of the looks is another where the image stays visible below: together they would be no picture of either."""
+    mixed = source.region and source.display["blending"] in MIXED
+    return {"blending": "translucent_no_depth"} if mixed else {}
 
 
 def _uncertainty(spread: np.ndarray, source: LayerSource, name: str, status: str) -> LayerData:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_deblur import layers, regions, results, saving, summary, work
+from napari_deblur.facts import KEY, facts
 from napari_deblur.live import Live
+from napari_deblur.looks import role_of
 from napari_deblur.pages.batch_page import Batch, BatchPage
 from napari_deblur.pages.compare_page import ComparePage
 from napari_deblur.panel.image_part import image_layers
@@ -17,11 +19,13 @@ from napari_deblur.panel.runs_part import Run
 from napari_deblur.request import Request
 from napari_deblur.worker import Failure
 from unblur.clips import is_video
-from unblur.errors import FileError, UnblurError
+from unblur.errors import FileError, ParameterError, UnblurError
 from unblur.image import Image
 from unblur.io import read, read_header
 
 if TYPE_CHECKING:
+    from napari.layers import Image as ImageLayer
+
     from napari_deblur.widget import Deblur
 
 
@@ -81,6 +85,7 @@ class Several:
         """The region as it was and as each method restored it, in a row to the right of the image."""
         viewer = self._dock.viewer
         observed = {**part.geometry, **part.display, "name": f"{part.name} [observed]", "rgb": part.image.is_rgb}
+        observed["metadata"] = {KEY: {**facts(part.image), "role": "observed", "of": part.name}}
         row = [(found[0][1].source.data, observed)] if found else []
         for name, result in found:
             data, attributes, _ = results.layers(result, part, f"{part.name} [{name}]")[0]
@@ -101,7 +106,9 @@ class Several:
 
     def _batch_page(self) -> BatchPage:
         dock = self._dock
-        page = BatchPage(image_layers(dock.viewer), summary.words_of_batch(dock.request(whole=True)), dock)
+        psf = dock.blur_part.psf_layer
+        said = summary.words_of_batch(dock.request(whole=True))
+        page = BatchPage(image_layers(dock.viewer), said, dock, lambda layer: layer is psf or bool(role_of(layer)))
         page.chosen.connect(lambda batch: dock.attempt(partial(self.batch, batch), alone=True))
         page.show()
         return page
@@ -114,7 +121,7 @@ class Several:
         """
         dock = self._dock
         request = dock.request(whole=True)
-        sources = [dock.image_part.read(layer) for layer in chosen.layers]
+        sources = [self._source(layer) for layer in chosen.layers]
         names = [*(one.name for one in sources), *(path.name for path in chosen.files)]
         loads: list[work.Load] = [one.load for one in sources]
         loads += [partial(_read, path, chosen.axes) for path in chosen.files]
@@ -127,6 +134,12 @@ class Several:
         of = {id(item): source for item, source in zip(items, sources, strict=False)}
         each = partial(self._show_restored, request, of)
         dock.begin(work.batch(items, request, dock.registry), "batch", self._tell_batch, each=each)
+
+    def _source(self, layer: ImageLayer) -> layers.LayerSource:
+        try:
+            return self._dock.image_part.read(layer)
+        except UnblurError as error:
+            raise ParameterError(f"{layer.name}: {error}. Leave it out, or mend it first") from error
 
     def _show_restored(
         self, request: Request, of: dict[int, layers.LayerSource], restored: work.Restored

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.compat import isalive
@@ -219,7 +218,7 @@ class Deblur(QWidget):
         return request, source.cut({**plane, **rectangle})
 
     def offered_region(self) -> bool:
-        """Draw a rectangle where there is none; whether that was so.
+        """Draw a rectangle where there is none on the image; whether that was so.
 
         Raises:
             ParameterError: there is no image.
@@ -227,9 +226,12 @@ class Deblur(QWidget):
         source, layer = self.image_part.source, self.image_part.layer
         if source is None or layer is None:
             raise ParameterError(self.image_part.problem)
-        if regions.region_layer(self.viewer) is not None:
-            return False
-        regions.offer_region(self.viewer, layer, source.image.sizes)
+        shapes = regions.region_layer(self.viewer)
+        if shapes is not None:
+            if not regions.is_outside(shapes, source):
+                return False
+            self.viewer.layers.remove(shapes)
+        regions.offer_region(self.viewer, layer, source)
         self.run_part.hint("Move the rectangle to where it matters, and press the button again.")
         return True
 
@@ -365,6 +367,7 @@ class Deblur(QWidget):
             self._warm = True
             self._warming.start(WARM_AFTER)
         image, known = source.image, self.blur_part.known
+        self.blur_part.set_image(self.image_part.layer, image.axes)
         self._offer(image)
         _, spatial = self._situation()
         self.blur_part.set_shape([image.sizes[axis] for axis in spatial])
@@ -382,8 +385,8 @@ class Deblur(QWidget):
 
     def _key(self, request: Request, part: layers.LayerSource) -> Any:
         """What a run is told from others by."""
-        file = request.psf if isinstance(request.psf, Path) else None
-        return request, file, part.region, facts_of(part.image), id(self.image_part.layer)
+        psf = facts_of(request.psf) if isinstance(request.psf, Image) else request.psf
+        return request, psf, part.region, facts_of(part.image), id(self.image_part.layer)
 
     def event(self, event: QEvent) -> bool:
         """Qt's; napari's × takes the dock out of its frame, and leaves it to whoever holds it."""

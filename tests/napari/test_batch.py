@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
+from qtpy.QtCore import Qt
 
 from napari_deblur.pages.batch_page import Batch
 from napari_deblur.widget import Deblur
 from tests.napari.conftest import wait_for
-from tests.napari.docking import picture, typed
+from tests.napari.docking import picture, run, typed
 from unblur.errors import ParameterError
 
 
@@ -69,3 +71,37 @@ def test_what_was_written_for_a_layer_holds_when_it_is_renamed(dock: Deblur) -> 
     layer.data = picture(40, 44)
     assert dock.image_part.source is not None, "what no longer fits is let go of"
     assert dock.image_part.source.image.axes == "YX"
+
+
+def test_what_was_written_for_a_layer_holds_while_another_is_looked_at(dock: Deblur) -> None:
+    dock.viewer.layers.clear()
+    layers = [dock.viewer.add_image(picture(4, 40, 44), name=name) for name in ("a", "b")]
+    for layer in layers:
+        dock.image_part.layer_box.value = layer
+        typed(dock.image_part._axes, "TYX")
+    typed(dock.image_part._size, "0.2")
+    assert [dock.image_part.read(layer).axes for layer in layers] == ["TYX", "TYX"]
+    dock.image_part.layer_box.value = layers[0]
+    assert dock.image_part._axes.text() == "TYX"
+    assert dock.image_part.read(layers[0]).image.pixel_size == {}
+    assert dock.image_part.read(layers[1]).image.pixel_size == {"Y": 0.2, "X": 0.2}
+
+
+def test_only_images_are_ticked_that_no_run_made(dock: Deblur) -> None:
+    run(dock)
+    psf = dock.viewer.add_image(picture(9, 9), name="PSF")
+    dock.image_part.layer_box.value = dock.viewer.layers["cells"]
+    dock.blur_part.set_mode("layer")
+    dock.blur_part.layer_box.value = psf
+    page = dock.several.ask_batch()
+    assert page is not None
+    items = [page.list.item(number) for number in range(page.list.count())]
+    assert len(items) == 4, "restored and kernel beside the image and the PSF"
+    assert [item.text() for item in items if item.checkState() == Qt.CheckState.Checked] == ["cells"]
+    page.close()
+
+
+def test_a_batch_names_the_layer_that_it_cannot_take(dock: Deblur) -> None:
+    six = dock.viewer.add_image(np.zeros((1, 1, 1, 1, 8, 8), np.float32), name="six")
+    with pytest.raises(ParameterError, match="six: "):
+        dock.several.batch(Batch([dock.viewer.layers["cells"], six]))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from qtpy.QtWidgets import QLineEdit
+import pytest
+from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QLineEdit
 
 from napari_deblur import checkpoints
 from napari_deblur.widget import Deblur
 from tests.napari.conftest import wait_for
 from tests.napari.docking import picture, run, typed
+from unblur.errors import ParameterError
 
 
 def stopped(dock: Deblur) -> None:
@@ -83,3 +85,69 @@ def test_cancelled_before_its_first_step_a_run_leaves_nothing_to_go_on_from(dock
     dock.cancel()
     wait_for(lambda: not dock.busy)
     assert not list(checkpoints.folder().rglob("job.json"))
+
+
+def test_what_was_changed_under_parts_comes_back_with_the_method_that_it_was_changed_in(dock: Deblur) -> None:
+    part = dock.method_part
+    part.set_method("selfdeblur")
+    part.parts.open()
+    part.form._segments[""][1]._edits[0][0].value = 257
+    changed = part.arguments()["settings"]
+    assert changed == {"stages.0.steps": 257}
+    part.set_method("blind-richardson-lucy")
+    assert part.arguments()["settings"] == {}
+    assert "1 kept for selfdeblur, Balanced" in part.parts._head.text()
+    part.parts.open(False)
+    part.set_method("selfdeblur")
+    assert part.arguments()["settings"] == changed
+    assert "1 changed" in part.parts._head.text()
+
+
+def test_the_method_that_was_chosen_is_there_again_when_the_blur_is_unknown_again(dock: Deblur) -> None:
+    dock.method_part.set_method("mc-mapk")
+    dock.blur_part.set_mode("model")
+    assert dock.method_part.method != "mc-mapk"
+    dock.blur_part.set_mode("unknown")
+    assert dock.method_part.method == "mc-mapk"
+
+
+def test_the_image_is_not_taken_for_its_psf(dock: Deblur) -> None:
+    dock.blur_part.set_mode("layer")
+    assert dock.blur_part.layer_box.value is None
+    assert not dock.run_part._run.isEnabled()
+    dock.blur_part.layer_box.value = dock.viewer.layers["cells"]
+    assert not dock.run_part._run.isEnabled()
+    with pytest.raises(ParameterError, match="cells is the image itself"):
+        dock.blur_part.arguments()
+
+
+def test_a_psf_layer_that_changes_is_another_psf(dock: Deblur) -> None:
+    psf = dock.viewer.add_image(np.ones((3, 3), np.float32), name="PSF")
+    dock.image_part.layer_box.value = dock.viewer.layers["cells"]
+    dock.blur_part.set_mode("layer")
+    dock.blur_part.layer_box.value = psf
+    wait_for(lambda: not dock.painter.busy)
+    assert dock.blur_part.picture_said.text().startswith("3 × 3")
+    psf.data = np.ones((5, 5), np.float32)
+    wait_for(lambda: not dock.painter.busy)
+    assert dock.blur_part.picture_said.text().startswith("5 × 5")
+
+
+def test_three_planes_are_the_psfs_of_three_channels_where_there_is_no_depth(dock: Deblur) -> None:
+    dock.viewer.layers.clear()
+    image = dock.viewer.add_image(picture(3, 40, 44), name="dyes", axis_labels=("c", "y", "x"))
+    psf = dock.viewer.add_image(np.ones((3, 5, 5), np.float32), name="PSF")
+    dock.image_part.layer_box.value = image
+    dock.blur_part.set_mode("layer")
+    dock.blur_part.layer_box.value = psf
+    assert dock.blur_part.arguments()["psf"].axes == "CYX"
+    typed(dock.blur_part.axes, "ZYX")
+    assert dock.blur_part.arguments()["psf"].axes == "ZYX"
+
+
+def test_every_line_and_drop_down_has_a_name_for_screen_readers(dock: Deblur) -> None:
+    dock.method_part.parts.open()
+    edits = [one for kind in (QLineEdit, QComboBox) for one in dock.findChildren(kind)]
+    nameless = [edit for edit in edits if not edit.accessibleName() and not isinstance(edit.parent(), QAbstractSpinBox)]
+    assert edits
+    assert not [(edit.parent(), edit.toolTip()) for edit in nameless]

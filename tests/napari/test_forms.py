@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from napari_deblur.form.edits import edit_for
 from napari_deblur.form.parameters import ParameterForm
-from napari_deblur.form.pipelines import PipelineForm
+from napari_deblur.form.pipelines import PipelineForm, changes
 from napari_deblur.form.slots import SlotForm
 from napari_deblur.form.texts import text_of, value_of
 from unblur import Part, Pipeline, default_registry
@@ -208,3 +208,28 @@ def test_changes_in_the_form_are_settings_that_the_command_line_takes() -> None:
         "stages.0.steps": 20,
         "then.then.estimator.alpha": 0.5,
     }
+
+
+def test_a_part_that_is_taken_out_and_put_in_again_is_what_runs() -> None:
+    registry = default_registry()
+    base = registry.method("bp-dip").pipeline("fast")
+    form = PipelineForm(registry)
+    form.load(base)
+    slot = form._segments[""][0]["image_prior"]
+    slot._replace(registry.component("image_prior", "encoder-decoder"), "random-unet")
+    assert form.settings()["image_prior"][0] == "random-unet"
+    slot._replace(registry.component("image_prior", "random-unet"), "encoder-decoder")
+    assert form.pipeline() == base
+    assert form.settings() == {}
+
+
+def test_a_value_that_is_the_default_again_is_a_change_of_a_preset_with_another() -> None:
+    registry = default_registry()
+    old = registry.method("bp-dip").pipeline("fast")
+    new = old.replace(image_prior=[Part("encoder-decoder")])
+    settings = changes(old, new, registry)
+    assert settings["image_prior.channels"] != old.slots["image_prior"][0].params["channels"]
+    slots = old.set(settings).slots["image_prior"]
+    assert registry.component("image_prior", "encoder-decoder").component.params(**slots[0].params) == (
+        registry.component("image_prior", "encoder-decoder").component.params()
+    )

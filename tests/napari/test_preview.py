@@ -8,8 +8,9 @@ import pytest
 from napari_deblur import regions
 from napari_deblur.widget import Deblur
 from tests.napari.conftest import wait_for
-from tests.napari.docking import picture, preview
+from tests.napari.docking import picture, preview, typed
 from tests.napari.restoring import VOLUME_PSF
+from unblur.errors import ImageError
 
 
 @pytest.fixture
@@ -79,6 +80,29 @@ def test_a_preview_ends_in_seconds_unless_there_is_a_limit(dock: Deblur, monkeyp
     assert dock.request().max_seconds == 60
     dock.method_part.limit.setText("")
     assert dock.request().max_seconds is None, "only a preview is short"
+
+
+def test_a_rectangle_that_lies_beside_the_image_is_offered_anew(dock: Deblur) -> None:
+    dock.viewer.layers.clear()
+    dock.viewer.add_image(picture(200, 220), name="cells")
+    dock.start_preview()
+    assert dock.region_request()[1].image.shape == (100, 110)
+    typed(dock.image_part._size, "0.01")
+    dock.image_part.keep()
+    with pytest.raises(ImageError, match="outside"):
+        dock.region_request()
+    dock.start_preview()
+    assert [layer.name for layer in dock.viewer.layers] == ["cells", "region to preview"]
+    assert dock.region_request()[1].image.shape == (100, 110)
+    assert not dock.offered_region(), "it stays"
+
+
+def test_the_rectangle_lies_along_the_axes_of_the_plane_wherever_they_stand(dock: Deblur) -> None:
+    dock.viewer.layers.clear()
+    dock.viewer.add_image(np.zeros((64, 66, 5), np.float32), name="spectral", axis_labels=("y", "x", "c"))
+    assert dock.offered_region()
+    region = dock.region_request()[1].region
+    assert (region["Y"], region["X"]) == ((16, 48), (16, 49))
 
 
 def offered(dock: Deblur) -> set[str]:

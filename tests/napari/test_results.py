@@ -69,6 +69,14 @@ def test_outputs_lie_on_the_input_in_its_units_and_looks(axes: str) -> None:
     np.testing.assert_allclose(kernel.data, np.broadcast_to(result.kernel, kernel.data.shape))
 
 
+@pytest.mark.parametrize(("blending", "shown"), [("additive", "translucent_no_depth"), ("opaque", "opaque")])
+def test_a_restored_plane_covers_the_series_that_stays_visible(blending: str, shown: str) -> None:
+    source = layers.read(layer_of("TYX", blending=blending))
+    plane = source.cut({"T": (1, 2)})
+    assert made(restored(plane), plane)[0].blending == shown
+    assert made(restored(source), source)[0].blending == blending
+
+
 def test_restored_channels_show_their_own_kernels() -> None:
     layer = layer_of("TCYX")
     source = layers.read(layer)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
+from napari.utils import Colormap
+from napari.utils.colormaps import AVAILABLE_COLORMAPS
 
 import unblur
 from napari_deblur import layers, looks, opening, results, saving
@@ -98,7 +100,7 @@ def test_a_turned_layer_comes_back_turned(tmp_path: Path) -> None:
         ({"axes": "XY"}, True),
         ({"translate": "far"}, False),
         ({"contrast_limits": [1]}, False),
-        ({"colormap": "no such map"}, False),
+        ({"colormap": "no such map"}, True),
     ],
 )
 def test_looks_that_do_not_fit_the_file_are_left_out(tmp_path: Path, changes: dict[str, Any], left: bool) -> None:
@@ -113,6 +115,27 @@ def test_looks_that_do_not_fit_the_file_are_left_out(tmp_path: Path, changes: di
     np.testing.assert_allclose(again.scale, (0.2, 0.1))
     np.testing.assert_array_equal(again.translate, (0, 0))
     assert (again.contrast_limits == [10, 180]) == left
+
+
+def test_a_colormap_of_ones_own_comes_back_in_another_session(tmp_path: Path) -> None:
+    own = Colormap([[0, 0, 0], [0.2, 0.9, 0.4]], name="my dye")
+    source = layers.read(layer_of("YX", colormap=own))
+    result = restored(source)
+    written, _ = saving.save(result, tmp_path / "out.ome.tif", viewed=shown_looks(result, source))
+    AVAILABLE_COLORMAPS.pop("my dye")  # as in another session
+    again = reopened(written[0])
+    assert again.colormap.name == "my dye"
+    np.testing.assert_allclose(again.colormap.colors, own.colors)
+    np.testing.assert_array_equal(again.translate, source.geometry["translate"])
+
+
+@pytest.mark.parametrize("status", ["calibrated", "uncalibrated"])
+def test_a_reopened_uncertainty_says_how_far_it_is_to_be_trusted(tmp_path: Path, status: str) -> None:
+    source = layers.read(layer_of("YX"))
+    result = restored(source)
+    result = uncertain(result, np.abs(result.image), status)
+    saving.save(result, tmp_path / "my.cells.ome.tif")
+    assert reopened(tmp_path / "my.cells.uncertainty.ome.tif").name == f"my.cells uncertainty, {status}"
 
 
 def test_names_of_a_batch() -> None:

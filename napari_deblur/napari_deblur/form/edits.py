@@ -119,6 +119,7 @@ def edit_for(field: Field, value: Any) -> ValueWidget[Any]:
         options={"field": field, "tooltip": "\n".join(words)},
     )
     widget.value = value
+    widget.native.setAccessibleName(widget.label)
     return widget
 
 

@@ -84,14 +84,15 @@ class PipelineForm(QWidget):
         self._segments: dict[str, tuple[dict[Slot, SlotForm], StagesForm]] = {}
         self.sections: dict[str, Section] = {}
 
-    def load(self, pipeline: Pipeline) -> None:
-        """Show a pipeline, with all its sections closed."""
+    def load(self, pipeline: Pipeline, edited: Pipeline | None = None) -> None:
+        """Show a pipeline, with all its sections closed; or what was made of it in this form before."""
         while (item := self._layout.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
                 widget.hide()
                 widget.deleteLater()
         self._base, self._segments, self.sections = pipeline, {}, {}
-        for number, (prefix, segment) in enumerate(pipeline.addressed()):
+        segments = (pipeline if edited is None else edited).addressed()
+        for number, (prefix, segment) in enumerate(segments):
             if number:
                 self._layout.addWidget(words("Then, with the kernel that was found:"))
             slots: dict[Slot, SlotForm] = {}
@@ -162,7 +163,8 @@ def changes(old: Pipeline, new: Pipeline, registry: Registry) -> dict[str, Any]:
             defaults = {
                 field.name: field.default for field in fields_of(registry.component(slot, now.name).component.params)
             }
-            for name, value in now.params.items():
+            for name in {**was.params, **now.params}:
+                value = now.params.get(name, defaults[name])
                 if value != was.params.get(name, defaults[name]):
                     found[f"{slot}.{name}" if base else f"{slot}.{now.name}.{name}"] = value
     for place, (earlier, later) in enumerate(zip(old.stages, new.stages, strict=True)):

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QHBoxLayout,
     QLabel,
+    QLineEdit,
     QSizePolicy,
     QToolButton,
     QVBoxLayout,
@@ -120,6 +121,24 @@ def label(text: str) -> QLabel:
     named = QLabel(text)
     named.setFixedWidth(LABEL_WIDTH)
     return named
+
+
+def add_row(form: QFormLayout, name: str, widget: QWidget) -> QWidget:
+    """Add a row, by whose name screen readers know its lines and drop-downs, but for those that have their own."""
+    form.addRow(label(name), widget)
+    for edit in [widget, *widget.findChildren(QWidget)]:
+        if isinstance(edit, QLineEdit | QComboBox) and not edit.accessibleName():
+            edit.setAccessibleName(name)
+    return widget
+
+
+def glyph(text: str, meaning: str) -> QToolButton:
+    """A small button with a sign on it, and what that means for the mouse and for screen readers."""
+    button = QToolButton()
+    button.setText(text)
+    button.setToolTip(meaning)
+    button.setAccessibleName(meaning)
+    return button
 
 
 def words(text: str = "", faint: bool = False) -> QLabel:

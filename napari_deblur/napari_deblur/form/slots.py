@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from psygnal import Signal
-from qtpy.QtWidgets import QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_deblur.form.parameters import ParameterForm
-from napari_deblur.form.sections import drop_down, row, words
+from napari_deblur.form.sections import drop_down, glyph, row, words
 from unblur.pipeline import Part
 from unblur.records import ROLES, Registered, Slot
 from unblur.registry import Registry
@@ -25,6 +25,7 @@ class SlotForm(QWidget):
     def __init__(self, slot: Slot, registry: Registry, parts: Sequence[Part]) -> None:
         super().__init__()
         self.slot, self._registry = slot, registry
+        self._loaded = {part.name: part for part in parts}
         self._forms: list[ParameterForm] = []
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(12, 0, 0, 6)
@@ -86,6 +87,7 @@ class SlotForm(QWidget):
             box.setItemData(box.count() - 1, one.component.summary, 3)  # the tooltip's role
         box.setCurrentIndex(0 if current is None else box.findData(current.name))
         box.setToolTip(_tooltip(current) if current else "Chooses the iterate that is returned.")
+        box.setAccessibleName(self.slot.replace("_", " "))
         box.activated.connect(lambda index: self._replace(current, box.itemData(index)))
         return box
 
@@ -94,17 +96,15 @@ class SlotForm(QWidget):
             return
         parts = list(self.parts())
         if current is None:
-            parts.append(Part(name))
+            parts.append(self._anew(name))
         else:
-            parts[[part.name for part in parts].index(current.name)] = Part(name)
+            parts[[part.name for part in parts].index(current.name)] = self._anew(name)
         self._show(parts)
 
     def _heading(self, registered: Registered) -> QWidget:
         title = words(f"{ROLE_NAMES.get(registered.role, registered.role)}: {registered.name}")
         title.setToolTip(_tooltip(registered))
-        remove = QToolButton()
-        remove.setText("×")
-        remove.setToolTip(f"Take {registered.name} out")
+        remove = glyph("×", f"Take {registered.name} out")
         remove.clicked.connect(lambda: self._remove(registered.name))
         return row(title, remove, stretch=0)
 
@@ -117,7 +117,9 @@ class SlotForm(QWidget):
         if not missing:
             return None
         box = drop_down()
-        box.addItem(f"add a {' or '.join(ROLE_NAMES.get(role, role) for role in roles)} …", None)
+        added = f"add a {' or '.join(ROLE_NAMES.get(role, role) for role in roles)}"
+        box.setAccessibleName(added)
+        box.addItem(f"{added} …", None)
         for one in missing:
             box.addItem(f"{one.name} ({ROLE_NAMES.get(one.role, one.role)})", one.name)
             box.setItemData(box.count() - 1, one.component.summary, 3)
@@ -126,7 +128,11 @@ class SlotForm(QWidget):
 
     def _append(self, name: str | None) -> None:
         if name is not None:
-            self._show([*self.parts(), Part(name)])
+            self._show([*self.parts(), self._anew(name)])
+
+    def _anew(self, name: str) -> Part:
+        """A part that is put in: as it was loaded, if it was there."""
+        return self._loaded.get(name, Part(name))
 
     def _show(self, parts: Sequence[Part]) -> None:
         self.set_parts(parts)

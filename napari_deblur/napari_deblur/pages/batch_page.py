@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_deblur.form.sections import label, labelled, row, words
+from napari_deblur.form.sections import add_row, labelled, row, words
 from napari_deblur.saving import BATCH_PATTERN
 
 
@@ -46,18 +46,25 @@ class BatchPage(QDialog):
 
     Args:
         said: how every image is treated.
+        unlikely: whether a layer is hardly meant, and therefore not ticked at first.
     """
 
     chosen = Signal(Batch)
 
-    def __init__(self, layers: Sequence[ImageLayer], said: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        layers: Sequence[ImageLayer],
+        said: str,
+        parent: QWidget | None = None,
+        unlikely: Callable[[ImageLayer], bool] = lambda _: False,
+    ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Batch")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.list = QListWidget()
         self._layers = list(layers)
         for layer in self._layers:
-            self._add(layer.name, ticked=True)
+            self._add(layer.name, ticked=not unlikely(layer))
         self._files: list[Path] = []
         files = QPushButton("Add files …")
         files.clicked.connect(self._on_files)
@@ -83,9 +90,9 @@ class BatchPage(QDialog):
         layout.addWidget(self.list, 1)
         layout.addWidget(row(files))
         form = labelled(holder := QWidget())
-        form.addRow(label("Folder"), row(self.folder, browse, stretch=0))
-        form.addRow(label("Names"), self.pattern)
-        form.addRow(label("File axes"), self.axes)
+        add_row(form, "Folder", row(self.folder, browse, stretch=0))
+        add_row(form, "Names", self.pattern)
+        add_row(form, "File axes", self.axes)
         layout.addWidget(holder)
         layout.addWidget(self._said)
         layout.addWidget(self.button)

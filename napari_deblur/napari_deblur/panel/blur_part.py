@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
-    QFormLayout,
     QLabel,
     QLineEdit,
     QPushButton,
@@ -22,11 +22,11 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_deblur import layers
+from napari_deblur import layers, pixels
 from napari_deblur.facts import KEY, SEVERAL
 from napari_deblur.form.parameters import ParameterForm
-from napari_deblur.form.sections import drop_down, label, labelled, row, words
-from napari_deblur.panel.image_part import LayerBox
+from napari_deblur.form.sections import add_row, drop_down, labelled, row, words
+from napari_deblur.panel.image_part import WATCHED, LayerBox
 from unblur.errors import ParameterError, UnblurError
 from unblur.io import read_header
 from unblur.psfs import psf_models
@@ -34,6 +34,7 @@ from unblur.registry import Registry
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Image as ImageLayer
 
 UNKNOWN, LAYER, FILE, MODEL = "unknown", "layer", "file", "model"
 MODES = {
@@ -64,15 +65,17 @@ class BlurPart(QWidget):
         self._sizes: tuple[int, ...] = (MODEL_SIZE, MODEL_SIZE)
         self._model_form: ParameterForm | None = None
         self._header = "", ""
+        self._image: ImageLayer | None = None
+        self._watched: ImageLayer | None = None
+        self._image_axes = ""
         self.mode_box = drop_down()
         for mode, name in MODES.items():
             self.mode_box.addItem(name, mode)
-        self.layer_box = LayerBox(viewer)
+        self.layer_box = LayerBox(viewer, nullable=True)
         self.path = QLineEdit()
         self.path.setPlaceholderText("TIFF, PNG, NPZ, …")
         self.axes = QLineEdit()
-        self.axes.setPlaceholderText("as the file says")
-        self.axes.setToolTip("Axes of the PSF's file, where that does not say them: YX, ZYX, or CYX for one a channel.")
+        self.axes.setToolTip("Axes of the PSF, where they are not known: YX, ZYX, or CYX for one a channel.")
         browse = QPushButton("Browse …")
         browse.clicked.connect(self._on_browse)
         self.centre = QCheckBox("centre it")
@@ -101,21 +104,21 @@ class BlurPart(QWidget):
         self.picture.setToolTip("The PSF, its largest value white")
         self.picture_said = words(faint=True)
         form = labelled(self)
-        form.addRow(label("Blur"), self.mode_box)
+        add_row(form, "Blur", self.mode_box)
         self._rows = {
-            "layer": _added(form, "PSF layer", self.layer_box.native),
-            "file": _added(form, "PSF file", row(self.path, browse, stretch=0)),
-            "axes": _added(form, "PSF axes", self.axes),
-            "centre": _added(form, "", self.centre),
-            "model": _added(form, "Model", self.model_box),
-            "form": _added(form, "", self._model_place),
-            "size": _added(form, "Kernel", row(self.size, self._size_said, stretch=1)),
-            "window": _added(form, "Found in", row(self.found_in, found_in_said, stretch=1)),
-            "picture": _added(form, "", row(self.picture, self.picture_said, stretch=1)),
+            "layer": add_row(form, "PSF layer", self.layer_box.native),
+            "file": add_row(form, "PSF file", row(self.path, browse, stretch=0)),
+            "axes": add_row(form, "PSF axes", self.axes),
+            "centre": add_row(form, "", self.centre),
+            "model": add_row(form, "Model", self.model_box),
+            "form": add_row(form, "", self._model_place),
+            "size": add_row(form, "Kernel", row(self.size, self._size_said, stretch=1)),
+            "window": add_row(form, "Found in", row(self.found_in, found_in_said, stretch=1)),
+            "picture": add_row(form, "", row(self.picture, self.picture_said, stretch=1)),
         }
         self._form = form
         self.mode_box.currentIndexChanged.connect(self._on_mode)
-        self.layer_box.changed.connect(lambda _: self._tell())
+        self.layer_box.changed.connect(self._on_layer)
         self.path.editingFinished.connect(self._tell)
         self.axes.editingFinished.connect(self._tell)
         self.centre.toggled.connect(lambda _: self._tell())
@@ -136,12 +139,18 @@ class BlurPart(QWidget):
         return self.mode != UNKNOWN
 
     @property
+    def psf_layer(self) -> ImageLayer | None:
+        """The layer that holds the PSF, where one does."""
+        return self.layer_box.value if self.mode == LAYER else None
+
+    @property
     def deep(self) -> bool:
         """Whether a PSF has Z among its axes, as far as layer or words say so."""
-        if self.mode == LAYER and self.layer_box.value is not None:
+        if self.mode == LAYER:
             with contextlib.suppress(UnblurError):  # of a layer that cannot be read, which is said elsewhere
-                source = layers.read(self.layer_box.value)
+                source = self._source()
                 return "Z" in source.image.axes and not _holds_several(source)
+            return False
         return self.mode == FILE and "Z" in (self.axes.text().upper() or self._axes_of_file())
 
     def _axes_of_file(self) -> str:
@@ -157,6 +166,28 @@ class BlurPart(QWidget):
     def model(self) -> ParameterForm | None:
         return self._model_form if self.mode == MODEL else None
 
+    def _source(self) -> layers.LayerSource:
+        """The layer of the PSF, with the axes that the user wrote, or that alone fit the image.
+
+        Raises:
+            UnblurError: there is none, or it cannot be one.
+        """
+        layer = self.layer_box.value
+        if layer is None:
+            raise ParameterError("choose the layer that holds the PSF")
+        if layer is self._image:
+            raise ParameterError(f"{layer.name} is the image itself: choose the layer that holds the PSF")
+        source = layers.read(layer, axes=self.axes.text().strip().upper() or None)
+        channels = "C" in self._image_axes and "Z" not in self._image_axes
+        if channels and source.axes == "ZYX" and source.image.status["axes"] == "assumed":
+            source = layers.read(layer, axes="CYX")
+        pixels.refuse_too_large(source.image.data, layer.name)
+        return source
+
+    def set_image(self, layer: ImageLayer | None, axes: str) -> None:
+        """The image that is blurred, which is no PSF, and its axes."""
+        self._image, self._image_axes = layer, axes
+
     def set_shape(self, shape: Sequence[int]) -> None:
         """The spatial shape of what is run, which bounds a model's kernel where the user gives no size."""
         self._sizes = tuple(min(MODEL_SIZE, size | 1) for size in shape)
@@ -165,18 +196,14 @@ class BlurPart(QWidget):
         """What a request needs to know of the blur; a model comes as `settings` that put it in.
 
         Raises:
-            ParameterError: something is missing or cannot be read.
+            UnblurError: something is missing or cannot be read.
         """
         if self.mode == LAYER:
-            layer = self.layer_box.value
-            if layer is None:
-                raise ParameterError("choose the layer that holds the PSF")
-            source = layers.read(layer)
-            image = source.image
+            source = self._source()
             if _holds_several(source):
                 kept = "save its run, and choose the file" if source.metadata[KEY].get("grid") else "take one of them"
-                raise ParameterError(f"{layer.name} shows kernels of several planes or places: {kept}")
-            return {"psf": image, "psf_name": layer.name, "centre_psf": self.centre.isChecked()}
+                raise ParameterError(f"{source.name} shows kernels of several planes or places: {kept}")
+            return {"psf": source.image, "psf_name": source.name, "centre_psf": self.centre.isChecked()}
         if self.mode == FILE:
             if not self.path.text().strip():
                 raise ParameterError("choose the file that holds the PSF")
@@ -203,7 +230,8 @@ class BlurPart(QWidget):
         mode = self.mode
         self._set_visible("layer", mode == LAYER)
         self._set_visible("file", mode == FILE)
-        self._set_visible("axes", mode == FILE)
+        self._set_visible("axes", mode in (LAYER, FILE))
+        self.axes.setPlaceholderText(f"as the {mode} says")
         self._set_visible("centre", mode in (LAYER, FILE))
         self._set_visible("model", mode == MODEL)
         self._set_visible("form", mode == MODEL)
@@ -214,6 +242,21 @@ class BlurPart(QWidget):
         if mode == MODEL and self._model_form is None:
             self._on_model()
         else:
+            self._tell()
+
+    def _on_layer(self, layer: ImageLayer | None) -> None:
+        if self._watched is not None:
+            for name in WATCHED:
+                getattr(self._watched.events, name).disconnect(self._on_change)
+        self._watched = layer
+        if layer is not None:
+            for name in WATCHED:
+                getattr(layer.events, name).connect(self._on_change)
+        self._tell()
+
+    def _on_change(self, *_: Any) -> None:
+        """Of the layer that holds the PSF."""
+        if isalive(self) and self.mode == LAYER:
             self._tell()
 
     def _on_model(self, *_: Any) -> None:
@@ -248,11 +291,6 @@ class BlurPart(QWidget):
 def _holds_several(source: layers.LayerSource) -> bool:
     kept = source.metadata.get(KEY, {})
     return isinstance(kept, Mapping) and bool(kept.get(SEVERAL))
-
-
-def _added(form: QFormLayout, name: str, widget: QWidget) -> QWidget:
-    form.addRow(label(name), widget)
-    return widget
 
 
 def kernel_size(text: str) -> int | tuple[int, ...] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from magicgui.widgets import ComboBox
 from napari.layers import Image as ImageLayer
@@ -13,7 +14,7 @@ from qtpy.QtWidgets import QLineEdit, QPushButton, QWidget
 
 from napari_deblur import layers, opening
 from napari_deblur.facts import PIXEL
-from napari_deblur.form.sections import drop_down, label, labelled, row, words
+from napari_deblur.form.sections import add_row, drop_down, labelled, row, words
 from unblur.errors import ParameterError, UnblurError
 from unblur.image import PLANE, Image, sizes_by_axis
 
@@ -84,7 +85,7 @@ class ImagePart(QWidget):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = viewer
-        self._given: tuple[str | None, str | None] = None, None
+        self._written: WeakKeyDictionary[ImageLayer, tuple[str | None, str | None]] = WeakKeyDictionary()
         self._watched: Layer | None = None
         self.source: layers.LayerSource | None = None
         self.problem = ""
@@ -104,9 +105,9 @@ class ImagePart(QWidget):
         self._keep_row = row(self._keep)
         self._problem = words()
         form = labelled(self)
-        form.addRow(label("Image"), self.layer_box.native)
-        form.addRow(label("Axes"), row(self._axes, self._axes_said, stretch=1))
-        form.addRow(label("Pixel size"), row(self._size, self._size_said, stretch=1))
+        add_row(form, "Image", self.layer_box.native)
+        add_row(form, "Axes", row(self._axes, self._axes_said, stretch=1))
+        add_row(form, "Pixel size", row(self._size, self._size_said, stretch=1))
         form.addRow("", self._keep_row)
         form.addRow(self._problem)
         self._form = form
@@ -126,13 +127,13 @@ class ImagePart(QWidget):
         return None if self.source is None or self.layer is None else layers.as_now(self.source, self.layer)
 
     def read(self, layer: ImageLayer) -> layers.LayerSource:
-        """What is known of a layer; of the one that is shown here, with what the user wrote.
+        """What is known of a layer, with what the user wrote for it.
 
         Raises:
             UnblurError: it cannot be read.
         """
         if layer is not self.layer:
-            return layers.read(layer)
+            return self._made(layer)
         source = self.now()
         if source is None:
             raise ParameterError(self.problem)
@@ -149,6 +150,7 @@ class ImagePart(QWidget):
             for size, unit, old in zip(placed["scale"], placed["units"], layer.scale, strict=True)
         ]
         self._unwatch()
+        self._written.pop(layer, None)
         layer.axis_labels, layer.units, layer.scale = placed["axis_labels"], placed["units"], sizes
         self._on_layer()
 
@@ -167,19 +169,19 @@ class ImagePart(QWidget):
                 getattr(layer.events, name).connect(self._reread)
         self._axes.setText("")
         self._size.setText("")
-        self._given = None, None
         self._read()
 
     def _reread(self, *_: Any) -> None:
         """What the user wrote holds as long as it fits the layer."""
         if isalive(self):
             self._read()
-            if self.problem and self._given != (None, None):
-                self._given = None, None
+            if self.problem and self._written.pop(self.layer, None) is not None:
                 self._read()
 
     def _on_edit(self) -> None:
-        axes, size = self._given
+        if self.layer is None:
+            return
+        axes, size = self._written.get(self.layer, (None, None))
         if self._axes.isModified():
             axes = self._axes.text().strip() or None
         if self._size.isModified():
@@ -187,23 +189,32 @@ class ImagePart(QWidget):
         if self._axes.isModified() or self._size.isModified():
             self._axes.setModified(False)
             self._size.setModified(False)
-            self._given = axes, size
+            self._written[self.layer] = axes, size
             self._read()
+
+    def _made(self, layer: ImageLayer) -> layers.LayerSource:
+        axes, size = self._written.get(layer, (None, None))
+        source = layers.read(layer, axes=axes)
+        if size is None:
+            return source
+        try:
+            numbers = sizes(size, source.image.axes)
+        except UnblurError:
+            raise
+        except ValueError as error:
+            raise ParameterError(f"Pixel size {size}: expected a number, or one for each of Z, Y, X.") from error
+        return layers.with_pixel_size(source, numbers)
 
     def _read(self) -> None:
         """Read the layer anew, with the axes and the pixel size that the user wrote."""
-        axes, size = self._given
         self.source, self.problem = None, ""
         if self.layer is None:
             self.problem = "Open an image, or try a sample: File → Open Sample → Deblur."
         else:
             try:
-                source = layers.read(self.layer, axes=axes)
-                self.source = source if size is None else layers.with_pixel_size(source, sizes(size, source.image.axes))
+                self.source = self._made(self.layer)
             except UnblurError as error:
                 self.problem = str(error)
-            except ValueError:
-                self.problem = f"Pixel size {size}: expected a number, or one for each of Z, Y, X."
         self._show(keep=bool(self.problem))
         self.changed.emit()
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QFrame, QPlainTextEdit, QPushButton, QToolButton, QVBoxLayout
+from qtpy.QtWidgets import QFrame, QPlainTextEdit, QPushButton, QVBoxLayout
 
-from napari_deblur.form.sections import row, words
+from napari_deblur.form.sections import glyph, row, words
 from napari_deblur.worker import Failure
 
 FRAME = "#deblurMessage { border: 1px solid %s; border-radius: 3px; padding: 4px; }"
@@ -29,9 +29,7 @@ class Message(QFrame):
         self._copy = QPushButton("Copy")
         self._copy.setToolTip("Copy the message with its details")
         self._copy.clicked.connect(self._on_copy)
-        close = QToolButton()
-        close.setText("×")
-        close.setToolTip("Dismiss")
+        close = glyph("×", "Dismiss")
         close.clicked.connect(self.clear)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 4, 6, 4)

@@ -9,7 +9,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QLineEdit, QWidget
 
 from napari_deblur.form.pipelines import PipelineForm
-from napari_deblur.form.sections import Section, drop_down, label, labelled, row, words
+from napari_deblur.form.sections import Section, add_row, drop_down, labelled, row, words
 from unblur.choice import PRESETS, choose_method
 from unblur.errors import ParameterError
 from unblur.pipeline import Pipeline
@@ -37,18 +37,21 @@ class MethodPart(QWidget):
         self.limit = QLineEdit()
         self.limit.setPlaceholderText("no limit")
         self.limit.setFixedWidth(80)
+        self.limit.setAccessibleName("Time limit")
         self.limit.setToolTip("Seconds for the whole run, or 5 min, or 1 h; steps are planned to fit.")
         self._said = words(faint=True)
         self.form = PipelineForm(registry)
         self.parts = Section("Parts", self.form)
         self._loaded: Pipeline | None = None
-        self._wanted = "balanced"
+        self._loaded_as = "", ""
+        self._edited: dict[tuple[str, str], tuple[Pipeline, Pipeline]] = {}
+        self._wanted_method, self._wanted = AUTOMATIC, "balanced"
         layout = labelled(self)
-        layout.addRow(label("Method"), self.method_box)
+        add_row(layout, "Method", self.method_box)
         layout.addRow(self._said)
-        layout.addRow(label("Effort"), row(self.preset_box, self.limit, stretch=0))
+        add_row(layout, "Effort", row(self.preset_box, self.limit, stretch=0))
         layout.addRow(self.parts)
-        self.method_box.currentIndexChanged.connect(self._on_method)
+        self.method_box.currentIndexChanged.connect(self._on_choice)
         self.preset_box.currentIndexChanged.connect(self._on_preset)
         self.limit.editingFinished.connect(self.changed.emit)
         self.form.changed.connect(self._on_form)
@@ -91,7 +94,8 @@ class MethodPart(QWidget):
         """
         pipeline.check(self._registry)
         self._own = (name, pipeline)
-        self._fill(OWN)
+        self._wanted_method = OWN
+        self._fill()
 
     def base(self) -> Pipeline:
         """The pipeline before any change in the form."""
@@ -120,9 +124,8 @@ class MethodPart(QWidget):
         """What each method is good for that fits what is known of the blur."""
         return {name: method.good_for for name, method in self._registry.methods().items() if self._fits(method)}
 
-    def _fill(self, wanted: str | None = None) -> None:
-        """The methods for what is known of the blur; the current one stays if it is among them."""
-        wanted = self.method_box.currentData() if wanted is None else wanted
+    def _fill(self) -> None:
+        """The methods for what is known of the blur, and the one that was chosen last among those that are offered."""
         self.method_box.blockSignals(True)
         self.method_box.clear()
         self.method_box.addItem(f"Automatic: {self._automatic[0]}", AUTOMATIC)
@@ -132,7 +135,7 @@ class MethodPart(QWidget):
                 self.method_box.setItemData(self.method_box.count() - 1, f"{method.summary}\n{method.good_for}", 3)
         if self._own is not None:
             self.method_box.addItem(f"Own: {self._own[0]}", OWN)
-        self.method_box.setCurrentIndex(max(0, self.method_box.findData(wanted)))
+        self.method_box.setCurrentIndex(max(0, self.method_box.findData(self._wanted_method)))
         self.method_box.blockSignals(False)
         self._on_method()
 
@@ -156,11 +159,29 @@ class MethodPart(QWidget):
         self._said.setText(method.good_for if method else "The pipeline of the file, as it stands.")
         self.method_box.setToolTip("\n".join(filter(None, [method.summary, method.reference])) if method else "")
         if self._loaded is not None and self._loaded != self.base():
-            self._loaded = None
-            self.parts.say("")
-            if self.parts.opened:
+            self._put_by()
+            if self.parts.opened or self._base_as() in self._edited:
                 self._load()
         self.changed.emit()
+
+    def _on_choice(self, *_: Any) -> None:
+        """What was chosen stays wanted while the blur is of a kind that it is not for."""
+        self._wanted_method = self.method_box.currentData()
+        self._on_method()
+
+    def _base_as(self) -> tuple[str, str]:
+        """What `base` is told from others by."""
+        own = self._own[0] if self.method is None and self._own is not None else ""
+        return self.method or f"{OWN} {own}", self.preset
+
+    def _put_by(self) -> None:
+        """What was changed in the form comes back with the method and preset that it was changed in."""
+        count = len(self.form.settings())
+        name, preset = self._loaded_as
+        if count and self._loaded is not None:
+            self._edited[self._loaded_as] = self._loaded, self.form.pipeline()
+        self._loaded = None
+        self.parts.say(f"{count} kept for {name}, {PRESET_NAMES[preset]}" if count else "")
 
     def _on_preset(self, *_: Any) -> None:
         """What was chosen stays wanted while methods are looked at that do not have it."""
@@ -173,13 +194,19 @@ class MethodPart(QWidget):
             self.changed.emit()
 
     def _load(self) -> None:
-        self._loaded = self.base()
-        self.form.load(self._loaded)
+        self._loaded, self._loaded_as = self.base(), self._base_as()
+        base, edited = self._edited.pop(self._loaded_as, (self._loaded, self._loaded))
+        self.form.load(self._loaded, edited if base == self._loaded else None)
+        if self.form.settings():
+            self._tell_count()
 
     def _on_form(self) -> None:
+        self._tell_count()
+        self.changed.emit()
+
+    def _tell_count(self) -> None:
         count = len(self.form.settings())
         self.parts.say(f"{count} changed" if count else "")
-        self.changed.emit()
 
 
 def seconds(text: str) -> float | None:

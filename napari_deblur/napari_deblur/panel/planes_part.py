@@ -104,4 +104,5 @@ def _line(name: str, edit: QLineEdit, said: QWidget) -> QWidget:
     named = QLabel(name)
     named.setFixedWidth(NAME_WIDTH)
     edit.setFixedWidth(EDIT_WIDTH)
+    edit.setAccessibleName(name)
     return row(named, edit, said, stretch=2)

@@ -41,6 +41,7 @@ class RunPart(QWidget):
         self.more = QPushButton("More")
         self.more.setStyleSheet("QPushButton::menu-indicator { image: none; }")
         self._target = drop_down()
+        self._target.setAccessibleName("What is run")
         self.planes = PlanesPart()
         self._preview = QPushButton("Preview region")
         self._preview.setToolTip(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QMenu, QToolButton, QVBoxLayout, QWidget
 
-from napari_deblur.form.sections import column, row, words
+from napari_deblur.form.sections import column, glyph, row, words
 from napari_deblur.layers import LayerSource
 from napari_deblur.request import Request
 from napari_deblur.wording import in_the_dock
@@ -61,9 +61,7 @@ class RunsPart(QWidget):
 
     def add(self, run: Run) -> None:
         self.runs.insert(0, run)
-        before_after = QToolButton()
-        before_after.setText("⇄")
-        before_after.setToolTip("Switch between before and after")
+        before_after = glyph("⇄", "Switch between before and after")
         before_after.clicked.connect(lambda: self._switch(run))
         said = words(("" if run.result.complete else "stopped or incomplete · ") + run.title)
         warnings = [in_the_dock(warning) for warning in run.result.report.get("warnings", ())]
@@ -73,14 +71,12 @@ class RunsPart(QWidget):
         warned.setIndent(28)  # below the title
         if not warnings:
             warned.hide()
-        more = QToolButton()
+        more = glyph("…", "Save, copy, report")
         menu = QMenu(more)
         for name, action in self._actions.items():
             menu.addAction(name).triggered.connect(lambda _=False, action=action: action(run))
         menu.addSeparator()
         menu.addAction("Remove from this list").triggered.connect(lambda: self.remove(run))
-        more.setText("…")
-        more.setToolTip("Save, copy, report")
         more.setMenu(menu)
         more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         more.setStyleSheet("QToolButton::menu-indicator { image: none; }")

@@ -144,13 +144,18 @@ def _refilled(pipeline: Pipeline, filled: Mapping[str, Any], registry: Registry,
         slots = {slot for address in filled for slot in SLOTS if address == prefix + slot}
         stages = []
         for stage in segment.stages:
-            kept = dict(stage.set)
-            for address in sorted(address for address in stage.set if _slot(address) in slots):
-                if _fits(segment, address, stage.set[address], registry):
-                    said.append(f"{address}, which stages set, holds for the new part as well")
-                else:
+            mine = sorted(address for address in stage.set if _slot(address) in slots)
+            lost = {address for address in mine if not _fits(segment, address, stage.set[address], registry)}
+            weights = {address for address in mine if _is_misfit_weight(address)}
+            for address in mine:
+                if address in lost:
                     said.append(f"{address} was set in a stage and is dropped: its part was replaced")
-                    del kept[address]
+                elif address in weights and lost & weights:
+                    lost.add(address)
+                    said.append(f"{address} was set in a stage and is dropped: it complements what was replaced")
+                else:
+                    said.append(f"{address}, which stages set, holds for the new part as well")
+            kept = {address: value for address, value in stage.set.items() if address not in lost}
             stages.append(dataclasses.replace(stage, set=kept))
         changed.append(segment.replace(stages=stages))
     said[:] = dict.fromkeys(said)
@@ -190,6 +195,10 @@ def _without_coarsest(pipeline: Pipeline, sizes: Sequence[int], where: str, said
 
 def _slot(address: str) -> str:
     return address.partition(".")[0]
+
+
+def _is_misfit_weight(address: str) -> bool:
+    return _slot(address) == "forward_model" and address.endswith(".weight")
 
 
 def _fits(segment: Pipeline, address: str, value: Any, registry: Registry) -> bool:

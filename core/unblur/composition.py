@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from unblur.errors import CompositionError, PluginError, UnblurError
-from unblur.params import plain, validate
+from unblur.params import plain, validate, value_at
 from unblur.pipeline import Pipeline
 from unblur.records import Registered, Role, Slot
 from unblur.registry import Registry
@@ -37,8 +37,10 @@ def check(pipeline: Pipeline, registry: Registry) -> None:
         before = _check_grid(segment, registry, before)
         if segment.stages[0].support == "shrink":
             raise CompositionError("support = 'shrink' in the first stage: there is no kernel yet that could shrink")
-        for stage in segment.stages:
-            check_fit(resolve(segment.in_stage(stage), registry), registry, known_kernel)
+        for number, stage in enumerate(segment.stages, 1):
+            resolved = resolve(segment.in_stage(stage), registry)
+            check_fit(resolved, registry, known_kernel)
+            _check_misfits(resolved, number)
         known_kernel = True
     if segment.stages[-1].frames is not None or segment.stages[-1].crop is not None:
         raise CompositionError("the last stage looks at a part of the image; add one without frames and crop")
@@ -68,6 +70,11 @@ def gives_uncertainty(pipeline: Pipeline, registry: Registry) -> bool:
     return any("standard-deviation" in one.registered.component.provides for one in estimators)
 
 
+def has_response(pipeline: Pipeline, registry: Registry) -> bool:
+    """Whether a camera's response stands between blur and file anywhere in a pipeline."""
+    return any(resolve(segment, registry).having("forward_model", "response") for segment in pipeline.segments())
+
+
 def _check_grid(segment: Pipeline, registry: Registry, before: str | None) -> str | None:
     """The forward model's name if its kernels are a grid; `before` is that of the stages whose kernels it takes."""
     grid, name = wants_grid(segment, registry), segment.slots["forward_model"][0].name
@@ -77,6 +84,19 @@ def _check_grid(segment: Pipeline, registry: Registry, before: str | None) -> st
             f"choose {before!r} there as well, or leave `then` out"
         )
     return name if grid else None
+
+
+def _check_misfits(resolved: Resolved, stage: int) -> None:
+    """A CompositionError where the observation counts for nothing during a part of a stage."""
+    misfits = resolved.having("forward_model", "misfit")
+    weights = [getattr(part.params, "weight", 1.0) for part in misfits]
+    for fraction in sorted({start for weight in weights if isinstance(weight, tuple) for start, _ in weight} | {0.0}):
+        if misfits and fraction < 1 and not any(value_at(weight, fraction) for weight in weights):
+            names = " and ".join(repr(part.name) for part in misfits)
+            raise CompositionError(
+                f"forward_model {names}: no weight but 0 from {fraction:.0%} of stage {stage} on, so that the "
+                f"observation would count for nothing; set forward_model.{misfits[-1].name}.weight to more than 0 there"
+            )
 
 
 @dataclass(frozen=True)

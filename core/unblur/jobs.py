@@ -17,7 +17,7 @@ from unblur import tiles
 from unblur.cameras import with_cameras
 from unblur.choice import CameraValue, KernelSize, budget_of, compose, for_kernels_of, with_psf_grid, without_clock
 from unblur.clips import Series, clips, is_video, video_mode
-from unblur.composition import kernels_in_a_plane
+from unblur.composition import has_response, kernels_in_a_plane
 from unblur.crop import Crop, parted, with_windows
 from unblur.errors import CheckpointError, FileError, ParameterError, UnblurError
 from unblur.forecast import Forecast
@@ -51,6 +51,9 @@ if TYPE_CHECKING:
 
 NON_BLIND = "hyper-laplacian"
 """What restores the planes that share a kernel, where the pipeline has no `then`."""
+
+_DARK = 0.25
+"""An image whose largest value is below this part of white is dark."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +207,7 @@ class Job:
             width = None if self.psf is None else max(self.psf.kernel.shape[-2:])
             self.tasks, more = tiles.with_tiles(self.tasks, tile, plane, self.pipeline, self.registry, width)
             said = [*said, *more]
+        self.bound = None if self._is_dark() else self.white_level
         self.seed, self._given_plan = seed, plan
         self.budget = budget_of(self.pipeline, self.registry) if plan is None else None
         self.pipeline, self.cameras, told = with_cameras(
@@ -380,8 +384,22 @@ class Job:
         missing = [axis for axis in self.spatial if axis not in self.image.pixel_size]
         if self.white_level is None and self.image.data.dtype.kind in "iu":
             yield f"no white level is known for {self.image.data.dtype.name}: nothing bounds the intensities above"
+        if self.bound is None and self.white_level is not None:
+            yield (
+                f"the largest value is {self.findings.highest / self.white_level:.2g} of white: intensities count from "
+                "the image's own, and nothing bounds them above"
+            )
         if missing and len(self.spatial) == 3:
             yield "the voxel size is not known"
+
+    def _is_dark(self) -> bool:
+        """Whether white is so far above the image that it would be next to black for networks that reckon with white.
+
+        Responses and the networks of videos need white where it is.
+        """
+        if self.white_level is None or self.mode == "video" or has_response(self.pipeline, self.registry):
+            return False
+        return self.findings.highest < _DARK * self.white_level
 
     def _saturation(self) -> float | None:
         """The white level or, where it is not known, the plateau that was found at the largest value."""

@@ -6,8 +6,6 @@ from typing import Any
 
 from torch import Tensor
 
-from unblur.components import Clock
-
 
 class Moments:
     """Of tensors of one shape; `count` of them so far."""
@@ -27,10 +25,6 @@ class Moments:
         off = sample - self.mean
         self.mean = self.mean + off / self.count
         self.scatter = self.scatter + off * (sample - self.mean)
-
-    def settled(self, clock: Clock, least: int) -> bool:
-        """Whether the mean stands for all samples: there are at least so many, or at the end of the steps two."""
-        return self.count >= (2 if clock.step >= clock.steps else max(2, least))
 
     def std(self) -> Tensor | None:
         """Sample standard deviation (n - 1); None for fewer than two samples."""

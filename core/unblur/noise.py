@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unblur.components import Batch, Context
 from unblur.operators.missing import filled
-from unblur.operators.noise import SMALLEST, noise_std
+from unblur.operators.noise import noise_std, tells_noise
 
 
 def noise_of(batch: Batch, context: Context, who: str, least: float, assumed: float | None = None) -> float:
@@ -23,7 +23,7 @@ def noise_of(batch: Batch, context: Context, who: str, least: float, assumed: fl
     if context.noise is not None:
         return context.noise
     observed = batch.observed
-    if assumed is not None and min(observed.shape[2:]) < SMALLEST[observed.ndim - 2]:
+    if assumed is not None and not tells_noise(observed.shape[2:]):
         context.note(f"{who}: the image is too small to tell its noise, which is taken as {assumed:g} of the peak")
         return assumed
     estimated = noise_std(filled(observed, batch.valid), valid=batch.valid)

@@ -29,7 +29,7 @@ def observation_of(job: Job, task: Task, kernel: np.ndarray | None) -> Observati
         pixels=torch.from_numpy(planes),
         valid=None if valid is None else torch.from_numpy(valid),
         psf=None if kernel is None else torch.from_numpy(np.ascontiguousarray(kernel)),
-        white_level=job.white_level,
+        white_level=job.bound,
         levels=_levels(job, task),
         pixel_size=micrometres(job.image, job.spatial),
         camera=job.cameras.get(task.frames[0].get("C", 0)),
@@ -50,7 +50,7 @@ def _valid(job: Job, task: Task) -> np.ndarray | None:
 
 def _levels(job: Job, task: Task) -> tuple[float, float] | None:
     """Those of the whole plane, or series, so that all of its tiles, or clips, have one intensity map."""
-    if task.kept is not None and job.white_level is None:
+    if task.kept is not None and job.bound is None:
         place = {axis: at for axis, at in task.frames[0].items() if axis != "T"}
         key = tuple(sorted(place.items()))
         if key not in job.series_levels:

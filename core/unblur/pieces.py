@@ -16,7 +16,7 @@ from unblur.errors import DivergedError, PluginError, ResourceError, UnblurError
 from unblur.image import PLANE
 from unblur.kernel_grid import KernelGrid
 from unblur.operators.missing import filled
-from unblur.operators.noise import SMALLEST, noise_std
+from unblur.operators.noise import noise_std, tells_noise
 from unblur.planes import Task, psf_axis, psf_for
 from unblur.results import Result, stack_kernels
 from unblur.tiles import merged
@@ -120,7 +120,7 @@ def _noise_levels(job: Job, pieces: Sequence[Piece]) -> Iterator[float]:
         if piece.spread is None:
             continue
         seen = observation_of(job, task, None)
-        if job.white_level is None or min(seen.pixels.shape[2:]) < SMALLEST[len(job.spatial)]:
+        if job.white_level is None or not tells_noise(seen.pixels.shape[2:]):
             yield math.nan
         else:
             found = noise_std(filled(seen.pixels, seen.valid), valid=seen.valid)

@@ -21,12 +21,13 @@ class Findings:
 
     ``valid`` is a boolean array of the image's shape, False at NaN and Inf, or None if all pixels count. ``constant``
     lists the planes without any contrast, which a run must return unchanged. ``saturated`` is the fraction of saturated
-    pixels.
+    pixels, ``highest`` the largest value.
     """
 
     valid: np.ndarray | None
     constant: tuple[Mapping[str, int], ...]
     saturated: float
+    highest: float
     notes: tuple[str, ...]
 
 
@@ -65,7 +66,7 @@ def check(
     saturated = _saturated(values, image.white_level) if high > low else 0.0
     if saturated >= SATURATION_WORTH_A_NOTE:
         notes.append(f"{saturated:.2%} of the pixels are saturated at {high:g}; a camera response may help")
-    return Findings(valid, tuple(constant), saturated, tuple(notes))
+    return Findings(valid, tuple(constant), saturated, float(high), tuple(notes))
 
 
 def _check_dtype(dtype: np.dtype) -> None:

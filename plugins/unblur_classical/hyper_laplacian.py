@@ -40,8 +40,7 @@ class HyperLaplacianState:
         self.splitting = splitting(problem, target)
         known = filled(target.observed, target.valid)
         cleaned = dataclasses.replace(target, observed=known, valid=given)
-        assumed = None if params.fidelity is None else NOISE
-        noise = noise_of(cleaned, problem.context, "hyper-laplacian", LEAST_NOISE, assumed)
+        noise = noise_of(cleaned, problem.context, "hyper-laplacian", LEAST_NOISE, assumed=NOISE)
         share = (noise / max(float(known.std()), LEAST_NOISE)) ** 2
         unexplained = params.model_error + params.noise_model_error * share
         self.fidelity = params.fidelity or fidelity(noise, unexplained, params.alpha)

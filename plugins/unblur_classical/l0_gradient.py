@@ -16,7 +16,7 @@ from torch import Tensor
 from unblur.components import Batch, Clock, Draw, Estimator, Info
 from unblur.noise import noise_of
 from unblur.operators.missing import filled
-from unblur.operators.noise import SMALLEST
+from unblur.operators.noise import tells_noise
 from unblur.problem import Problem
 from unblur_classical.algorithm_params import L0GradientParams
 from unblur_classical.continuation import geometric
@@ -40,9 +40,9 @@ class L0GradientState:
         known = filled(self.target.observed, self.target.valid)
         self.image: Tensor | None = None
         self.contrast = max(float(known.std()), LEAST_NOISE)
-        large = min(known.shape[2:]) >= SMALLEST[known.ndim - 2]
         cleaned = dataclasses.replace(self.target, observed=known, valid=given)
-        self.noise = noise_of(cleaned, problem.context, "l0-gradient", LEAST_NOISE) if large else 0.0
+        told = tells_noise(known.shape[2:])  # which few coarse resolutions do
+        self.noise = noise_of(cleaned, problem.context, "l0-gradient", LEAST_NOISE) if told else 0.0
 
     def state_dict(self) -> dict[str, Any]:
         return {"image": self.image}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from unblur.components import Batch, Context, Misfit
 from unblur.operators.missing import filled
-from unblur.operators.noise import SMALLEST, noise_std, without_outliers
+from unblur.operators.noise import noise_std, tells_noise, without_outliers
 from unblur.operators.windows import SSIM_SIGMA, SSIM_STEADY, SSIM_TAPS, gaussian_taps, local_ssim, window_mean
 from unblur_classical.noise import OUTLYING, outlying
 from unblur_classical.part_params import HuberParams, PoissonParams, SquaredParams, SsimParams
@@ -102,11 +102,8 @@ class Ssim(Misfit[SsimParams]):
             context.note(f"ssim: windows of {self.window} pixels instead of {SSIM_TAPS}, since the image holds no more")
         if self.params.robust:
             cleaned, self.kept = without_outliers(filled(batch.observed, batch.valid), floor=OUTLYING)
-            smallest = SMALLEST[cleaned.ndim - 2]
-            if min(cleaned.shape[2:]) < smallest:
-                context.note(
-                    f"ssim: noise taken as zero at resolutions with fewer than {smallest} pixels along an axis"
-                )
+            if not tells_noise(cleaned.shape[2:]):
+                context.note("ssim: noise taken as zero at resolutions that are too small to tell it")
                 return
             self.noise = float(noise_std(cleaned, valid=batch.valid).mean())
             self.scale = _STRUCTURE / (_STRUCTURE + SSIM_STEADY * self.noise**2)

@@ -65,7 +65,7 @@ class MonteCarloMap(Estimator[MonteCarloParams]):
 
     def estimate(self, problem: Problem, state: AveragedAdam, batch: Batch, clock: Clock, rng: Generator) -> Estimate:
         sampled = state.kept
-        if not sampled.settled(clock, self.params.draws):
+        if sampled.count < max(2, self.params.draws):
             sampled = self._sampled(problem, batch, clock, rng)
         spread = sampled.std()
         if sampled.mean is None or spread is None or not spread.any():

@@ -164,11 +164,12 @@ class Mcem(Estimator[McemParams]):
         return torch.stack(losses).mean()
 
     def estimate(self, problem: Problem, state: McemState, batch: Batch, clock: Clock, rng: Generator) -> Estimate:
-        spread = state.kept.std()
-        if self.params.output == "mean" and state.kept.mean is not None and state.kept.settled(clock, ENOUGH):
-            image = state.kept.mean
+        kept, least = state.kept, 2 if clock.step >= clock.steps else ENOUGH
+        if kept.mean is None or kept.count < least:
+            image, spread = problem.draw(batch, clock, None).latent, None
         else:
-            image = problem.draw(batch, clock, None).latent
+            averaged = self.params.output == "mean"
+            image, spread = kept.mean if averaged else problem.draw(batch, clock, None).latent, kept.std()
         return Estimate(image, problem.kernel(image, clock, None), spread)
 
     def soften(self, state: McemState) -> bool:

@@ -34,7 +34,7 @@ class DropoutEnsemble(Estimator[DropoutEnsembleParams]):
 
     def estimate(self, problem: Problem, state: AveragedAdam, batch: Batch, clock: Clock, rng: Generator) -> Estimate:
         drawn = state.kept
-        if not drawn.settled(clock, self.params.inferences):
+        if drawn.count < max(2, self.params.inferences):
             drawn = Moments()
             for _ in range(self.params.inferences):
                 drawn.add(problem.draw(batch, clock, rng).latent)

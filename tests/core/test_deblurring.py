@@ -606,3 +606,51 @@ def test_what_stages_set_holds_for_a_new_part_that_takes_it() -> None:
     assert any("image_prior.noise" in each for each in plain)
     assert not any("image_prior.noise" in each for each in pixels)
     assert any("image_prior.noise was set in a stage and is dropped" in text for text in said)
+
+
+@pytest.mark.parametrize("misfit", ["squared", "ssim"])
+def test_weights_of_misfits_that_complement_each_other_are_dropped_together(misfit: str) -> None:
+    """Squares make the image of the coarse stage and the similarity its kernel: alone, each counts from its start."""
+    found = Job(picture((64, 64)), method="mc-mapk", kernel_size=5, settings={"forward_model": ["convolution", misfit]})
+    _, own, *_ = found.pipeline.segments()
+    assert not [address for stage in own.stages for address in stage.set if address.startswith("forward_model")]
+    assert any("forward_model" in text and "it complements what was replaced" in text for text in found.assumptions)
+
+
+def test_a_stage_in_which_the_observation_counts_for_nothing_is_refused() -> None:
+    with pytest.raises(CompositionError, match=r"'squared' and 'ssim': no weight but 0 from 0% of stage 1 on"):
+        Job(picture((64, 64)), method="mc-mapk", kernel_size=5, settings={"forward_model.squared.weight": 0.0})
+    both = {"forward_model.squared.weight": 0.0, "forward_model.ssim.weight": 1.0}
+    Job(picture((64, 64)), method="mc-mapk", kernel_size=5, settings=both)
+
+
+def test_white_far_above_a_dark_image_does_not_bound_it() -> None:
+    """Next to black, a network that reckons with white could hardly tell its values."""
+    dark = unblur.Image((picture((48, 48)) * 800).astype(np.uint16), "YX", bit_depth=16)
+    known: dict[str, Any] = {"psf": np.full((1, 3), 1 / 3, np.float32), "threads": 1}
+    network: dict[str, Any] = {**known, "method": "sa-dropout", "preset": "fast", "settings": {"stages.0.steps": 4}}
+    made = Job(dark, **network)
+    assert (made.white_level, made.bound) == (65535.0, None)
+    assert any("of white: intensities count from the image's own" in text for text in made.assumptions)
+    restored = unblur.deblur(dark, **network).image
+    np.testing.assert_allclose(restored.mean(), dark.data.mean(), rtol=0.05)
+    assert restored.min() < 0.005 * 65535, "which a sigmoid's network would hardly get below"
+    bright = unblur.Image(dark.data * 60, "YX", bit_depth=16)
+    assert Job(bright, **network).bound == 65535.0
+    gamma = {"forward_model": ["convolution", "squared", "gamma"]}
+    assert Job(dark, method="dip", settings=gamma, **known).bound == 65535.0, "which says what white is"
+
+
+@pytest.mark.parametrize(("shape", "size"), [((6, 24, 26), (3, 5, 5)), ((14, 60), (5, 5))])
+@pytest.mark.parametrize("method", ["selfdeblur", "mc-mapk"])
+def test_quick_presets_end_on_thin_stacks_and_narrow_images(
+    method: str, shape: tuple[int, ...], size: tuple[int, ...]
+) -> None:
+    pixels = np.random.default_rng(0).uniform(0.3, 0.6, shape).astype(np.float32)
+    axes = "ZYX"[-len(shape) :]
+    wishes: dict[str, Any] = {"axes": axes, "planes": "volume" if axes == "ZYX" else "auto", "threads": 1}
+    planned = Job(pixels, method=method, preset="fast", kernel_size=size, white_level=1.0, **wishes).pipeline
+    quick = planned.with_steps([1 for segment in planned.segments() for _ in segment.stages])
+    result = unblur.deblur(pixels, pipeline=quick, white_level=1.0, **wishes)
+    assert result.report["status"] == "done"
+    assert np.isfinite(result.image).all()

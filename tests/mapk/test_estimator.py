@@ -108,11 +108,20 @@ def test_a_known_kernel_leaves_one_half() -> None:
     assert torch.equal(infos[0].kernel, infos[1].kernel)  # type: ignore[arg-type]
 
 
+def test_where_fewer_were_kept_than_are_wanted_the_estimate_draws_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    trial, state = begun(composition({"average_from": 0.8, "draws": 9}))
+    advance(trial, state, 0, STEPS)
+    drawn = watched_draws(trial, monkeypatch)
+    found = trial.estimator.estimate(trial, state, trial.batch, Clock(STEPS, STEPS), generator(1))
+    assert state.kept.count < len(drawn) == 9
+    torch.testing.assert_close(found.image, torch.stack(drawn).mean(0))
+
+
 @pytest.mark.parametrize(("start", "samples"), [(0.5, 1), (0.8, 2)])
 def test_estimate_is_the_mean_of_what_was_drawn_at_the_end(
     start: float, samples: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trial, state = begun(composition({"average_from": start, "samples": samples}))
+    trial, state = begun(composition({"average_from": start, "samples": samples, "draws": 2}))
     drawn = watched_draws(trial, monkeypatch)
     advance(trial, state, 0, STEPS)
     kept = torch.stack(drawn[int(start * STEPS) * samples :])

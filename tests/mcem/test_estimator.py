@@ -133,6 +133,15 @@ def test_spread_and_mean_are_those_of_the_samples_after_burn_in(
     torch.testing.assert_close(found.spread, kept.std(0), rtol=1e-3, atol=1e-6)
 
 
+def test_a_map_of_uncertainty_is_that_of_the_samples_whose_mean_the_image_is() -> None:
+    """Stopped with few samples, image is a single pass, of which no sample tells the uncertainty."""
+    trial, state = begun(composition({"burn_in": 0.5, "output": "mean"}))
+    advance(trial, state, 0, 15)
+    assert 2 <= state.kept.count < 10
+    found = trial.estimator.estimate(trial, state, trial.batch, Clock(15, STEPS), generator(1))
+    assert found.spread is None
+
+
 def test_the_output_of_the_paper_is_the_last_sample_without_randomness() -> None:
     trial, state = begun(composition({"burn_in": 0.5}))
     advance(trial, state, 0, STEPS)

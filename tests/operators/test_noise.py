@@ -24,6 +24,24 @@ def test_white_noise_is_measured(shape: tuple[int, ...], sigma: float, method: N
     assert float(noise_std(noisy, method)) == pytest.approx(sigma, rel=0.12)
 
 
+@pytest.mark.parametrize("method", ["patches", "laplacian"])
+@pytest.mark.parametrize("depth", [2, 7])
+def test_the_noise_of_a_thin_stack_is_that_of_its_planes(depth: int, method: NoiseMethod) -> None:
+    sigma = torch.tensor([[0.05, 0.1]])
+    clean = soft_scene(160, 150)[:, :, None].expand(1, 2, depth, 160, 150)
+    noisy = clean + sigma[..., None, None, None] * torch.randn(clean.shape, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(noise_std(noisy, method), sigma, rtol=0.12, atol=0)
+    valid = torch.ones_like(noisy)
+    valid[:, 0, 0] = 0
+    torch.testing.assert_close(noise_std(noisy, method, valid)[0, 1], sigma[0, 1], rtol=0.12, atol=0)
+
+
+def test_a_thin_stack_tells_its_camera() -> None:
+    electrons = 20 + 400 * soft_scene(256, 256)[:, :, None].expand(1, 1, 3, 256, 256)
+    image = 2 * torch.poisson(electrons, generator=torch.Generator().manual_seed(5)) + 20
+    assert camera_estimate(image).gain == pytest.approx(2, rel=0.15)
+
+
 def test_frames_and_channels_are_apart() -> None:
     sigma = torch.tensor([[0.02, 0.1], [0.3, 0.05]])
     noisy = 0.5 + sigma[..., None, None] * torch.randn(2, 2, 90, 90, generator=torch.Generator().manual_seed(3))

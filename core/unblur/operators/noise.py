@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,8 +19,9 @@ MAX_PATCHES = 100_000
 FEWEST = 4
 """Patches for each of their pixels that tell the noise better than all of them do, with what was filled in."""
 
-SMALLEST = {2: 16, 3: 8}
+_SMALLEST = {2: 16, 3: 8}
 """Pixels along each axis, by the number of dimensions, from which on noise can be estimated."""
+
 MAD_OF_NORMAL = 0.6744897501960817
 
 
@@ -46,6 +48,11 @@ class CameraEstimate:
         return self.centre[1] / (self.centre[0] - offset) if self.centre[0] > offset else math.nan
 
 
+def tells_noise(shape: Sequence[int]) -> bool:
+    """Whether an image of this spatial shape is large enough to tell its noise, a thin volume by its planes."""
+    return min(shape) >= _SMALLEST[len(shape)] or (len(shape) == 3 and min(shape[1:]) >= _SMALLEST[2])
+
+
 def noise_std(image: Tensor, method: NoiseMethod = "patches", valid: Tensor | None = None) -> Tensor:
     """Standard deviation of additive white noise in each plane or volume of (frames, channels, *spatial).
 
@@ -62,8 +69,12 @@ def noise_std(image: Tensor, method: NoiseMethod = "patches", valid: Tensor | No
         (frames, channels), in the image's units.
 
     Raises:
-        ImageError: an image smaller than 16 pixels (8 in a volume) along an axis, or an unknown method.
+        ImageError: an image smaller than 16 pixels along Y or X (8 in a volume of as many planes, whose fewer planes
+            are looked at one by one), or an unknown method.
     """
+    if _is_thin(image):
+        each = noise_std(_planes(image), method, None if valid is None else _planes(valid.expand_as(image)))
+        return each.reshape(len(image), -1, image.shape[1]).square().mean(1).sqrt()
     (image,) = as_float(image)
     side = _patch_side(image)
     known = None if valid is None else (valid > 0).expand_as(image)
@@ -110,8 +121,10 @@ def camera_estimate(image: Tensor, bins: int = 16, valid: Tensor | None = None) 
     being judged on differences between quarters of a patch, which the noise that is measured hardly enters.
 
     Raises:
-        ImageError: an image smaller than 16 pixels (8 in a volume) along an axis.
+        ImageError: an image too small to tell its noise.
     """
+    if _is_thin(image):
+        return camera_estimate(_planes(image), bins, None if valid is None else _planes(valid.expand_as(image)))
     (image,) = as_float(image)
     side = _patch_side(image)
     image = image.double()
@@ -223,10 +236,19 @@ def _block_means(image: Tensor, side: int) -> Tensor:
     return image
 
 
+def _is_thin(image: Tensor) -> bool:
+    return image.ndim == 5 and image.shape[2] < _SMALLEST[3] and tells_noise(image.shape[2:])
+
+
+def _planes(volumes: Tensor) -> Tensor:
+    """(frames, channels, Z, Y, X) as (frames times Z, channels, Y, X)."""
+    return volumes.transpose(1, 2).flatten(0, 1)
+
+
 def _patch_side(image: Tensor) -> int:
     if image.ndim not in (4, 5):
         raise ImageError(f"an image of shape {tuple(image.shape)}: expected (frames, channels, *spatial), 2-D or 3-D")
-    smallest = SMALLEST[image.ndim - 2]
+    smallest = _SMALLEST[image.ndim - 2]
     if min(image.shape[2:]) < smallest:
         raise ImageError(
             f"noise of an image of {tuple(image.shape[2:])} pixels: expected at least {smallest} along each"

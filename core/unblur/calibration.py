@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from unblur.choice import without_clock
+from unblur.errors import UnblurError
 from unblur.pipeline import Pipeline
 from unblur.records import Calibration
 from unblur.registry import Registry
@@ -47,7 +48,7 @@ def calibration_of(
     mine = _compared(pipeline, registry)
     for method in registry.methods().values():
         for preset, found in method.calibrations.items():
-            if mine == _compared(method.presets[preset], registry):
+            if _is_preset(mine, method.presets.get(preset), registry):
                 alike = (dims, colour) == (found.dims, found.colour)
                 alike = alike and (white_level is not None or not found.white_level)
                 alike = alike and bool(rows) and all(_enough(row, found) for row in rows)
@@ -77,6 +78,14 @@ def uncertainty_facts(calibration: Calibration | None) -> dict[str, Any]:
         f"within twice it, with a rank correlation of {calibration.rank_correlation:.2f}"
     )
     return {"status": "calibrated", "factor": calibration.factor, "meaning": meaning}
+
+
+def _is_preset(mine: list[Any], preset: Pipeline | None, registry: Registry) -> bool:
+    """Whether a run is one of a preset; one whose parts are missing or faulty, as of another plugin, is none."""
+    try:
+        return preset is not None and mine == _compared(preset, registry)
+    except UnblurError:
+        return False
 
 
 def _compared(pipeline: Pipeline, registry: Registry) -> list[Any]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from unblur.composition import resolve, wants_grid
+from unblur.composition import refuse_dims, resolve, wants_grid
 from unblur.errors import CompositionError, ParameterError
 from unblur.first import with_fitting_first
 from unblur.image import PLANE, VOLUME, Image
-from unblur.params import has_field, validate
+from unblur.params import has_field, validate, whole_numbers
 from unblur.pipeline import LEAST_SIDE, Part, Pipeline
 from unblur.records import SLOTS
 from unblur.registry import Registry
@@ -86,7 +86,7 @@ def compose(
         UnknownNameError: a method or part that is not registered.
         CompositionError: parts that do not fit, or a method without the PSF that it needs.
     """
-    kernel_size = None if kernel_size == "auto" else kernel_size
+    kernel_size = None if isinstance(kernel_size, str) and kernel_size == "auto" else kernel_size
     if method is not None and pipeline is not None:
         raise ParameterError("both a method and a pipeline were given; give one of the two")
     if preset not in PRESETS:
@@ -121,6 +121,8 @@ def compose(
     if max_seconds is not None:
         built = _with_budget(built, max_seconds)
     built.check(registry)
+    for segment in built.segments():
+        refuse_dims(resolve(segment, registry), 3 if volume else 2)
     if built.then and wants_grid(built, registry):
         built = _with_grid_handed_on(built, registry)
     if psf:
@@ -236,14 +238,10 @@ def _psf_assumed(pipeline: Pipeline, registry: Registry) -> list[str]:
 
 def _with_kernel_size(pipeline: Pipeline, size: KernelSize, dims: int, registry: Registry) -> Pipeline:
     """The first forward model's `kernel_size`; those in `then` take the kernel that they are handed."""
-    numbers = (size,) if isinstance(size, int) else size
-    if (
-        isinstance(numbers, str)
-        or numbers is None
-        or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in numbers)
-    ):
+    numbers = whole_numbers(size)
+    if not numbers or min(numbers) < 1:
         raise ParameterError(f"kernel size {size!r}: expected a whole number, one per spatial axis, or auto")
-    wanted = tuple(numbers) * dims if len(numbers) == 1 else tuple(numbers)
+    wanted = numbers * dims if len(numbers) == 1 else numbers
     if len(wanted) != dims:
         raise ParameterError(f"kernel size {size!r}: {len(wanted)} numbers for {dims} spatial axes")
     base = pipeline.slots["forward_model"][0]

@@ -99,6 +99,14 @@ def _check_misfits(resolved: Resolved, stage: int) -> None:
             )
 
 
+def refuse_dims(resolved: Resolved, dims: int) -> None:
+    """A CompositionError where a part does not work in so many spatial dimensions."""
+    for slot, part in resolved.parts():
+        if dims not in part.registered.component.dims:
+            works = " and ".join(f"{n}-D" for n in sorted(part.registered.component.dims))
+            raise CompositionError(f"{slot} {part.name!r} works in {works}; the image has {dims} spatial dimensions")
+
+
 @dataclass(frozen=True)
 class ResolvedPart:
     """A registered component with its validated parameters."""

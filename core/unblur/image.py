@@ -258,7 +258,7 @@ def sizes_by_axis(pixel_size: PixelSize, axes: str) -> dict[str, float]:
     spatial = [axis for axis in axes if axis in VOLUME]
     if isinstance(pixel_size, Mapping):
         sizes = {axis.upper(): float(size) for axis, size in pixel_size.items()}
-    elif isinstance(pixel_size, Sequence):
+    elif isinstance(pixel_size, Sequence | np.ndarray):
         if len(pixel_size) != len(spatial):
             raise ImageError(f"{len(pixel_size)} pixel sizes for the spatial axes {', '.join(spatial)}; give one each")
         sizes = {axis: float(size) for axis, size in zip(spatial, pixel_size, strict=True)}

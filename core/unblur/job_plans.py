@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
 
 from unblur.composition import gives_uncertainty
-from unblur.errors import ResourceError, UnblurError
+from unblur.errors import ImageError, ResourceError, UnblurError
 from unblur.forecast import Forecast, all_steps, forecast, given_plan, needed_after, within_budget
 from unblur.pieces import typed
 from unblur.planes import Task
 
 if TYPE_CHECKING:
     from unblur.jobs import Job
+    from unblur.pipeline import Pipeline
     from unblur.planning import Cost
     from unblur.problem import Observation
+
+
+T = TypeVar("T")
+
+_LOOKS = 5
+"""Tasks of a kind that are looked at before all of them are taken to be unusable."""
 
 
 class JobPlans:
@@ -41,9 +49,10 @@ class JobPlans:
 
             job, began = self._job, time.perf_counter()
             found: dict[str, Cost] = {}
-            for kind, observation in self._first_of_each():
-                with _typed_errors():
-                    found[kind] = measure(job.pipelines[kind], observation, job.registry, job.compute, job.budget)
+            for kind in self._counts():
+                found[kind] = self._of_the_first(
+                    kind, lambda pipeline, seen: measure(pipeline, seen, job.registry, job.compute, job.budget)
+                )
             self._measured = found, time.perf_counter() - began
         return self._measured
 
@@ -121,8 +130,10 @@ class JobPlans:
             from unblur.refusal import refuse_too_large
 
             job = self._job
-            for kind, observation in self._first_of_each():
-                refuse_too_large(job.pipelines[kind], observation, job.registry, job.compute)
+            for kind in self._counts():
+                self._of_the_first(
+                    kind, lambda pipeline, seen: refuse_too_large(pipeline, seen, job.registry, job.compute)
+                )
 
     def _results(self) -> int:
         """Bytes of the restored planes or tiles, and of the image that they become; videos lie on the disk."""
@@ -147,24 +158,29 @@ class JobPlans:
         kinds = [task.kind for task in self._job.tasks if not self._job.is_idle(task)]
         return {kind: kinds.count(kind) for kind in kinds}
 
-    def _first_of_each(self) -> Iterator[tuple[str, Observation]]:
-        """What the first task of each kind looks at, with a kernel that stands for one that is yet to be found.
+    def _of_the_first(self, kind: str, look: Callable[[Pipeline, Observation], T]) -> T:
+        """A look at the first task of a kind, with a kernel that stands for one that is yet to be found.
+
+        One whose pixels cannot be used fails alone when its turn comes: then another one is looked at.
 
         Raises:
-            ImageError: it is smaller than the kernel.
+            ImageError: none of the first few can be used.
         """
         from unblur.kernel_fit import refuse_too_wide
         from unblur.observing import flat_kernel, observation_of
 
-        job, seen = self._job, set()
-        for task in job.tasks:
-            if task.kind not in seen and not job.is_idle(task):
-                seen.add(task.kind)
-                kernel = None if task.kernel_from is None else flat_kernel(job.spatial)
-                observation = observation_of(job, task, kernel)
+        job = self._job
+        errors: list[ImageError] = []
+        for task in itertools.islice((one for one in job.tasks if one.kind == kind and not job.is_idle(one)), _LOOKS):
+            kernel = None if task.kernel_from is None else flat_kernel(job.spatial)
+            try:
                 with _typed_errors():
-                    refuse_too_wide(job.pipelines[task.kind], observation, job.registry, job.compute)
-                yield task.kind, observation
+                    observation = observation_of(job, task, kernel)
+                    refuse_too_wide(job.pipelines[kind], observation, job.registry, job.compute)
+                    return look(job.pipelines[kind], observation)
+            except ImageError as error:
+                errors.append(error)
+        raise errors[0]
 
 
 @contextlib.contextmanager

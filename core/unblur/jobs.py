@@ -24,6 +24,7 @@ from unblur.forecast import Forecast
 from unblur.image import PLANE, VOLUME, Image, Index, PixelSize, fingerprint
 from unblur.io.psf import Psf
 from unblur.job_plans import JobPlans
+from unblur.params import whole_numbers
 from unblur.part_files import file_hashes
 from unblur.pieces import Piece, assemble, failed, finished, forget_frames, not_run, typed, unchanged, unknown
 from unblur.pipeline import Pipeline
@@ -36,6 +37,7 @@ from unblur.planes import (
     refuse_anchors,
     refuse_several_kernels,
     split,
+    words,
 )
 from unblur.psfs import for_prior, take_psf
 from unblur.registry import Registry, default_registry
@@ -136,6 +138,8 @@ class Job:
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise ParameterError(f"seed = {seed!r}: expected a whole number, at least 0")
         self.image = _as_image(image, axes, pixel_size)
+        if anchors is not None and not (anchors := whole_numbers(given := anchors)):
+            raise ParameterError(f"anchors {given!r}: expected whole numbers, such as (0, 5)")
         if white_level is not None:
             self.image = self.image.with_white_level(white_level)
         self.registry = registry or default_registry()
@@ -317,7 +321,7 @@ class Job:
         errors: list[UnblurError] = []
         left = TimeLeft([None if self.is_idle(task) else task.kind for task in self.tasks], self._plans.seconds(plans))
         for number, task in enumerate(self.tasks):
-            piece = savepoint.kept(number) if savepoint and self.resumed else None
+            piece = savepoint.kept(number, self._shape(task)) if savepoint and self.resumed else None
             if piece is None and self.cancel.reason is not None:
                 piece = not_run(task)
             elif piece is None and self._is_constant(task):
@@ -352,6 +356,12 @@ class Job:
         """Whether there is a checkpoint to go on from, of whatever run."""
         return self._savepoint_path is not None and Savepoint(self._savepoint_path, "").exists()
 
+    def _shape(self, task: Task) -> tuple[int, ...] | None:
+        """Of the restored task (channels, *spatial), where that is a whole plane or volume."""
+        if task.kind != "plane" or task.window is not None or task.kept is not None:
+            return None
+        return (3 if self.image.is_rgb else 1, *(self.image.sizes[axis] for axis in self.spatial))
+
     def is_idle(self, task: Task) -> bool:
         """Whether there is nothing to do: the task is constant, or none of its pixels counts."""
         return self._is_constant(task) or self._is_unknown(task)
@@ -381,6 +391,10 @@ class Job:
     def _facts_assumed(self) -> Iterator[str]:
         yield from self.image.notes
         yield from self.findings.notes
+        constant = self.findings.constant
+        if constant and self.mode != "video":  # whose frames are restored from those around them
+            listed = "; ".join(words(index) for index in constant[:3] if index) + ("; …" if len(constant) > 3 else "")
+            yield f"{len(constant)} constant plane(s) are returned unchanged" + (f": {listed}" if listed else "")
         missing = [axis for axis in self.spatial if axis not in self.image.pixel_size]
         if self.white_level is None and self.image.data.dtype.kind in "iu":
             yield f"no white level is known for {self.image.data.dtype.name}: nothing bounds the intensities above"

@@ -17,8 +17,9 @@ import itertools
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal
 
 import annotated_types as at
@@ -249,6 +250,14 @@ def plain(params: Any) -> dict[str, Any]:
 
 def _lists(value: Any) -> Any:
     return [_lists(item) for item in value] if isinstance(value, tuple) else value
+
+
+def whole_numbers(given: Any) -> tuple[int, ...]:
+    """One whole number or several, of Python or NumPy, as a tuple; an empty one for anything else."""
+    found = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    if not all(isinstance(number, Integral) and not isinstance(number, bool) for number in found):
+        return ()
+    return tuple(map(int, found))
 
 
 def value_at(schedule: Schedule, fraction: float) -> float:

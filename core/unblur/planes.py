@@ -120,6 +120,8 @@ def choose_mode(planes: Planes, image: Image, kernel_dims: int | None) -> tuple[
         said.append("a PSF was given: every plane is restored with it, and no kernel is estimated from any of them")
     if mode == "volume" and "Z" not in image.axes:
         raise ImageError(f"a volume needs a Z axis, the image has axes {image.axes}; name them with --axes")
+    if mode == "volume" and kernel_dims == 2:
+        raise ImageError("a 2-D PSF, but planes are volume; use a 3-D PSF or --planes independent")
     if mode != "volume" and kernel_dims == 3:
         raise ImageError(f"a 3-D PSF, but planes are {mode}; use --planes volume or a 2-D PSF")
     return mode, said

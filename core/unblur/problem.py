@@ -27,9 +27,9 @@ from unblur.components import (
     Response,
     Shape,
 )
-from unblur.composition import Resolved, ResolvedPart
+from unblur.composition import Resolved, ResolvedPart, refuse_dims
 from unblur.compute import Compute, seed_of
-from unblur.errors import CompositionError, ImageError
+from unblur.errors import ImageError
 from unblur.operators.missing import counted_by_both
 from unblur.operators.resample import resample_kernel, resize
 from unblur.params import value_at
@@ -228,11 +228,7 @@ def build(
         CompositionError: a part does not work in this number of dimensions.
         ImageError: the image is smaller than what the parts need.
     """
-    dims = observation.pixels.ndim - 2
-    for slot, part in resolved.parts():
-        if dims not in part.registered.component.dims:
-            works = " and ".join(f"{n}-D" for n in sorted(part.registered.component.dims))
-            raise CompositionError(f"{slot} {part.name!r} works in {works}; the image has {dims} spatial dimensions")
+    refuse_dims(resolved, observation.pixels.ndim - 2)
     _check_region(observation, stage)
     rng = compute.generator(seed_of(seed, (1,)))  # not the numbers that the parts are set up with
     setup = torch.Generator().manual_seed(seed)

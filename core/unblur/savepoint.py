@@ -99,11 +99,14 @@ class Savepoint:
             np.savez(file, allow_pickle=False, **arrays)
         self.running(number).unlink(missing_ok=True)
 
-    def kept(self, number: int) -> Piece | None:
+    def kept(self, number: int, shape: Sequence[int] | None = None) -> Piece | None:
         """A finished task, or None.
 
+        Args:
+            shape: that the restored pixels must have; anything if None.
+
         Raises:
-            CheckpointError: the file is damaged.
+            CheckpointError: the file is damaged, or of an image of another shape.
         """
         path = self._piece(number)
         if not path.exists():
@@ -111,11 +114,15 @@ class Savepoint:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
                 arrays = {name: content[name] for name in ("image", "kernel", "spread") if name in content}
-                return Piece(json.loads(str(content["record"])), **arrays)
+                piece = Piece(json.loads(str(content["record"])), **arrays)
         except Exception as error:  # as in `checkpoint.load`
             raise CheckpointError(
                 f"{path}: not a readable checkpoint ({error}). Delete it to do the plane anew"
             ) from error
+        if shape is not None and piece.image is not None and piece.image.shape != tuple(shape):
+            found, wanted = ("x".join(map(str, one)) for one in (piece.image.shape, shape))
+            raise CheckpointError(f"{path}: a plane of {found} pixels, where {wanted} are. Start without --resume")
+        return piece
 
     def settle(self) -> None:
         """Delete what is left of this very job, whose result is safe; the checkpoint of another one stays."""

@@ -60,9 +60,6 @@ def check(
     if low < 0:
         notes.append(f"values go down to {low:g}; nothing is clipped, the offset is kept")
     constant = _constant_planes(image, valid, spatial)
-    if constant:
-        listed = ", ".join(str(index) for index in constant[:3] if index) + (", …" if len(constant) > 3 else "")
-        notes.append(f"{len(constant)} constant plane(s) are returned unchanged" + (f": {listed}" if listed else ""))
     saturated = _saturated(values, image.white_level) if high > low else 0.0
     if saturated >= SATURATION_WORTH_A_NOTE:
         notes.append(f"{saturated:.2%} of the pixels are saturated at {high:g}; a camera response may help")

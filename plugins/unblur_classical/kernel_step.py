@@ -150,6 +150,8 @@ class _QuadraticForm:
 
     def least(self, kernel: Tensor, slope: Tensor, inertia: float) -> Tensor:
         """argmin over z >= 0 of ½ d·(A + inertia) d - slope·d, d = z - kernel."""
+        if self.largest + inertia <= 0:  # an image without gradients explains nothing
+            return kernel
 
         def downhill(place: Tensor) -> Tensor:
             moved = place - kernel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +15,12 @@ from scipy.signal import fftconvolve
 from tests.cli.conftest import Unblur
 from unblur import io
 from unblur.cli import demo
-from unblur.cli.compare import unsharp_mask
+from unblur.cli.compare import psf_of_plane, unsharp_mask
 from unblur.cli.levin import with_noise
+from unblur.image import Image
 from unblur.metrics import aligned_psnr
+from unblur.pipeline import Stage
+from unblur.registry import default_registry
 
 
 @pytest.fixture
@@ -159,3 +163,37 @@ def test_a_method_that_fails_leaves_the_others_in_the_panel(unblur: Unblur, cell
     assert code == 3
     assert "error: wiener: " in err
     assert panel.exists()
+
+
+def test_a_grid_of_kernels_has_no_similarity_with_one(unblur: Unblur, levin: Path) -> None:
+    grid = default_registry().method("l0-gradient").pipeline("fast").set({"forward_model": "svola"})
+    grid = grid.set({"forward_model.grid": (1, 2), "then": "none"}).replace(stages=[Stage(steps=1)])
+    (levin / "grid.toml").write_text(grid.to_toml())
+    methods = f"{levin / 'grid.toml'},l0-gradient"
+    code, table, said = bench(unblur, levin, "--methods", methods, "--panels", levin / "panels")
+    assert code == 0, said
+    rows: Any = table["rows"]
+    assert [row["kernel_similarity"] is None for row in rows] == [True, False] * 2
+    assert "kernel a grid" in said
+    assert len(list((levin / "panels").iterdir())) == 4
+
+
+def test_panels_that_are_no_folder_are_refused(unblur: Unblur, levin: Path) -> None:
+    code, _, said = bench(unblur, levin, "--panels", levin / "im01_ker01.mat")
+    assert code == 2
+    assert "im01_ker01.mat: is no folder" in said
+
+
+def test_a_comparison_takes_the_psf_of_its_channel(unblur: Unblur, tmp_path: Path) -> None:
+    sharp = np.kron(np.random.default_rng(0).random((6, 6)) > 0.5, np.ones((8, 8))).astype(np.float32)
+    io.write(tmp_path / "dyes.ome.tif", Image(np.stack([sharp, 2 + sharp]), "CYX"))
+    psfs = np.zeros((2, 5, 5), np.float32)
+    psfs[0, 2, 2], psfs[1, :, 2] = 1, 1 / 5
+    tifffile.imwrite(tmp_path / "psfs.tif", psfs)
+    out = tmp_path / "panel.png"
+    given = ("--psf", tmp_path / "psfs.tif", "--psf-axes", "CYX", "--at", "C=1")
+    code, said, wrong = unblur("compare", tmp_path / "dyes.ome.tif", "--methods", "wiener", "-o", out, *given)
+    assert code == 0, said + wrong
+    own = psf_of_plane(tmp_path / "psfs.tif", "CYX", io.read(tmp_path / "dyes.ome.tif"), {"C": 1})
+    assert own is not None
+    np.testing.assert_allclose(own.data, psfs[1])

@@ -14,6 +14,7 @@ import unblur as api
 from tests.cli.conftest import Unblur
 from unblur import io
 from unblur.io import output_lock
+from unblur.registry import default_registry
 
 RL = ("--method", "richardson-lucy", "--set", "stages.0.steps=3", "--threads", "1")
 
@@ -388,3 +389,23 @@ def test_outputs_that_cannot_be_written_are_refused_before_any_work(
     assert name.split("/")[0] in err
     assert "estimate" not in said
     assert cells.read_bytes() == before
+
+
+def test_without_a_command_the_usage_is_no_error(unblur: Unblur) -> None:
+    code, said, wrong = unblur()
+    assert code == 2
+    assert "error:" not in said + wrong
+    assert "Usage:" in said + wrong
+
+
+def test_methods_of_missing_parts_are_listed_and_said(unblur: Unblur, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNBLUR_BLOCK_PLUGINS", "selfdeblur")
+    default_registry.cache_clear()
+    try:
+        code, said, wrong = unblur("methods")
+    finally:
+        monkeypatch.undo()
+        default_registry.cache_clear()
+    assert code == 0, wrong
+    assert "cannot be used: no" in said
+    assert "richardson-lucy" in said

@@ -128,3 +128,21 @@ def test_a_calibration_of_no_preset_is_refused() -> None:
     registry = registry_with(Plugin(MEASURED, "fast"))
     assert "measured" not in registry.methods()
     assert any("'fast', which is no preset of it" in str(failure) for failure in registry.failures)
+
+
+class Faulty:
+    """A method that was measured, with a parameter that its estimator does not have."""
+
+    @unblur.hookimpl
+    def unblur_methods(self) -> Iterator[Method]:
+        bad = BASE.replace(estimator=("wiener", {"typo": 1}))
+        yield Method("faulty", "Summary.", "Tests.", {"balanced": bad}, calibrations={"balanced": MEASURED})
+
+
+def test_a_faulty_preset_of_another_plugin_ends_no_run() -> None:
+    registry = Registry()
+    registry.register(Faulty(), Provenance("faulty", "tests", "1"))
+    registry.discover()
+    image = np.random.default_rng(0).uniform(0.2, 0.8, (48, 40)).astype(np.float32)
+    wishes: dict[str, Any] = {"method": "unsupervised-wiener", "psf": np.full((3, 3), 1 / 9), "threads": 1}
+    assert unblur.deblur(image, registry=registry, **wishes).report["uncertainty"]["status"] == "uncalibrated"

@@ -654,3 +654,50 @@ def test_quick_presets_end_on_thin_stacks_and_narrow_images(
     result = unblur.deblur(pixels, pipeline=quick, white_level=1.0, **wishes)
     assert result.report["status"] == "done"
     assert np.isfinite(result.image).all()
+
+
+def test_a_flat_psf_is_none_for_a_volume() -> None:
+    with pytest.raises(ImageError, match="a 2-D PSF, but planes are volume"):
+        Job(picture((9, 20, 18)), axes="ZYX", planes="volume", method="wiener", psf=np.full((3, 3), 1 / 9))
+
+
+def test_a_first_plane_that_cannot_be_used_leaves_the_others() -> None:
+    """A budget is planned by the first plane that can be."""
+    stack = picture((3, 20, 24), seed=1) + 0.5
+    stack[0] = np.nan
+    stack[0, :3, :3] = picture((3, 3))
+    settings = {"stages.0.steps": 2}
+    wishes: dict[str, Any] = {"method": "l0-gradient", "preset": "fast", "kernel_size": 5, "nan": "mask", "threads": 1}
+    result = unblur.deblur(stack, axes="TYX", max_seconds=60, settings=settings, **wishes)
+    assert np.isfinite(result.image[1:]).all()
+
+
+@pytest.mark.parametrize("size", [np.int64(5), np.array([5, 5]), (np.int32(5), 5), [5, 5], 5])
+def test_numbers_of_numpy_are_numbers(size: Any) -> None:
+    found = Job(picture((3, 30, 28)), axes="TYX", method="l0-gradient", kernel_size=size, white_level=1.0)
+    assert found.pipeline.slots["forward_model"][0].params["kernel_size"] == (5, 5)
+    shared: dict[str, Any] = {"axes": "TYX", "method": "l0-gradient", "planes": "shared-kernel", "kernel_size": size}
+    for anchors in (np.array([0, 2]), [0, 2], (0, np.int8(2))):
+        assert len(Job(picture((3, 30, 28)), anchors=anchors, **shared).tasks[0].frames) == 2
+    sizes = Job(picture((30, 28)), method="l0-gradient", pixel_size=np.array([0.1, 0.2])).image.pixel_size
+    assert sizes == {"Y": 0.1, "X": 0.2}
+
+
+@pytest.mark.parametrize("size", [9.0, "9", True, np.array([[5, 5]]), (), 0, -3])
+def test_what_is_no_kernel_size_is_refused(size: Any) -> None:
+    with pytest.raises(ParameterError, match=r"kernel size .* expected a whole number"):
+        Job(picture((30, 28)), method="l0-gradient", kernel_size=size)
+
+
+@pytest.mark.parametrize("anchors", [9.0, "0", True, (), -3, [1.0]])
+def test_what_are_no_anchors_is_refused(anchors: Any) -> None:
+    with pytest.raises(ParameterError, match="anchors"):
+        Job(picture((3, 30, 28)), axes="TYX", method="l0-gradient", planes="shared-kernel", anchors=anchors)
+
+
+def test_parts_of_other_dimensions_are_refused_before_any_work() -> None:
+    registry = default_registry()
+    edges = registry.method("l0-gradient").pipeline("fast")
+    turned = registry.method("mcem").pipeline("fast")
+    with pytest.raises(CompositionError, match=r"'camera-shake' works in 2-D; the image has 3"):
+        Job(picture((9, 20, 18)), axes="ZYX", planes="volume", pipeline=edges.replace(then=turned))

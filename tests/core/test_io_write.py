@@ -167,7 +167,7 @@ def test_a_cast_never_wraps_round(values: list[float], dtype: str) -> None:
 
 
 def test_pixels_without_a_result(tmp_path: Path) -> None:
-    data = np.full((2, 4), 7, np.float32)
+    data = np.full((2, 4), 70, np.float32)
     data[0, :3] = np.nan
     notes = write(tmp_path / "a.png", Image.from_array(data), dtype="uint8")
     assert notes == ("3 pixels without a result (NaN) are written as 0",)
@@ -370,3 +370,35 @@ def test_tiff_keeps_the_colour_profile(tmp_path: Path, name: str) -> None:
     grey = Image.from_array(numbers((9, 9)))
     write(tmp_path / name, replace(grey, metadata={"icc_profile": profile}))
     assert "icc_profile" not in read(tmp_path / name).metadata, "a profile for colours"
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+def test_numbers_of_which_next_to_nothing_is_left_are_said(tmp_path: Path, dtype: str) -> None:
+    faint = np.random.default_rng(0).random((9, 9), np.float32)
+    notes = write(tmp_path / "a.tif", Image.from_array(faint), dtype=dtype)
+    assert any("are next to nothing" in note for note in notes)
+    assert not any("nothing" in note for note in write(tmp_path / "b.tif", Image.from_array(9 * faint), dtype=dtype))
+
+
+def test_a_map_of_few_grey_levels_is_said_with_its_name(tmp_path: Path) -> None:
+    image = Image(numbers((9, 9)).astype(np.uint8), "YX")
+    spread = Image(np.linspace(2.6, 4.4, 81, dtype=np.float32).reshape(9, 9), "YX", bit_depth=8)
+    report: dict[str, Any] = {}
+    notes = write(tmp_path / "a.png", image, report=report, others=[(tmp_path / "spread.png", spread)])
+    assert notes == ("spread.png: all values lie within 1 grey levels; a TIFF keeps what is between them",)
+    assert json.loads((tmp_path / "a.png.json").read_text())["output"] == list(notes)
+
+
+def test_pixels_too_small_for_a_tiff_s_fraction_are_kept_elsewhere(tmp_path: Path) -> None:
+    image = Image(
+        numbers((9, 9)).astype(np.float32), "YX", pixel_size={"Y": 2e-10, "X": 2e-10}, units={"Y": "m", "X": "m"}
+    )
+    write(tmp_path / "a.tif", image)
+    assert read(tmp_path / "a.tif").pixel_size == {"Y": 2e-10, "X": 2e-10}
+
+
+def test_two_outputs_of_one_name_are_refused(tmp_path: Path) -> None:
+    image = Image(numbers((9, 9)), "YX")
+    with pytest.raises(FileError, match="named for two outputs"):
+        write(tmp_path / "a.tif", image, others=[(tmp_path / "a.tif", image)])
+    assert not list(tmp_path.iterdir())

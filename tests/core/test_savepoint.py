@@ -12,6 +12,7 @@ import pytest
 from tests.core import small
 from unblur.errors import CheckpointError, DivergedError, FileError
 from unblur.jobs import Job
+from unblur.pieces import Piece
 from unblur.savepoint import Savepoint
 
 REGISTRY = small.small_registry()
@@ -164,3 +165,12 @@ def test_settling_removes_what_is_left_of_this_job_only(tmp_path: Path) -> None:
     (path / "thesis.txt").touch()
     Savepoint(path, "mine").settle()
     assert (path / "thesis.txt").exists()
+
+
+def test_planes_of_another_shape_are_refused(tmp_path: Path) -> None:
+    kept = Savepoint(tmp_path / "c", "one")
+    kept.begin([{"steps": [1]}])
+    kept.keep(0, Piece({"status": "done"}, np.zeros((1, 4, 5), np.float32)))
+    assert kept.kept(0, (1, 4, 5)) is not None
+    with pytest.raises(CheckpointError, match="a plane of 1x4x5 pixels, where 1x5x5 are"):
+        kept.kept(0, (1, 5, 5))

@@ -50,6 +50,8 @@ def usage_error(error: Exception) -> int:
     if message is None or code is None:
         raise error
     words = message()
-    if words:
+    if words.startswith("Usage:"):  # no command at all
+        print(words, file=sys.stderr)  # noqa: T201
+    elif words:
         print(f"error: {words} See `unblur COMMAND --help`", file=sys.stderr)  # noqa: T201
     return int(code)

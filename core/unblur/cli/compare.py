@@ -53,7 +53,9 @@ def compare(
     for given in (source, psf, *(Path(name) for name in options.names(methods, "--methods") if name.endswith(".toml"))):
         if given is not None and output.exists() and Path(given).exists() and output.samefile(given):
             raise FileError(output, "is an input of this run", "Choose another output")
-    image = cut(io.read(source, axes=axes, pixel_size=options.pixel_size(pixel_size)), options.crop(crop), places(at))
+    whole = io.read(source, axes=axes, pixel_size=options.pixel_size(pixel_size))
+    image = cut(whole, options.crop(crop), places(at))
+    own = None if psf is None else psf_of_plane(psf, psf_axes, whole, places(at))
     names = options.names(methods, "--methods")
     registry = default_registry()
     files = [name for name in names if name.endswith(".toml")]
@@ -63,8 +65,8 @@ def compare(
             image,
             method=None if name in files else name,
             pipeline=name if name in files else None,
-            psf=psf if needs[name] else None,
-            psf_axes=psf_axes if needs[name] else None,
+            psf=(own or psf) if needs[name] else None,
+            psf_axes=psf_axes if needs[name] and own is None else None,
             kernel_size=None if psf is not None and needs[name] else options.kernel_size(kernel_size),
             preset=preset,
             settings=options.settings(assign or []),
@@ -133,6 +135,25 @@ def places(text: str | None) -> dict[str, int]:
             raise ParameterError(f"--at {text}: expected places along T, C or Z, such as T=0,Z=5")
         chosen[axis.upper()] = int(number)
     return chosen
+
+
+def psf_of_plane(path: Path, axes: str | None, image: Image, at: dict[str, int]) -> Image | None:
+    """That of the plane which is cut out, where a file has one for each channel or time; else None.
+
+    Raises:
+        ImageError, FileError: no PSFs for the image.
+    """
+    from unblur.image import Image
+    from unblur.planes import psf_axis
+    from unblur.psfs import take_psf
+
+    psf = take_psf(path, image, axes, False)
+    if len(psf.kernel) == 1 or psf.grid is not None or psf.kernel.ndim != 3:
+        return None
+    axis = psf_axis(psf, image)
+    kernel = psf.kernel[at.get(axis, image.sizes[axis] // 2)]
+    sizes = {axis: image.pixel_size[axis] for axis in "YX" if axis in image.pixel_size}
+    return Image(kernel, "YX", pixel_size=sizes, units={axis: image.units[axis] for axis in sizes})
 
 
 def cut(image: Image, crop: tuple[slice, slice] | None, at: dict[str, int]) -> Image:

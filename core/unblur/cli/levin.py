@@ -80,7 +80,10 @@ def run_levin(protocol: Protocol) -> int:
     check_writable(protocol.output)
     noise_of(protocol.noise)
     if protocol.panels is not None:
-        protocol.panels.mkdir(parents=True, exist_ok=True)
+        try:
+            protocol.panels.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FileError(protocol.panels, f"is no folder ({error.strerror or error})", "Name another") from error
     rows: list[dict[str, Any]] = []
     began = time.perf_counter()
     with interruptible() as interrupt:
@@ -202,11 +205,12 @@ def _row(protocol: Protocol, path: Path, method: str, interrupt: Interrupt) -> d
     result, record = job.result, job.result.report["planes"][-1]
     if record["status"] == "not run":
         return row | {"error": "stopped before its first step"}
+    several = result.kernel.ndim != kernel.ndim  # a grid, which no single kernel is like
     pair = align(result.image, truth)
     row |= {
         "psnr": round(pair.psnr(), 3),
         "ssim": round(ssim(pair.estimate, pair.truth, 1.0), 4),
-        "kernel_similarity": round(kernel_similarity(result.kernel, kernel), 4),
+        "kernel_similarity": None if several else round(kernel_similarity(result.kernel, kernel), 4),
         "shift": list(pair.shift),
         "seconds": result.report["seconds"],
         "steps": sum(record.get("executed", [])),
@@ -227,9 +231,11 @@ def _row(protocol: Protocol, path: Path, method: str, interrupt: Interrupt) -> d
 def _panel(path: Path, truth: np.ndarray, observed: np.ndarray, job: Job, row: Mapping[str, Any]) -> None:
     from unblur.cli.panels import Column, write_panel
 
+    result = job.result
+    kernel = result.kernel if result.kernel_grid is None else result.kernel_picture()
     columns = [
         Column(f"observed, {row['psnr_blurred']:.2f} dB", observed),
-        Column(f"{row['method']}, {row['psnr']:.2f} dB", job.result.image, job.result.kernel),
+        Column(f"{row['method']}, {row['psnr']:.2f} dB", job.result.image, kernel),
         Column("truth", truth),
     ]
     write_panel(path, columns, (0.0, 1.0))
@@ -242,9 +248,9 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         if not good:
             continue
         keys = ("psnr", "psnr_blurred", "ssim", "kernel_similarity", "seconds", "steps")
-        means[method] = {"images": len(good)} | {
-            key: round(float(np.mean([row[key] for row in good])), 3) for key in keys
-        }
+        known = {key: [row[key] for row in good if row[key] is not None] for key in keys}
+        means[method] = {"images": len(good)}
+        means[method] |= {key: round(float(np.mean(values)), 3) for key, values in known.items() if values}
         means[method]["smallest_gain"] = round(min(row["psnr"] - row["psnr_blurred"] for row in good), 3)
     return means
 
@@ -271,7 +277,8 @@ def _content(protocol: Protocol, rows: Sequence[Mapping[str, Any]], seconds: flo
 def _line(row: Mapping[str, Any]) -> str:
     if "error" in row:
         return f"{row['image']} {row['method']}: failed: {row['error']}"
+    alike = "a grid" if row["kernel_similarity"] is None else f"{row['kernel_similarity']:.3f}"
     return (
         f"{row['image']} {row['method']}: {row['psnr_blurred']:.2f} -> {row['psnr']:.2f} dB, kernel "
-        f"{row['kernel_similarity']:.3f}, {row['steps']} steps, {row['seconds']:.0f} s, {row['stop_reason']}"
+        f"{alike}, {row['steps']} steps, {row['seconds']:.0f} s, {row['stop_reason']}"
     )

@@ -8,7 +8,7 @@ import typer
 
 from unblur.cli.text import table
 from unblur.composition import gives_uncertainty
-from unblur.errors import UnknownNameError
+from unblur.errors import UnblurError, UnknownNameError
 from unblur.records import SLOTS, Registered
 from unblur.registry import Registry, default_registry
 
@@ -19,8 +19,12 @@ def methods() -> None:
     rows = [("METHOD", "PSF", "UNCERTAINTY", "PRESETS", "WHAT IT DOES, AND WHAT FOR")]
     for name, method in registry.methods().items():
         psf = "needed" if method.needs_psf else "estimated" if method.blind else ""
-        spread = "given" if gives_uncertainty(method.pipeline(), registry) else ""
-        rows.append((name, psf, spread, " ".join(method.presets), f"{method.summary} {method.good_for}"))
+        said, spread = f"{method.summary} {method.good_for}", ""
+        try:
+            spread = "given" if gives_uncertainty(method.pipeline(), registry) else ""
+        except UnblurError as error:  # a part of it is of a plugin that is missing
+            said = f"cannot be used: {error}"
+        rows.append((name, psf, spread, " ".join(method.presets), said))
     typer.echo(table(rows) if len(rows) > 1 else "no method is registered")
     say_failures(registry)
 

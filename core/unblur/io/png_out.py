@@ -17,6 +17,8 @@ from unblur.io.profiles import profile_of
 
 HEADER = 33  # signature and IHDR; the chunks that follow must come before the pixels
 METRES_PER_INCH = 0.0254
+_COARSE = 16
+"""Grey levels, in floating point before, of which fewer are hardly a picture."""
 
 
 def check_png(image: Image, dtype: DTypeLike | None) -> None:
@@ -42,6 +44,9 @@ def write_png(path: Path, image: Image, dtype: DTypeLike | None) -> tuple[str, .
         notes.append(f"scaled by {scale:.6g}, so that white stays white in {wanted.name}")
     pixels, clipped = cast(data, wanted)
     notes.extend(clipped)
+    levels = int(pixels.max()) - int(pixels.min())
+    if data.dtype.kind == "f" and 0 < levels < _COARSE:
+        notes.append(f"all values lie within {levels} grey levels; a TIFF keeps what is between them")
     if image.pixel_size:
         notes.append("PNG does not keep the pixel size")
     if alpha is not None:

@@ -18,6 +18,9 @@ from unblur.io.profiles import profile_of
 from unblur.io.scratch import on_disk
 
 BIG = 2**32 - 2**25
+_FINEST = 2.0**31
+"""Pixels in a unit of length that the fraction of a TIFF can hold."""
+
 OME_DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
 IMAGEJ_DTYPES = ("uint8", "uint16", "float32")
 IMAGEJ_ORDER = "TZCYXS"
@@ -113,7 +116,8 @@ def _prepared(image: Image, dtype: DTypeLike | None) -> tuple[Image, tuple[str, 
 
 def _faint(image: Image, data: np.ndarray) -> bool:
     """Whether rounding to whole numbers leaves next to nothing of an image."""
-    return not data.any() or (image.white_level is not None and image.white_level <= 1)
+    ends = int(data.min()), int(data.max())
+    return max(map(abs, ends)) <= 1 or (image.white_level is not None and image.white_level <= 1)
 
 
 def _transposed(image: Image, order: str) -> Image:
@@ -175,6 +179,8 @@ def _imagej_obstacle(image: Image) -> str | None:
         or not all(map(str.isascii, lengths - {"µm"}))
     ):
         return "ImageJ has one unit of length for all axes"
+    if any(image.pixel_size.get(axis, 1) * _FINEST < 1 for axis in "YX"):
+        return "its resolution holds no pixels as small as these in their unit"
     if image.units.get("T", "s") != "s":
         return "ImageJ counts time in seconds"
     return None
@@ -202,4 +208,5 @@ def _imagej_metadata(image: Image, report: str) -> dict[str, Any]:
 def _resolution(image: Image, scale: float, unit: str) -> dict[str, Any]:
     if not {"X", "Y"} <= image.pixel_size.keys():
         return {}
-    return {"resolution": tuple(scale / image.pixel_size[axis] for axis in "XY"), "resolutionunit": unit}
+    found = tuple(scale / image.pixel_size[axis] for axis in "XY")
+    return {"resolution": found, "resolutionunit": unit} if max(found) < _FINEST else {}

@@ -77,6 +77,8 @@ def write(
     check_writable(path)
     for place, other in others:
         check_writable(place, arrays=not isinstance(other, Image))
+    if len({Path(place).resolve() for place in (path, *(place for place, _ in others))}) <= len(others):
+        raise FileError(path, "is named for two outputs", "Give each a name of its own")
     text = to_json(report) if report is not None else ""
     places = [path, *([report_path(path)] if report is not None else []), *(place for place, _ in others)]
     with contextlib.ExitStack() as files:  # closed in reverse order
@@ -84,16 +86,17 @@ def write(
         temporary = files.enter_context(atomic_path(path))
         written = [temporary]
         notes = _encode(path, temporary, image, dtype, text)
+        for place, other in others:
+            written.append(files.enter_context(atomic_path(place)))
+            if isinstance(other, Image):
+                more = _encode(place, written[-1], other, None, "")
+                notes += tuple(f"{Path(place).name}: {note}" for note in more)
+            else:
+                write_arrays(written[-1], other)
         if report is not None:
             content = to_json({**report, "output": notes} if notes else report)
             written.append(files.enter_context(atomic_path(report_path(path))))
             written[-1].write_text(content + "\n", encoding="utf-8")
-        for place, other in others:
-            written.append(files.enter_context(atomic_path(place)))
-            if isinstance(other, Image):
-                _encode(place, written[-1], other, None, "")
-            else:
-                write_arrays(written[-1], other)
         if report is not None or others:
             _flush_all(path, written)
             for one in earlier:

@@ -89,8 +89,8 @@ def unblur_methods() -> Iterable[Method]:
         name="sa-dropout",
         summary="Known PSF: the mean of many images from an untrained network with dropout, with their spread.",
         good_for=(
-            "The best image where the PSF is known and minutes may pass: photographs and microscopy, with Gaussian or "
-            "Poisson noise, and an uncertainty for every pixel. For a large error of the PSF it fails."
+            "Where the PSF is known, the noise is strong and ten minutes may pass: photographs and microscopy, with "
+            "Gaussian or Poisson noise, and an uncertainty for every pixel. For a large error of the PSF it fails."
         ),
         presets=SA_DROPOUT,
         reference=SOURCE,

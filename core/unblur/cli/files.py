@@ -115,6 +115,8 @@ def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
         if not wishes.force and same_run(files.report(), job.fingerprint) and files.as_asked(wishes.dtype):
             job.settle_checkpoint()
             typer.echo(f"{files.output}: done before with the same input and settings, skipped (--force does it again)")
+            if files.preview is not None and not files.preview.exists():
+                typer.echo(f"  warning: {files.preview} is not there: previews are made while a run goes on", err=True)
             return 0
         files.check_overwrite(wishes.force)
         files.check_formats(job.image, wishes.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unblur.errors import CheckpointError
+from unblur.errors import CheckpointError, PluginError
 from unblur.io.atomic import atomic_path
 
 
@@ -51,7 +52,16 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
         except RuntimeError as error:  # of torch, about the end of a file that the disk would not take
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from None
-            raise
+            raise _unkept(error) from error
+        except (AttributeError, TypeError, pickle.PicklingError) as error:
+            raise _unkept(error) from error
+
+
+def _unkept(error: Exception) -> PluginError:
+    return PluginError(
+        f"the state of a component cannot be kept ({error}); it may hold tensors, numbers, texts, None, and dicts, "
+        "lists and tuples of them"
+    )
 
 
 def load(path: Path, fingerprint: str, device: torch.device | str = "cpu") -> Checkpoint | None:
@@ -69,7 +79,9 @@ def load(path: Path, fingerprint: str, device: torch.device | str = "cpu") -> Ch
             raise zipfile.BadZipFile(f"bad checksum of {damaged}")
         checkpoint = Checkpoint(**torch.load(path, map_location=device, weights_only=True))
     except Exception as error:  # a damaged file makes zipfile, pickle and torch raise whatever they like
-        raise CheckpointError(f"{path}: not a readable checkpoint ({error}). Delete it to start anew") from error
+        lines = [line for line in str(error).splitlines() if "Unpickler error" in line] or str(error).splitlines()[:1]
+        why = "".join(lines) or type(error).__name__
+        raise CheckpointError(f"{path}: not a readable checkpoint ({why}). Delete it to start anew") from error
     if checkpoint.fingerprint != fingerprint:
         raise CheckpointError(
             f"{path}: made with another input, other settings or versions. Start without --resume, or --force to go on"

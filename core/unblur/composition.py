@@ -125,7 +125,7 @@ class ResolvedPart:
             return component(self.params)
         except UnblurError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"component {self.name!r} of plugin {self.registered.provenance.plugin!r} cannot be built: "
                 f"{type(error).__name__}: {error}"
@@ -155,7 +155,7 @@ class Resolved:
         return {slot: {part.name: plain(part.params) for part in parts} for slot, parts in self.slots.items()}
 
 
-_TAKES_KERNEL = {"fixed", "begins-with-psf"}
+_TAKES_KERNEL = {"takes-psf", "begins-with-psf", "flow"}
 
 
 def resolve(pipeline: Pipeline, registry: Registry) -> Resolved:
@@ -227,6 +227,8 @@ def provided(resolved: Resolved, slot: Slot) -> frozenset[str]:
     traits = set(resolved.base(slot).registered.component.provides) if slot != "stopping" else set()
     for part in resolved.slots[slot]:
         traits.add(part.registered.role)
+        if part.registered.role != "base":  # what a response leaves of these is said below
+            traits |= part.registered.component.provides - {"linear", "stationary"}
         if part.registered.role == "response" and "linear" not in part.registered.component.provides:
             traits -= {"linear", "stationary"}
     return frozenset(traits)

@@ -459,14 +459,26 @@ class Run:
         self.notes.append("stopped while the kernel was corrected: the image is that of the stages before")
         return Estimate(before.estimate, finished.kernel, before.spread, finished.grid)
 
+    def _findings(self, estimate: Estimate) -> list[str]:
+        """What the forward model says of a result, which is there whether that fails or not."""
+        problem = self._problem
+        try:
+            found = list(problem.forward.findings(estimate, problem.batch))
+        except Exception as error:
+            found = [f"what the forward model says of the result is missing: {type(error).__name__}: {error}"]
+        return [str(text) for text in found]
+
     def _outcome(self, reason: str) -> Outcome:
         estimate = self._selected_estimate()
+        if estimate.spread is not None and not bool((torch.isfinite(estimate.spread) & (estimate.spread >= 0)).all()):
+            self.notes.append("the standard deviation is left out: it is negative or not finite somewhere")
+            estimate = dataclasses.replace(estimate, spread=None)
         problem = self._problem
         with torch.no_grad():
             target = problem.forward.target(problem.batch)
             error = target.observed - problem.predict(estimate.image, estimate.kernel)
             residual = float(error.std() if target.valid is None else error[target.valid > 0].std())
-            warnings = problem.forward.findings(estimate, problem.batch)
+            warnings = self._findings(estimate)
         finished = self._finished(estimate)
         before = self._kept(finished)
         if before is not None:
@@ -491,7 +503,7 @@ class Run:
             executed=self.executed,
             misfit=self._misfit,
             residual=residual,
-            unit=1 / problem.intensity.scaled(1.0, problem.context),
+            unit=1 / problem.intensity.scaled(1.0, problem.context, problem.batch.observed),
             selected_step=self._selected_step,
             seconds=self._clock(self._step).elapsed,
             rewinds=self._rewinds,

@@ -174,7 +174,7 @@ class JobPlans:
         for task in itertools.islice((one for one in job.tasks if one.kind == kind and not job.is_idle(one)), _LOOKS):
             kernel = None if task.kernel_from is None else flat_kernel(job.spatial)
             try:
-                with _typed_errors():
+                with _typed_errors(job):
                     observation = observation_of(job, task, kernel)
                     refuse_too_wide(job.pipelines[kind], observation, job.registry, job.compute)
                     return look(job.pipelines[kind], observation)
@@ -184,11 +184,11 @@ class JobPlans:
 
 
 @contextlib.contextmanager
-def _typed_errors() -> Iterator[None]:
+def _typed_errors(job: Job) -> Iterator[None]:
     """What a component or torch raises, as an error that a user can act on."""
     try:
         yield
     except UnblurError:
         raise
-    except Exception as error:
-        raise typed(error) from error
+    except (Exception, SystemExit) as error:
+        raise typed(error, job.registry) from error

@@ -463,12 +463,12 @@ class Job:
             piece = finished(self, task, outcome)
         except CheckpointError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a plugin that raises SystemExit must not end the host
             if isinstance(error, FileError) and self._savepoint_path in (error.path, *error.path.parents):
                 raise
             if again and self.force and not isinstance(error, UnblurError):
                 raise CheckpointError(f"{running}: does not fit this run even by force ({error})") from error
-            errors.append(error if isinstance(error, UnblurError) else typed(error))
+            errors.append(error if isinstance(error, UnblurError) else typed(error, self.registry))
             forget_frames(errors[-1])
             piece = failed(task, str(errors[-1]))
         if savepoint and piece.record["status"] == "done":

@@ -18,6 +18,8 @@ from unblur.kernel_grid import KernelGrid
 from unblur.operators.missing import filled
 from unblur.operators.noise import noise_std, tells_noise
 from unblur.planes import Task, psf_axis, psf_for
+from unblur.records import SLOTS
+from unblur.registry import Registry
 from unblur.results import Result, stack_kernels
 from unblur.tiles import merged
 
@@ -168,19 +170,39 @@ def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piec
     return Result(image, kernel, uncertainty, report, job.image, axes, grid)
 
 
-def typed(error: Exception) -> UnblurError:
-    """An error of a component or of torch as one that a user can act on."""
+def typed(error: BaseException, registry: Registry | None = None) -> UnblurError:
+    """An error of a component or of torch as one that a user can act on.
+
+    Args:
+        registry: tells whose component it came from.
+    """
+    who = None if registry is None else _raised_in(error, registry)
     text = (str(error).splitlines() or [""])[0]
     if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
         known: UnblurError = ResourceError(
             f"the memory did not suffice ({text[:160]}); try a region, or tiles (--tile auto)"
         )
-    elif isinstance(error, ArithmeticError):
+    elif isinstance(error, FloatingPointError | OverflowError):
         known = DivergedError(f"{type(error).__name__}: {text}")
     else:
-        known = PluginError(f"a component failed while running: {type(error).__name__}: {text}")
+        where = who or "a component"
+        known = PluginError(f"{where} failed while running: {type(error).__name__}: {text}")
     known.__cause__ = error
     return known
+
+
+def _raised_in(error: BaseException, registry: Registry) -> str | None:
+    """The registered component in whose code an error was raised, or that called what raised it; None for none."""
+    targets = {one.component.target: one for slot in SLOTS for one in registry.components(slot).values()}
+    found = None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        owner = type(frame.f_locals.get("self"))
+        for kind in owner.__mro__:
+            one = targets.get(f"{kind.__module__}:{kind.__qualname__}")
+            if one is not None:
+                found = f"{one.slot} {one.name!r} (plugin {one.provenance.plugin!r}, {one.provenance.distribution})"
+                break
+    return found
 
 
 def forget_frames(error: BaseException | None) -> None:

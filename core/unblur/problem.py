@@ -74,12 +74,10 @@ class Intensity:
     peak: float
     responses: Sequence[Response[Any]] = ()
 
-    def scaled(self, difference: float, context: Context) -> float:
-        """A difference of intensities of the input, in the problem's units."""
-        ends = torch.tensor([0.0, difference])
-        for response in self.responses:
-            ends = response.calibrate(ends, context)
-        return float(ends[1] - ends[0]) / self.peak
+    def scaled(self, difference: float, context: Context, like: Tensor) -> float:
+        """A difference of intensities of the input, in the problem's units; `like`: any frames of the problem."""
+        black, white = (_calibrated(level, self.responses, context, like) for level in (0.0, difference))
+        return (white - black) / self.peak
 
     def restore(self, image: Tensor) -> Tensor:
         """A latent image in the input's units."""
@@ -326,6 +324,14 @@ def _enlarged(shape: Shape, scale: float) -> Shape:
     return tuple(next(n for n in itertools.count(size) if round(n * scale) >= size) for size in shape)
 
 
+def _calibrated(level: float, responses: Sequence[Response[Any]], context: Context, like: Tensor) -> float:
+    """What responses make of an intensity; the mean of the channels, where they have gains of their own."""
+    image = like.new_full((1, like.shape[1], *(1 for _ in like.shape[2:])), level)
+    for response in responses:
+        image = response.calibrate(image, context)
+    return float(image.mean())
+
+
 def _pairs(observation: Observation, intensity: Intensity, context: Context) -> list[Batch]:
     def scaled(frames: Tensor) -> Tensor:
         frames = context.compute.tensor(frames)
@@ -379,15 +385,14 @@ _KNOWN = 0.24
 def _prepare(
     observation: Observation, stage: Stage, responses: Sequence[Response[Any]], context: Context
 ) -> tuple[Batch, Intensity]:
-    pixels = context.compute.tensor(observation.pixels)
+    pixels = context.compute.tensor(observation.pixels).clone()  # a response may change what it is handed
     context.valid = None if observation.valid is None else context.compute.tensor(observation.valid)
     for response in responses:
         pixels = response.calibrate(pixels, context)
     counted = pixels if observation.valid is None else pixels[observation.valid.to(pixels.device) > 0]
     if observation.levels is not None:
-        counted = pixels.new_tensor(observation.levels)
-        for response in responses:
-            counted = response.calibrate(counted, context)
+        levels = [_calibrated(level, responses, context, pixels) for level in observation.levels]
+        counted = pixels.new_tensor(levels)
     lowest = min(0.0, float(counted.min()))
     context.bounded = observation.white_level is not None
     dark = context.bounded or any(response.zero_is_dark for response in responses)
@@ -397,10 +402,7 @@ def _prepare(
     elif lowest < 0:
         context.note(f"intensities below zero: {-offset:g} was added before and subtracted after")
     if observation.white_level is not None:
-        levels = pixels.new_tensor([0.0, observation.white_level])
-        for response in responses:
-            levels = response.calibrate(levels, context)
-        peak = float(levels[1])
+        peak = _calibrated(observation.white_level, responses, context, pixels)
     else:
         peak = float(counted.max()) - offset
     context.photons = peak = peak if peak > 0 else 1.0

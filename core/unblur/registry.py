@@ -227,6 +227,9 @@ def _checked(record: Any, slot: str, hook: str, provenance: Provenance) -> Regis
     registered = Registered(record, place, provenance)
     if registered.role not in ROLES[place]:
         raise PluginError(f"component {record.name!r}: role {record.role!r}; {slot} has {', '.join(ROLES[place])}")
+    for what in ("target", "summary", "source"):
+        if not isinstance(getattr(record, what), str):
+            raise PluginError(f"component {record.name!r}: {what} = {getattr(record, what)!r}; expected a text")
     if record.target.count(":") != 1:
         raise PluginError(f"component {record.name!r}: target {record.target!r}; expected 'package.module:Class'")
     for what, kind in (("provides", str), ("requires", str), ("dims", int)):

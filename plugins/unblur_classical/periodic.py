@@ -32,6 +32,7 @@ class PeriodicProblem:
         otf: transfer function as a half spectrum, (frames or 1, channels or 1, *half grid).
         observed: (frames, channels, *grid), completed by a smooth continuation.
         known: the same shape, true where a pixel was observed and counts; None where all are.
+        holed: some pixels of the observed window do not count.
         filled: the observed frames, where pixels that do not count have the value of their nearest neighbour.
         grid: spatial sizes of the periodic grid.
     """
@@ -56,6 +57,7 @@ class PeriodicProblem:
         if self.grid != sizes or target.valid is not None:
             counted = torch.ones_like(target.observed) if target.valid is None else target.valid
             self.known = _placed(counted, self.grid) > 0
+        self.holed = target.valid is not None and bool((target.valid <= 0).any())
         self.filled = filled(target.observed, target.valid)
         self.observed = continued(self.filled, self.grid)
         self.count = self.observed.numel() if self.known is None else max(1, int(self.known.sum()))

@@ -12,6 +12,9 @@ from torch import Tensor
 from unblur.operators.fourier import roughness
 from unblur_classical.periodic import PeriodicProblem, half_sum
 
+_HOLED = 1e-2
+"""Of b, at least, where the problem begins and where it is preconditioned, in images with holes."""
+
 
 class ConjugateGradients:
     """Its solution by conjugate gradients, preconditioned by the Wiener filter, which solves it where all is known.
@@ -31,6 +34,9 @@ class ConjugateGradients:
         self.periodic = periodic
         self._smooth = expanded(balance, periodic) * roughness(periodic.grid, balance.device)
         self._divisor = periodic.otf.abs().square() + self._smooth
+        if periodic.holed:  # what stands in a hole is no observation: divided by next to nothing, its edges would ring
+            held = expanded(balance.clamp_min(_HOLED), periodic) * roughness(periodic.grid, balance.device)
+            self._divisor = periodic.otf.abs().square() + held
         self.half = periodic.otf.conj() * periodic.spectrum(periodic.observed) / self._divisor
         self.predicted = periodic.image(periodic.otf * self.half)
         error = self._known(periodic.observed - self.predicted)

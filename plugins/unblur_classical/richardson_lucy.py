@@ -48,7 +48,7 @@ class RichardsonLucyState:
         self.floor = SEEN * float(self.seen.max())
         self.gain = self.seen.clamp_min(self.floor).reciprocal_()
         self.rest = 1 - self.seen * self.gain
-        self.background = problem.intensity.scaled(params.background, problem.context)
+        self.background = problem.intensity.scaled(params.background, problem.context, problem.batch.observed)
         self.latent: Tensor | None = None
         self.previous: Tensor | None = None
         self.change: Tensor | None = None

@@ -82,7 +82,9 @@ def test_behind_a_camera_zero_is_darkness_and_what_lies_below_is_noise() -> None
     assert whole.context.photons == pytest.approx(float(counts.max() - 100) / 2)
     assert float(whole.batch.observed.min()) < 0
     assert any("as noise" in note for note in whole.context.notes)
-    assert whole.intensity.scaled(50.0, whole.context) == pytest.approx(25 / whole.context.photons)
+    assert whole.intensity.scaled(50.0, whole.context, whole.batch.observed) == pytest.approx(
+        25 / whole.context.photons
+    )
 
 
 def test_an_unknown_camera_is_estimated_from_its_noise_and_noted() -> None:

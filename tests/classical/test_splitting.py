@@ -10,8 +10,9 @@ import torch
 from skimage import data
 from torch import Tensor
 
+import unblur
 from tests.classical.parts import problem, rand
-from tests.classical.restoring import blocks, observe, psnr, restore, streak
+from tests.classical.restoring import blocks, gaussian, observe, psnr, restore, streak
 from unblur import Pipeline, Stage
 from unblur.components import Batch, Clock
 from unblur.metrics import kernel_similarity
@@ -99,3 +100,28 @@ def test_the_grid_that_explains_the_sharp_image_is_the_true_one(prior: str) -> N
     assert similar[0] < similar[-1]
     assert similar[-1] > 0.9
     assert np.mean([kernel_similarity(true.mean(0), one) for one in true]) < 0.8
+
+
+@pytest.mark.parametrize(
+    "estimator", [("wiener", {}), ("hyper-laplacian", {"model_error": 0.003}), "unsupervised-wiener"]
+)
+@pytest.mark.parametrize("hole", ["block", "column", "scattered"])
+def test_a_few_unknown_pixels_cost_the_others_nothing(estimator: Any, hole: str) -> None:
+    observed, truth = observe(blocks((88, 88)), gaussian((9, 9), 1.5), noise=0.001)
+    masked = observed.numpy()[0, 0].copy()
+    if hole == "block":
+        masked[40:46, 30:40] = np.nan
+    elif hole == "column":
+        masked[:, 45] = np.nan
+    else:
+        masked[np.random.default_rng(0).random(masked.shape) < 0.02] = np.nan
+    pipeline = Pipeline("convolution", "pixels", "known", estimator, stages=[Stage(steps=20)])
+    psf = gaussian((9, 9), 1.5)[0].numpy()
+    whole, holed = (
+        unblur.deblur(image, pipeline=pipeline, psf=psf, white_level=1.0, nan="mask", threads=1).image
+        for image in (observed.numpy()[0, 0], masked)
+    )
+    sharp = truth[0, 0].numpy()
+    counted = np.isfinite(masked)
+    before, after = (np.sqrt(np.mean(np.square(image - sharp)[counted])) for image in (whole, holed))
+    assert after < 1.15 * before + 0.002

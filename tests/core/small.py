@@ -190,6 +190,9 @@ BLIND = unblur.Pipeline(
 KNOWN = BLIND.replace(kernel_prior="known", stages=[unblur.Stage(steps=10)])
 
 
+TAKEN = frozenset({"fixed", "single", "takes-psf"})
+
+
 class Plugin:
     """The hooks as an object, as pluggy takes them."""
 
@@ -209,7 +212,7 @@ class Plugin:
     @unblur.hookimpl
     def unblur_kernel_priors() -> Iterator[unblur.Component]:
         yield unblur.Component("softmax", f"{__name__}:Softmax", "Free.", provides=frozenset({"learns", "single"}))
-        yield unblur.Component("known", f"{__name__}:Known", "Known.", provides=frozenset({"fixed", "single"}))
+        yield unblur.Component("known", f"{__name__}:Known", "Known.", provides=TAKEN)
 
     @staticmethod
     @unblur.hookimpl

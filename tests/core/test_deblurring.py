@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import unblur
+from tests.core import small
 from tests.core.small import BLIND, KNOWN, small_registry
 from unblur.choice import with_psf_grid
 from unblur.driver import CancelToken
@@ -701,3 +703,58 @@ def test_parts_of_other_dimensions_are_refused_before_any_work() -> None:
     turned = registry.method("mcem").pipeline("fast")
     with pytest.raises(CompositionError, match=r"'camera-shake' works in 2-D; the image has 3"):
         Job(picture((9, 20, 18)), axes="ZYX", planes="volume", pipeline=edges.replace(then=turned))
+
+
+def test_an_error_names_the_component_that_it_came_from() -> None:
+    with pytest.raises(
+        PluginError, match=r"estimator 'small-adam' \(plugin 'small', .*\) failed while running: KeyError"
+    ):
+        deblur(picture(), pipeline=BLIND.set({"estimator.breaks": True}))
+
+
+def test_a_plugin_that_leaves_the_process_ends_its_plane_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = small.Adam.step
+
+    def leaving(self: Any, problem: Any, state: Any, batch: Any, clock: Any) -> Any:
+        if float(batch.observed.mean()) > 0.9:
+            raise SystemExit("licence expired")
+        return step(self, problem, state, batch, clock)
+
+    monkeypatch.setattr(small.Adam, "step", leaving)
+    y = picture((3, 20, 18))
+    y[1] += 10
+    result = deblur(y, axes="TYX", pipeline=BLIND)
+    assert np.isnan(result.image[1]).all()
+    assert np.isfinite(result.image[[0, 2]]).all()
+    assert any("SystemExit: licence expired" in text for text in result.report["warnings"])
+
+
+def test_what_is_said_of_a_result_cannot_lose_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(small.Blur, "findings", lambda *_: None, raising=False)
+    result = deblur(picture(), pipeline=BLIND)
+    assert np.isfinite(result.image).all()
+    assert any("what the forward model says of the result is missing" in text for text in result.report["warnings"])
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), -1.0])
+def test_a_standard_deviation_that_is_none_is_left_out(wrong: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = small.Adam.estimate
+
+    def spoilt(self: Any, *given: Any) -> Any:
+        estimate = plain(self, *given)
+        estimate.spread = torch.full_like(estimate.image, wrong)
+        return estimate
+
+    monkeypatch.setattr(small.Adam, "estimate", spoilt)
+    result = deblur(picture(), pipeline=BLIND)
+    assert result.uncertainty is None
+    assert np.isfinite(result.image).all()
+
+
+def test_a_kernel_that_is_handed_over_is_not_passed_over() -> None:
+    """A model of a PSF is fixed as well, but it is its own."""
+    model = unblur.Pipeline("convolution", "pixels", "gaussian-psf", "hyper-laplacian", stages=[unblur.Stage(steps=1)])
+    blind = default_registry().method("l0-gradient").pipeline("fast")
+    with pytest.raises(CompositionError, match=r"'gaussian-psf' .* does not take the kernel that is handed over"):
+        blind.replace(then=model).check()
+    model.check()

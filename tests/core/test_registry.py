@@ -164,6 +164,7 @@ class Unfrozen:
         ([component(name=3)], "lower-case"),
         ([component(role="misfit")], "role 'misfit'; kernel_prior has base, penalty"),
         ([component(target="json")], "package.module:Class"),
+        ([component(summary=None)], "summary = None; expected a text"),
         ([component(requires=frozenset({"kernel:learns"}))], "slot:trait"),
         ([component(requires=frozenset({"estimator:"}))], "slot:trait"),
         ([component(requires="estimator:x")], "expected a frozenset"),

@@ -58,7 +58,7 @@ class Trials:
 
     @hookimpl
     def unblur_kernel_priors(self) -> Iterable[Component]:
-        yield record("known", parts.Known, "fixed single grid")
+        yield record("known", parts.Known, "fixed takes-psf single grid")
         yield record("logits", parts.Logits, "learns single grid")
         yield record("free-kernel", parts.FreeKernel, "learns pixels single grid")
         yield record("siren", parts.Siren, "learns single")

@@ -249,6 +249,18 @@ class Replacing(Latent):
         self.value = state["value"].clone().requires_grad_()
 
 
+class Remembering(Latent):
+    """Keeps what it drew last with the graph that it was drawn by."""
+
+    def draw(self, batch: Any, clock: Any, rng: Any) -> Draw:
+        drawn = super().draw(batch, clock, rng)
+        self.last = drawn.latent
+        return drawn
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"value": self.value.detach(), "last": self.last}
+
+
 class Backwards(Latent):
     def start_from(self, earlier: Any, latent: Tensor, transfer: Any) -> None:
         with torch.no_grad():
@@ -404,6 +416,11 @@ class Restarting(Truthful):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         pass
+
+
+class Numbering(Truthful):
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": np.int64(self.seen)}
 
 
 class Meddling(Truthful):

@@ -75,6 +75,7 @@ BREAKING: dict[str, list[tuple[type, dict[str, Any], str]]] = {
     "state_round_trip": [
         (broken.Amnesiac, IMAGE, "state after loading"),
         (broken.Replacing, IMAGE, "copy into them in place"),
+        (broken.Remembering, IMAGE, "does not come back from a checkpoint"),
     ],
     "start_from_comes_nearer": [(broken.Backwards, IMAGE, "its distance was")],
     "gradient_reaches_parameters": [(broken.Severed, IMAGE, "no gradient reaches parameter 0 of 1")],
@@ -91,7 +92,10 @@ BREAKING: dict[str, list[tuple[type, dict[str, Any], str]]] = {
         (broken.Boolean, RULE, "it gave False; expected None or a text"),
         (broken.Numeric, SELECTOR, "expected True or False"),
     ],
-    "answers_survive_a_resume": [(broken.Restarting, RULE, "instead of 'seen enough'")],
+    "answers_survive_a_resume": [
+        (broken.Restarting, RULE, "instead of 'seen enough'"),
+        (broken.Numbering, RULE, "does not come back from a checkpoint: UnpicklingError"),
+    ],
     "looks_on_only": [(broken.Meddling, RULE, "the Info")],
 }
 

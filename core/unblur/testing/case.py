@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import io
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -121,6 +123,19 @@ class Case:
         scale = max(float(wanted.detach().abs().max()), 1e-12)
         error = float((got - wanted).detach().abs().max()) / scale
         self.expect(error <= tolerance, f"{what}: relative difference {error:.2g}; expected at most {tolerance:g}")
+
+    def kept(self, state: Any, what: str) -> Any:
+        """A state as a checkpoint gives it back: tensors and plain values only."""
+        content = io.BytesIO()
+        try:
+            torch.save(copy.deepcopy(state), content)
+            content.seek(0)
+            found = torch.load(content, map_location=self.compute.device, weights_only=True)
+        except Exception as error:
+            said = next((line for line in str(error).splitlines() if "Unpickler error" in line), str(error))
+            self.expect(False, f"{what} does not come back from a checkpoint: {type(error).__name__}: {said[:300]}")
+        self.same(found, state, f"{what} from a checkpoint")
+        return found
 
     def same(self, got: Any, wanted: Any, what: str) -> None:
         """Equal bits on the CPU, nearly equal elsewhere; looks into dictionaries and lists."""

@@ -123,7 +123,7 @@ def state_round_trip(case: Case) -> None:
     _disturb(case, prior)
     value(case.rng(5))
     other, again = _made(case, seed=1)
-    state = _copy(prior.state_dict())
+    state = case.kept(prior.state_dict(), "the state")
     other.load_state_dict(_copy(state))
     case.same(other.state_dict(), state, "state after loading")
     case.same(again(None), value(None), "outcome after loading")

@@ -172,7 +172,7 @@ def resumes_with_the_same_bits(case: Case) -> None:
     """a run that is saved, built anew and loaded goes on with the same bits"""
     for trial in _trials(case):
         trial.run(2)
-        saved = trial.snapshot()
+        saved = case.kept(trial.snapshot(), f"the state with {trial.composition.name}")
         trial.run(3)
         resumed = Trial(trial.composition, case, step=2)
         resumed.load(saved)
@@ -255,7 +255,7 @@ def answers_survive_a_resume(case: Case) -> None:
     part = _part(case, problem)
     for info, clock in events[:20]:
         _answer(part, info, clock)
-    state = copy.deepcopy(part.state_dict())
+    state = case.kept(part.state_dict(), "the state")
     resumed = _part(case, problem)
     resumed.load_state_dict(copy.deepcopy(state))
     case.same(resumed.state_dict(), state, "the state after loading")

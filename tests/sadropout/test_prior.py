@@ -167,8 +167,8 @@ def test_fewer_pixels_are_replaced_where_that_is_worse_than_the_noise(
     assert float(draw.weight.mean()) == pytest.approx(prior.share, abs=0.04)  # type: ignore[union-attr, attr-defined]
 
 
-def test_a_blur_that_is_no_convolution_or_a_tiny_image_begins_with_the_observation() -> None:
-    pipe = pipeline({"start": ("hyper-laplacian",)})
+def test_a_classical_method_that_cannot_look_at_the_image_leaves_the_observation_to_begin_with() -> None:
+    pipe = pipeline({"start": ("unsupervised-wiener",)})
     problem, _ = made(pipe, photograph((12, 12), (3, 3)))
     assert not problem.image.whole.starts  # type: ignore[attr-defined]
     assert any("nothing classical to begin with" in note for note in problem.context.notes)

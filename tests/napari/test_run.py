@@ -45,7 +45,7 @@ def test_a_run_adds_image_and_kernel_where_the_image_lies(dock: Deblur) -> None:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("torch", "a component failed while running: RuntimeError"),
+        ("torch", "estimator 'fault' (plugin 'faults', tests) failed while running: RuntimeError"),
         ("memory", "the memory did not suffice"),
         ("nan", "misfit is nan"),
         ("exit", "SystemExit"),

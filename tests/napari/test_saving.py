@@ -100,7 +100,6 @@ def test_a_turned_layer_comes_back_turned(tmp_path: Path) -> None:
         ({"axes": "XY"}, True),
         ({"translate": "far"}, False),
         ({"contrast_limits": [1]}, False),
-        ({"colormap": "no such map"}, True),
     ],
 )
 def test_looks_that_do_not_fit_the_file_are_left_out(tmp_path: Path, changes: dict[str, Any], left: bool) -> None:
@@ -115,6 +114,19 @@ def test_looks_that_do_not_fit_the_file_are_left_out(tmp_path: Path, changes: di
     np.testing.assert_allclose(again.scale, (0.2, 0.1))
     np.testing.assert_array_equal(again.translate, (0, 0))
     assert (again.contrast_limits == [10, 180]) == left
+
+
+def test_a_colormap_that_is_not_there_costs_nothing_else(tmp_path: Path) -> None:
+    source = layers.read(layer_of("YX"))
+    result = restored(source)
+    written, _ = saving.save(result, tmp_path / "out.ome.tif", viewed=shown_looks(result, source))
+    path = io.report_path(written[0])
+    report = json.loads(path.read_text())
+    report["viewer"]["restored"] |= {"colormap": "no such map"}
+    path.write_text(json.dumps(report))
+    again = reopened(written[0])
+    np.testing.assert_array_equal(again.translate, source.geometry["translate"])
+    assert again.contrast_limits == [10, 180]
 
 
 def test_a_colormap_of_ones_own_comes_back_in_another_session(tmp_path: Path) -> None:

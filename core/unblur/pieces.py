@@ -170,13 +170,12 @@ def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piec
     return Result(image, kernel, uncertainty, report, job.image, axes, grid)
 
 
-def typed(error: BaseException, registry: Registry | None = None) -> UnblurError:
+def typed(error: BaseException, registry: Registry) -> UnblurError:
     """An error of a component or of torch as one that a user can act on.
 
     Args:
         registry: tells whose component it came from.
     """
-    who = None if registry is None else _raised_in(error, registry)
     text = (str(error).splitlines() or [""])[0]
     if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
         known: UnblurError = ResourceError(
@@ -185,7 +184,7 @@ def typed(error: BaseException, registry: Registry | None = None) -> UnblurError
     elif isinstance(error, FloatingPointError | OverflowError):
         known = DivergedError(f"{type(error).__name__}: {text}")
     else:
-        where = who or "a component"
+        where = _raised_in(error, registry) or "a component"
         known = PluginError(f"{where} failed while running: {type(error).__name__}: {text}")
     known.__cause__ = error
     return known

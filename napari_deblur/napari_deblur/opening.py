@@ -25,11 +25,11 @@ RESTORED, UNCERTAINTY = "restored", "uncertainty"
 DEPTHS = ("uint8", "uint16")
 """What napari shows colours in, if not from 0 to 1."""
 
-_PART = re.compile(r"(?<=.)\.(kernel|uncertainty)\.ome\.tiff?$", re.IGNORECASE)
-"""How the file of a kernel or an uncertainty ends, behind the name of its image."""
-
 WHITES = {255.0: "uint8", 65535.0: "uint16"}
 """The same for images in floating point whose white this is."""
+
+_PART = re.compile(r"(?<=.)\.(kernel|uncertainty)\.ome\.tiff?$", re.IGNORECASE)
+"""How the file of a kernel or an uncertainty ends, behind the name of its image."""
 
 
 def get_reader(path: Any) -> Reader | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -113,11 +114,10 @@ def offer_region(viewer: ViewerModel, layer: ImageLayer, source: LayerSource) ->
 def is_outside(shapes: Shapes, source: LayerSource) -> bool:
     """Whether the rectangle lies beside the image, as after its pixel size was set or another was chosen."""
     try:
-        region_of(shapes, source)
+        with contextlib.suppress(ParameterError):  # there is none, or it is too small, which is for the user to mend
+            region_of(shapes, source)
     except ImageError:
         return True
-    except ParameterError:  # there is none, or it is too small, which is for the user to mend
-        return False
     return False
 
 

@@ -32,11 +32,11 @@ class ConjugateGradients:
 
     def __init__(self, periodic: PeriodicProblem, balance: Tensor) -> None:
         self.periodic = periodic
-        self._smooth = expanded(balance, periodic) * roughness(periodic.grid, balance.device)
-        self._divisor = periodic.otf.abs().square() + self._smooth
-        if periodic.holed:  # what stands in a hole is no observation: divided by next to nothing, its edges would ring
-            held = expanded(balance.clamp_min(_HOLED), periodic) * roughness(periodic.grid, balance.device)
-            self._divisor = periodic.otf.abs().square() + held
+        rough = roughness(periodic.grid, balance.device)
+        self._smooth = expanded(balance, periodic) * rough
+        # What stands in a hole is no observation: divided by next to nothing, its edges would ring.
+        held = balance.clamp_min(_HOLED) if periodic.holed else balance
+        self._divisor = periodic.otf.abs().square() + expanded(held, periodic) * rough
         self.half = periodic.otf.conj() * periodic.spectrum(periodic.observed) / self._divisor
         self.predicted = periodic.image(periodic.otf * self.half)
         error = self._known(periodic.observed - self.predicted)

@@ -139,8 +139,10 @@ def _pipeline(estimator: str, steps: int, kernel_prior: str = "known", **params:
 
 
 _COARSE = 0.5
+"""The resolution, relative to the image's, up to which averaging leaves next to no noise."""
+
 _HELD_IN_NOISE = {"estimator.noise_inertia_each": 0.35}
-"""Above `_COARSE`, where noise makes edges of its own, which lead the kernel away from what coarser ones have found."""
+"""Above it noise makes edges of its own, which lead the kernel away from what coarser resolutions have found."""
 
 
 def _edges(steps: int, weaker: int) -> Pipeline:

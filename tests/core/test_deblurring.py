@@ -332,7 +332,7 @@ def test_an_error_lets_go_of_the_run_that_it_ended() -> None:
     try:
         fails()
     except ValueError as error:
-        known = typed(error)
+        known = typed(error, REGISTRY)
     forget_frames(known)
     assert kept[0]() is None
 

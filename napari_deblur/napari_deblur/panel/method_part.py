@@ -43,7 +43,7 @@ class MethodPart(QWidget):
         self.form = PipelineForm(registry)
         self.parts = Section("Parts", self.form)
         self._loaded: Pipeline | None = None
-        self._loaded_as = "", ""
+        self._loaded_name = "", ""
         self._edited: dict[tuple[str, str], tuple[Pipeline, Pipeline]] = {}
         self._wanted_method, self._wanted = AUTOMATIC, "balanced"
         layout = labelled(self)
@@ -159,8 +159,8 @@ class MethodPart(QWidget):
         self._said.setText(method.good_for if method else "The pipeline of the file, as it stands.")
         self.method_box.setToolTip("\n".join(filter(None, [method.summary, method.reference])) if method else "")
         if self._loaded is not None and self._loaded != self.base():
-            self._put_by()
-            if self.parts.opened or self._base_as() in self._edited:
+            self._keep_edits()
+            if self.parts.opened or self._base_name() in self._edited:
                 self._load()
         self.changed.emit()
 
@@ -169,17 +169,17 @@ class MethodPart(QWidget):
         self._wanted_method = self.method_box.currentData()
         self._on_method()
 
-    def _base_as(self) -> tuple[str, str]:
+    def _base_name(self) -> tuple[str, str]:
         """What `base` is told from others by."""
         own = self._own[0] if self.method is None and self._own is not None else ""
         return self.method or f"{OWN} {own}", self.preset
 
-    def _put_by(self) -> None:
+    def _keep_edits(self) -> None:
         """What was changed in the form comes back with the method and preset that it was changed in."""
         count = len(self.form.settings())
-        name, preset = self._loaded_as
+        name, preset = self._loaded_name
         if count and self._loaded is not None:
-            self._edited[self._loaded_as] = self._loaded, self.form.pipeline()
+            self._edited[self._loaded_name] = self._loaded, self.form.pipeline()
         self._loaded = None
         self.parts.say(f"{count} kept for {name}, {PRESET_NAMES[preset]}" if count else "")
 
@@ -194,8 +194,8 @@ class MethodPart(QWidget):
             self.changed.emit()
 
     def _load(self) -> None:
-        self._loaded, self._loaded_as = self.base(), self._base_as()
-        base, edited = self._edited.pop(self._loaded_as, (self._loaded, self._loaded))
+        self._loaded, self._loaded_name = self.base(), self._base_name()
+        base, edited = self._edited.pop(self._loaded_name, (self._loaded, self._loaded))
         self.form.load(self._loaded, edited if base == self._loaded else None)
         if self.form.settings():
             self._tell_count()

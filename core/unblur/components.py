@@ -128,6 +128,7 @@ class Context:
         pixel_size: size of a pixel along each spatial axis in micrometres, if known.
         camera: gain (counts per photo-electron) and offset (counts in darkness), where told from more than the frames.
         photons: photons per unit of intensity of the observed frames, for Poisson statistics.
+        noise: standard deviation of the observed frames' noise, where it is known better than they tell.
         bounded: the intensities end at 1 (a photograph), so that no latent pixel lies above.
         scale: resolution of the stage relative to the image's.
         begins: nothing of a stage before is handed over, so that a part begins with what it is given here.
@@ -142,6 +143,7 @@ class Context:
     pixel_size: tuple[float, ...] | None = None
     camera: tuple[float, float] | None = None
     photons: float | None = None
+    noise: float | None = None
     bounded: bool = True
     scale: float = 1.0
     begins: bool = True

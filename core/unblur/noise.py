@@ -10,6 +10,8 @@ from unblur.operators.noise import noise_std, tells_noise
 def noise_of(batch: Batch, context: Context, who: str, least: float, assumed: float | None = None) -> float:
     """Standard deviation of the noise of observed frames (Chen, Zhu, Heng 2015), with a note at the full resolution.
 
+    What the context knows comes first.
+
     Args:
         batch: what was observed; pixels that do not count tell nothing.
         least: standard deviation, as a part of the peak, below which noise is not believed.
@@ -18,6 +20,8 @@ def noise_of(batch: Batch, context: Context, who: str, least: float, assumed: fl
     Raises:
         ImageError: the image is too small to tell, and nothing is assumed.
     """
+    if context.noise is not None:
+        return context.noise
     observed = batch.observed
     if assumed is not None and not tells_noise(observed.shape[2:]):
         context.note(f"{who}: the image is too small to tell its noise, which is taken as {assumed:g} of the peak")

@@ -208,6 +208,10 @@ def forget_frames(error: BaseException | None) -> None:
     """Let go of what the frames of an error and its causes hold: a whole run, for as long as the error is kept."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            frame.f_locals.get(
+                ""
+            )  # before Python 3.13, who once asked for these left a copy, which this brings up to date
         error = error.__cause__ or error.__context__
 
 

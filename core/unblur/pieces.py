@@ -209,9 +209,9 @@ def forget_frames(error: BaseException | None) -> None:
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         for frame, _ in traceback.walk_tb(error.__traceback__):
-            frame.f_locals.get(
-                ""
-            )  # before Python 3.13, who once asked for these left a copy, which this brings up to date
+            _ = (
+                frame.f_locals
+            )  # before Python 3.13 a copy that was once asked for remains, and is brought up to date here
         error = error.__cause__ or error.__context__
 
 

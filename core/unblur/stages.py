@@ -22,14 +22,17 @@ _FAINT = 0.05
 _ABOVE_NOISE = 4.0
 """Standard deviations of the noise at the rim of a kernel above which a weight counts."""
 
-_GAP = 0.08
-"""Weights as near to each other as twice this part of the support belong together."""
-
 _SPECK = 0.05
-"""What belongs together and sums to less than this part of the heaviest does not hold the support open."""
+"""What is connected and sums to less than this part of the heaviest does not hold the support open."""
+
+_GAP = 0.08
+"""In a wide support, weights as near to each other as twice this part of it belong together."""
 
 _GHOST = 0.6
-"""The same in a wide support, where the kernel found at a coarse resolution has faint copies far from it."""
+"""In a wide support, what belongs together and sums to less than this part of the heaviest does not hold it open.
+
+A kernel found at a coarse resolution has faint copies there, far from it. In a narrow one they would be parts of it.
+"""
 
 WIDE = 0.25
 """Of the image along each axis: a support beyond it is expected to be far larger than the kernel."""
@@ -53,7 +56,7 @@ def next_shape(earlier: Problem, estimate: Estimate, stage: Stage) -> tuple[Shap
         return None, centre
     if earlier.kernels.parameters():  # what is learned may drift: it is brought back before it is cut by the border
         wide = any(k > WIDE * n for k, n in zip(shape, earlier.batch.observed.shape[2:], strict=True))
-        smaller, centre = support(estimate.kernel, _GHOST if wide else _SPECK)
+        smaller, centre = support(estimate.kernel, wide)
         if stage.support == "shrink":
             shape = tuple(new if new <= _WORTH * size else size for new, size in zip(smaller, shape, strict=True))
     if ratio == 1:
@@ -61,11 +64,13 @@ def next_shape(earlier: Problem, estimate: Estimate, stage: Stage) -> tuple[Shap
     return tuple(math.ceil(size * ratio) | 1 for size in shape), centre
 
 
-def support(kernel: Tensor, least: float = _SPECK) -> tuple[Shape, tuple[float, ...]]:
+def support(kernel: Tensor, wide: bool = False) -> tuple[Shape, tuple[float, ...]]:
     """Shape (odd) and centre (pixels from the origin) of what carries weight in kernels (count, *spatial).
 
-    There is a margin on each side. What is faint, below the noise at the rim, or sums to less than `least` of the
-    heaviest that belongs together does not count.
+    There is a margin on each side. What is faint, below the noise at the rim, or a speck does not count.
+
+    Args:
+        wide: the support is far larger than the kernel, and what stands alone in it is a ghost.
     """
     weights = kernel.detach().double().cpu().amax(dim=0).numpy()
     inner = np.zeros(weights.shape, dtype=bool)
@@ -76,10 +81,11 @@ def support(kernel: Tensor, least: float = _SPECK) -> tuple[Shape, tuple[float, 
     if not weights.max() > 0:
         return weights.shape, (0.0,) * weights.ndim
     above = weights > threshold
-    near = ndimage.distance_transform_edt(~above) <= _GAP * min(above.shape)
+    near = ndimage.distance_transform_edt(~above) <= _GAP * min(above.shape) if wide else above
     labels, count = ndimage.label(near, np.ones((3,) * weights.ndim))
     sums = ndimage.sum_labels(np.where(above, weights, 0), labels, np.arange(1, count + 1))
-    strong = above & np.isin(labels, 1 + np.flatnonzero(sums >= least * sums.max()))
+    least = (_GHOST if wide else _SPECK) * sums.max()
+    strong = above & np.isin(labels, 1 + np.flatnonzero(sums >= least))
     sizes, centres = [], []
     for places, full in zip(np.nonzero(strong), strong.shape, strict=True):
         first, last = int(places.min()), int(places.max())

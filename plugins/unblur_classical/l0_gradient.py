@@ -32,15 +32,14 @@ class L0GradientState:
     """What is explained, the latent image on the splitting's grid, and the noise."""
 
     def __init__(self, problem: Problem, params: L0GradientParams) -> None:
-        self.target = problem.forward.target(problem.batch)
-        given = _grey(self.target).valid
-        if params.robust:
-            self.target = trusted(self.target, problem.context, "l0-gradient")
-        self.target = _grey(self.target)
+        target = problem.forward.target(problem.batch)
+        if problem.spec.count > 1:
+            target = _grey(target)
+        self.target = trusted(target, problem.context, "l0-gradient") if params.robust else target
         known = filled(self.target.observed, self.target.valid)
         self.image: Tensor | None = None
-        self.contrast = max(float(known.std()), LEAST_NOISE)
-        cleaned = dataclasses.replace(self.target, observed=known, valid=given)
+        self.contrast = max(float(known.var(dim=(-2, -1)).mean().sqrt()), LEAST_NOISE)
+        cleaned = dataclasses.replace(self.target, observed=known, valid=target.valid)
         told = tells_noise(known.shape[2:])  # which few coarse resolutions do
         self.noise = noise_of(cleaned, problem.context, "l0-gradient", LEAST_NOISE) if told else 0.0
 
@@ -56,9 +55,10 @@ class L0Gradient(Estimator[L0GradientParams]):
 
     The image has least ‖k * x - y‖² + λ ‖∇x‖₀ (Xu et al., eq. 3; Pan et al., eq. 5 with σ = 0), by half-quadratic
     splitting with a rising β (Pan et al., eq. 9-12): gradients below √(λ/β) become zero. λ falls from step to step, so
-    that the strongest edges decide first. Colours are explained by their mean, which has their edges at a third of the
-    cost. The kernel has least ‖∇x * k - ∇y‖² + γ ‖k - k'‖² (Pan et al., eq. 13), where k' is the one before in place of
-    zero, and is projected: no negative weights, sum one. Reports the mean squared residual of each step's image.
+    that the strongest edges decide first. Colours have their edges in common; for a grid of kernels their mean is
+    explained, at a third of the cost. The kernel has least ‖∇x * k - ∇y‖² + γ ‖k - k'‖² (Pan et al., eq. 13), where k'
+    is the one before in place of zero, and is projected: no negative weights, sum one. Reports the mean squared
+    residual of each step's image.
     """
 
     for_kernel = True

@@ -146,7 +146,7 @@ def test_support_keeps_separate_strokes_and_drops_specks() -> None:
     assert shape[0] >= 17
     weights[0, 29, 29] = 0.3
     assert support(weights)[0] == shape
-    assert support(weights, least=0.6) == ((3, 13), (-11.0, -8.0))
+    assert support(weights, wide=True) == ((3, 13), (-11.0, -8.0))
 
 
 @pytest.mark.parametrize(("size", "found"), [(15, 15), (31, 31), (45, 13)])
@@ -164,14 +164,25 @@ def test_a_wide_support_is_not_held_open_by_a_ghost(size: int, found: int) -> No
     assert shape[0] <= found
 
 
-def test_support_keeps_a_broken_stroke() -> None:
+@pytest.mark.parametrize("wide", [False, True])
+def test_support_keeps_a_broken_stroke(wide: bool) -> None:
     """A gap within a kernel is none between two."""
     weights = torch.zeros(1, 31, 31)
     weights[0, 15, 8:18] = 1.0
     weights[0, 15, 21:24] = 1.0
-    shape, (_, across) = support(weights)
+    shape, (_, across) = support(weights, wide)
     assert shape[1] == 25
     assert across == 0.0
+
+
+def test_specks_beside_a_narrow_kernel_do_not_move_it() -> None:
+    """Each is next to nothing; where they are near to it, they are no parts of it together."""
+    weights = torch.zeros(1, 51, 51)
+    weights[0, 22:28, 22:28] = 1.0
+    weights[0, 2:20:3, 25] = 0.3
+    shape, centre = support(weights)
+    assert shape == (11, 11)
+    assert centre == (-1.0, -1.0)
 
 
 def test_support_of_a_full_kernel_is_the_kernel() -> None:

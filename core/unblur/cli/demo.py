@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from unblur.cli.signals import Interrupt
 
-METHOD = "selfdeblur"
+METHOD, PRESET = "selfdeblur", "fast"
 SIDE = 255
 CAMERA_KERNEL = 19
 CAMERA_BOUND = 21
@@ -35,7 +35,9 @@ class Case:
 
 def demo(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results.")],
-    max_seconds: Annotated[float, typer.Option(help="Budget for each of the two pictures.")] = 110.0,
+    max_seconds: Annotated[
+        float | None, typer.Option(help="Budget for each of the two pictures; none by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the runs.")] = 0,
     threads: Annotated[int | None, typer.Option(help="Processor threads.")] = None,
 ) -> int:
@@ -99,7 +101,9 @@ def shake(size: int, seed: int, steps: int = 400) -> np.ndarray:
     return normal
 
 
-def _run(case: Case, output: Path, max_seconds: float, seed: int, threads: int | None, interrupt: Interrupt) -> None:
+def _run(
+    case: Case, output: Path, max_seconds: float | None, seed: int, threads: int | None, interrupt: Interrupt
+) -> None:
     import dataclasses
 
     import numpy as np
@@ -121,6 +125,7 @@ def _run(case: Case, output: Path, max_seconds: float, seed: int, threads: int |
     job = Job(
         image,
         method=METHOD,
+        preset=PRESET,
         kernel_size=case.kernel_size,
         max_seconds=max_seconds,
         seed=seed,

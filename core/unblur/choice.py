@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from unblur.composition import refuse_dims, resolve, wants_grid
 from unblur.errors import CompositionError, ParameterError
@@ -99,6 +102,10 @@ def compose(
             method, reason = choose_method(is_photograph(image, white_level), volume, psf, kernel_size)
             said.append(f"method {method} was chosen: {reason}")
         built = _of_method(method, preset, registry, said)
+    if settings is not None and not (isinstance(settings, Mapping) and all(isinstance(key, str) for key in settings)):
+        raise ParameterError(
+            f"settings = {settings!r:.80}: expected addresses with values, such as {{'image_prior.noise': 0}}"
+        )
     # Slots that are filled anew come first: the kernel size and the camera go into what then stands there.
     filled = {address: value for address, value in (settings or {}).items() if address.rpartition(".")[2] in SLOTS}
     built = _refilled(built, filled, registry, said)
@@ -349,7 +356,8 @@ CAMERA = "camera"
 
 
 def _with_budget(pipeline: Pipeline, seconds: float) -> Pipeline:
-    if not (isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < float("inf")):
+    is_number = isinstance(seconds, int | float | np.number) and not isinstance(seconds, bool)
+    if not (is_number and 0 < seconds < math.inf):
         raise ParameterError(f"max_seconds = {seconds!r}: expected a positive number of seconds")
     rule = Part(BUDGET_RULE, {"seconds": float(seconds)})
     changed = []

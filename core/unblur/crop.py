@@ -207,12 +207,16 @@ def _refuse(tasks: Sequence[Task], crop: Crop, pipeline: Pipeline, registry: Reg
 def _planes(
     frames: Sequence[np.ndarray], level: float | None, known: Sequence[np.ndarray] | None
 ) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-    """Every (Y, X) plane, the mean over channels, and where a channel of it is saturated or unknown."""
+    """Every (Y, X) plane, the mean over channels, and where a channel of it is saturated or unknown.
+
+    As parts of the largest value of all: squares of fluxes leave the range of float32.
+    """
+    largest = max(float(np.abs(frame).max(where=np.isfinite(frame), initial=0.0)) for frame in frames) or 1.0
     for number, frame in enumerate(frames):
         bad = np.zeros(frame.shape, bool) if known is None else ~known[number]
         if level is not None:
             bad = bad | (frame >= _WHITE * level)
-        filled = np.where(np.isfinite(frame), frame, 0.0)
+        filled = np.where(np.isfinite(frame), frame, 0.0).astype(np.float64) / largest
         yield from zip(
             filled.mean(axis=0).reshape(-1, *frame.shape[-2:]),
             bad.any(axis=0).reshape(-1, *frame.shape[-2:]),

@@ -142,6 +142,8 @@ def _rows(plan: Any, tasks: Sequence[Task]) -> list[dict[str, Any]]:
 
 def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     executed = list(map(int, row.get("executed") or ()))
+    if executed and not any(executed):
+        raise ValueError("a plan without a step")
     return {"steps": list(map(int, row["steps"])), **({"executed": executed} if executed else {})}
 
 

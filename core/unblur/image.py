@@ -111,12 +111,26 @@ class Image:
             notes=(*self.notes, "the pixel size was given without a unit: µm is assumed") if assumed else self.notes,
         )
 
+    def with_axes(self, axes: str) -> Image:
+        """The same pixels with other axes, which the user gave; sizes along axes that are gone go as well.
+
+        Raises ImageError for axes that do not fit.
+        """
+        named = axes.upper()
+        sizes = {axis: size for axis, size in self.pixel_size.items() if axis in named}
+        units = {axis: unit for axis, unit in self.units.items() if axis in sizes}
+        status = {axis: known for axis, known in self.status.items() if axis in named}
+        return replace(self, axes=named, pixel_size=sizes, units=units, status={**status, "axes": "given"})
+
     def with_white_level(self, level: float) -> Image:
         """The same image where the user says which value is white.
 
         Raises ImageError unless it is a finite number above zero.
         """
-        white = float(level)
+        try:
+            white = float(level)
+        except (TypeError, ValueError):
+            white = math.nan
         if not (math.isfinite(white) and white > 0):
             raise ImageError(f"white_level = {level!r}: expected the value that is white, a finite number above 0")
         return replace(self, given_white=white)
@@ -125,8 +139,8 @@ class Image:
         """The same image with other pixels of the same shape and scale, such as the restored ones."""
         if data.shape != self.data.shape:
             raise ImageError(f"the new pixels have shape {data.shape}, the image has {self.data.shape}")
-        white = self.white_level if self.given_white is None else None
-        depth = self.bit_depth if white is None else int(white + 1).bit_length() - 1
+        white = self.white_level
+        depth = self.bit_depth if white is None else bits_of(white)
         return replace(self, data=data, bit_depth=depth, notes=(*self.notes, *notes))
 
     def cut(self, region: Mapping[str, tuple[int, int]]) -> Image:
@@ -256,20 +270,36 @@ def split_alpha(array: np.ndarray, axes: str) -> tuple[np.ndarray, str, np.ndarr
 def sizes_by_axis(pixel_size: PixelSize, axes: str) -> dict[str, float]:
     """Pixel sizes by axis letter; raises ImageError for axes the image lacks and for sizes that are not positive."""
     spatial = [axis for axis in axes if axis in VOLUME]
-    if isinstance(pixel_size, Mapping):
-        sizes = {axis.upper(): float(size) for axis, size in pixel_size.items()}
-    elif isinstance(pixel_size, Sequence | np.ndarray):
-        if len(pixel_size) != len(spatial):
-            raise ImageError(f"{len(pixel_size)} pixel sizes for the spatial axes {', '.join(spatial)}; give one each")
-        sizes = {axis: float(size) for axis, size in zip(spatial, pixel_size, strict=True)}
-    else:
-        sizes = {axis: float(pixel_size) for axis in PLANE}
+    try:
+        sizes = _by_axis(pixel_size, spatial)
+    except ImageError:
+        raise
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ImageError(
+            f"pixel_size = {pixel_size!r}: expected numbers, one for Y and X or one for each axis"
+        ) from error
     for axis, size in sizes.items():
         if axis not in axes or axis not in MEASURED:
             raise ImageError(f"a pixel size for axis {axis!r}, but the image has axes {axes!r}")
         if not (math.isfinite(size) and size > 0):
             raise ImageError(f"the pixel size along {axis} is {size}; it must be a positive number")
     return sizes
+
+
+def bits_of(white: float) -> int | None:
+    """How many bits have this white as their largest value; None where none have."""
+    bits = int(white + 1).bit_length() - 1
+    return bits if white == 2**bits - 1 else None
+
+
+def _by_axis(pixel_size: PixelSize, spatial: Sequence[str]) -> dict[str, float]:
+    if isinstance(pixel_size, Mapping):
+        return {axis.upper(): float(size) for axis, size in pixel_size.items()}
+    if not isinstance(pixel_size, Sequence | np.ndarray) or np.ndim(pixel_size) == 0:
+        return dict.fromkeys(PLANE, float(pixel_size))  # type: ignore[arg-type]
+    if len(pixel_size) != len(spatial):
+        raise ImageError(f"{len(pixel_size)} pixel sizes for the spatial axes {', '.join(spatial)}; give one each")
+    return {axis: float(size) for axis, size in zip(spatial, pixel_size, strict=True)}
 
 
 def fingerprint(image: Image) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -135,8 +134,10 @@ class Job:
         crop: Crop | None = None,
         tile: Tile | None = None,
     ) -> None:
-        if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
             raise ParameterError(f"seed = {seed!r}: expected a whole number, at least 0")
+        crop = int(crop) if isinstance(crop, np.integer) else crop
+        tile = int(tile) if isinstance(tile, np.integer) else tile
         self.image = _as_image(image, axes, pixel_size)
         if anchors is not None and not (anchors := whole_numbers(given := anchors)):
             raise ParameterError(f"anchors {given!r}: expected whole numbers, such as (0, 5)")
@@ -212,7 +213,7 @@ class Job:
             self.tasks, more = tiles.with_tiles(self.tasks, tile, plane, self.pipeline, self.registry, width)
             said = [*said, *more]
         self.bound = None if self._is_dark() else self.white_level
-        self.seed, self._given_plan = seed, plan
+        self.seed, self._given_plan = int(seed), plan
         self.budget = budget_of(self.pipeline, self.registry) if plan is None else None
         self.pipeline, self.cameras, told = with_cameras(
             self.pipeline, self.image, self.tasks, self.spatial, self.findings.valid, self.findings.constant
@@ -255,6 +256,7 @@ class Job:
         return reports.fingerprint_of(
             {
                 "input": self.input_hash,
+                "carried": reports.carried_hash(self.image),
                 "facts": [self.image.axes, self.white_level, micrometres(self.image, self.spatial)],
                 "white given": self.image.given_white is not None,
                 "sizes": {axis: [size, self.image.units.get(axis)] for axis, size in self.image.pixel_size.items()},
@@ -321,7 +323,7 @@ class Job:
         errors: list[UnblurError] = []
         left = TimeLeft([None if self.is_idle(task) else task.kind for task in self.tasks], self._plans.seconds(plans))
         for number, task in enumerate(self.tasks):
-            piece = savepoint.kept(number, self._shape(task)) if savepoint and self.resumed else None
+            piece = savepoint.kept(number, task, self._shape(task)) if savepoint and self.resumed else None
             if piece is None and self.cancel.reason is not None:
                 piece = not_run(task)
             elif piece is None and self._is_constant(task):
@@ -516,5 +518,5 @@ def _as_image(image: np.ndarray | Image, axes: str | None, pixel_size: PixelSize
     if not isinstance(image, Image):
         return Image.from_array(image, axes, pixel_size)
     if axes is not None and axes.upper() != image.axes:
-        image = dataclasses.replace(image, axes=axes.upper(), status={**image.status, "axes": "given"})
+        image = image.with_axes(axes)
     return image.with_pixel_size(pixel_size)

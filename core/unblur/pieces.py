@@ -38,6 +38,12 @@ class Piece:
     kernel: np.ndarray | None = None
     spread: np.ndarray | None = None
 
+    def is_of(self, task: Task) -> bool:
+        """Whether it is what that task gave, as far as its place says so."""
+        wanted = _record(task, "")
+        places = [{**row, "window": {**row.get("window", {}), "reason": ""}} for row in (self.record, wanted)]
+        return all(places[0].get(key) == places[1][key] for key in ("kind", "index", "window"))
+
     def into(self, series: Series, task: Task) -> Piece:
         """Of a clip: its frames put where they belong, and the row that is left."""
         if self.image is not None:
@@ -147,7 +153,8 @@ def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piec
     report = reports.job_report(job, plans, records, seconds, uncertainty_facts(calibration) if uncertain else None)
     if found is not None:
         return Result(found.image, found.flow, found.spread, report, job.image, found.flow_axes)
-    done = [(task, piece) for task, piece in zip(job.tasks, pieces, strict=True) if task.kind == "plane"]
+    pairs = list(zip(job.tasks, pieces, strict=True))
+    done = [(task, piece) for task, piece in pairs if task.kind == "plane"]
     images = [(task, piece.image) for task, piece in done if piece.image is not None]
     image = job.image.assemble(merged(images, job.image.sizes), job.spatial)
     spreads = [(task, piece.spread) for task, piece in done if piece.spread is not None]
@@ -162,6 +169,9 @@ def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piec
         for task, piece in sorted(done, key=lambda one: one[1].record["status"] != "constant")
         if piece.kernel is not None
     ]
+    if not kernels:  # a run that ended before any plane keeps the kernel that planes would have shared
+        shared = [(task, piece.kernel) for task, piece in pairs if task.kind == "kernel" and piece.kernel is not None]
+        kernels = [(tuple(task.index.get(axis, 0) for axis in outer), kernel) for task, kernel in shared]
     kernel, axes = (
         stack_kernels(kernels, sizes, outer, job.spatial) if kernels else (np.zeros((1, 1), np.float32), PLANE)
     )
@@ -209,9 +219,7 @@ def forget_frames(error: BaseException | None) -> None:
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         for frame, _ in traceback.walk_tb(error.__traceback__):
-            _ = (
-                frame.f_locals
-            )  # before Python 3.13 a copy that was once asked for remains, and is brought up to date here
+            frame.f_locals  # noqa: B018  before Python 3.13, a copy that was asked for once is only now brought up to date
         error = error.__cause__ or error.__context__
 
 

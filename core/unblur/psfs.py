@@ -23,6 +23,9 @@ from unblur.registry import Registry, default_registry
 SAME_SIZE = 0.01
 """Pixel sizes that differ by less than this part count as equal."""
 
+_LARGEST = 8
+"""Times the image: a PSF that is resampled to more has a wrong pixel size."""
+
 _OFF = 0.25
 """Of a cell: so far may the kernels of a grid be off its centre."""
 
@@ -123,7 +126,7 @@ def take_psf(given: Any, image: Image, axes: str | None, centre: bool) -> Psf:
         data = _on_grid(data, named, given, image, notes)
         psf = prepare_psf(data, named, image_shape=_field(image, named), centre=centre)
         return psf.noted((*notes, *psf.notes))
-    array = np.asarray(given)
+    array = np.asanyarray(given)
     likely = axes or _axes_of(array, image)
     psf = prepare_psf(array, likely, image_shape=_field(image, likely), centre=centre)
     return psf.noted((*_unmeasured(psf, image), *psf.notes))
@@ -241,11 +244,20 @@ def _on_grid(data: np.ndarray, axes: str, psf: Image, image: Image, notes: list[
 
     from unblur.operators.resample import resample_kernel
 
+    measured = [axis for axis in spatial if axis in comparable]
     sizes = data.shape[-len(spatial) :]
     shape = tuple(max(1, int(np.ceil(size * scale - 1e-6))) | 1 for size, scale in zip(sizes, scales, strict=True))
+    field = [image.sizes.get(axis, 1) for axis in spatial]
+    if max(shape) == 1 < max(sizes) or any(
+        new > max(_LARGEST * size, old) for new, size, old in zip(shape, field, sizes, strict=True)
+    ):
+        before, after = ("x".join(map(str, counts)) for counts in (sizes, shape))
+        raise ImageError(
+            f"a PSF of {before} pixels of {_size(psf, measured)} would have {after} of the image's, "
+            f"{_size(image, measured)}; one of the two pixel sizes is wrong, or its unit"
+        )
     kernel = torch.from_numpy(np.ascontiguousarray(data, dtype=np.float32)).reshape(-1, *sizes)
     resampled = resample_kernel(kernel, scales, shape).numpy()
-    measured = [axis for axis in spatial if axis in comparable]
     along = f" along {', '.join(measured)}" if others else ""
     before, after = _size(psf, measured), _size(image, measured)
     notes.append(f"{RESAMPLED}{along} from a pixel size of {before} to {after}, the image's")

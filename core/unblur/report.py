@@ -46,6 +46,12 @@ def array_hash(array: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+def carried_hash(image: Image) -> str:
+    """SHA-256 of what outputs take over from an image besides its pixels: alpha, profile, names, resolution."""
+    alpha = None if image.alpha is None else array_hash(image.alpha)
+    return hashlib.sha256(repr((alpha, sorted(image.metadata.items()))).encode()).hexdigest()
+
+
 def parameters(pipeline: Pipeline, registry: Registry) -> list[list[dict[str, Any]]]:
     """All parameters, defaults included, for each segment and stage."""
     return [
@@ -170,7 +176,7 @@ def image_facts(
     facts: dict[str, Any] = {
         "minimum": float(restored.min()),
         "maximum": float(restored.max()),
-        "mean": float(restored.mean()),
+        "mean": float(restored.mean(dtype=np.float64)),
     }
     facts["below_zero"] = int(np.count_nonzero(restored < 0))
     if white_level is not None:
@@ -179,9 +185,10 @@ def image_facts(
     if not finite.size:
         return facts, warnings
     low = min(0.0, float(finite.min()))
-    if float(restored.mean()) - low < BLACK * (float(finite.mean()) - low):
+    mean, spread = (float(part(finite, dtype=np.float64)) for part in (np.mean, np.std))  # squares leave float32
+    if facts["mean"] - low < BLACK * (mean - low):
         warnings.append("the restored image is black: the run failed, try another seed or another method")
-    elif float(restored.std()) < BLACK * float(finite.std()):
+    elif float(restored.std(dtype=np.float64)) < BLACK * spread:
         warnings.append("the restored image is nearly constant: the run failed, try another seed or another method")
     return facts, warnings
 

@@ -138,6 +138,8 @@ class Result:
         if name.endswith(ARRAYS):
             return self.kernel_arrays()
         if name.endswith(".png"):
+            if self.report["planes_mode"] == "video":
+                raise ImageError("the motion between frames is no picture that a PNG holds; write .tif or .npz")
             return Image.from_array(np.rint(255 * self.kernel_picture()).astype(np.uint8))
         return self.kernel_image()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,12 +20,13 @@ import numpy as np
 from unblur.errors import CheckpointError, FileError
 from unblur.io.atomic import atomic_path, write_json
 from unblur.pieces import Piece
+from unblur.planes import Task
 
 OUTPUTS = "outputs.json"
 """The files that are written during the run, and at its end."""
 
-OWN = ("job.json", OUTPUTS, "plane-", "running-", ".unblur-")
-"""How the files in a checkpoint begin; a folder with others is not touched."""
+OWN = re.compile(rf"job\.json|{re.escape(OUTPUTS)}|plane-\d{{6}}\.npz|running-\d{{6}}\.pt|\.unblur-.*")
+"""The names of the files in a checkpoint; a folder with others is not touched."""
 
 
 @dataclass
@@ -99,14 +100,15 @@ class Savepoint:
             np.savez(file, allow_pickle=False, **arrays)
         self.running(number).unlink(missing_ok=True)
 
-    def kept(self, number: int, shape: Sequence[int] | None = None) -> Piece | None:
+    def kept(self, number: int, task: Task, shape: Sequence[int] | None = None) -> Piece | None:
         """A finished task, or None.
 
         Args:
+            task: that it must be of.
             shape: that the restored pixels must have; anything if None.
 
         Raises:
-            CheckpointError: the file is damaged, or of an image of another shape.
+            CheckpointError: the file is damaged, or of another task, or of an image of another shape.
         """
         path = self._piece(number)
         if not path.exists():
@@ -119,6 +121,8 @@ class Savepoint:
             raise CheckpointError(
                 f"{path}: not a readable checkpoint ({error}). Delete it to do the plane anew"
             ) from error
+        if not piece.is_of(task):
+            raise CheckpointError(f"{path}: made with other planes, windows or tiles. Start without --resume")
         if shape is not None and piece.image is not None and piece.image.shape != tuple(shape):
             found, wanted = ("x".join(map(str, one)) for one in (piece.image.shape, shape))
             raise CheckpointError(f"{path}: a plane of {found} pixels, where {wanted} are. Start without --resume")
@@ -139,11 +143,14 @@ class Savepoint:
         """
         if not self.path.exists():
             return
-        if not self.path.is_dir() or any(not file.name.startswith(OWN) for file in self.path.iterdir()):
+        files = list(self.path.iterdir()) if self.path.is_dir() else [self.path]
+        if not all(OWN.fullmatch(file.name) and file.is_file() for file in files):
             raise CheckpointError(f"{self.path}: is no checkpoint of a run; move it away or choose another output")
         try:
             (self.path / "job.json").unlink(missing_ok=True)  # first: without it nothing goes on from what is left
-            shutil.rmtree(self.path)
+            for file in files:
+                file.unlink(missing_ok=True)
+            self.path.rmdir()
         except OSError as error:
             raise FileError(self.path, f"cannot be deleted: {error.strerror or error}") from error
 

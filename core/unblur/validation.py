@@ -14,6 +14,9 @@ from unblur.image import PLANE, Image, Index
 SMALLEST = 8
 SATURATION_WORTH_A_NOTE = 1e-4
 
+_COARSE = 1e-3
+"""Of the range of values: steps of float32 that are worth a note."""
+
 
 @dataclass(frozen=True, eq=False)
 class Findings:
@@ -57,6 +60,12 @@ def check(
         raise ImageError(f"values reach {max(-float(low), float(high)):.3g}, beyond float32; scale the image down")
     if image.data.dtype.kind in "iu" and max(-int(low), int(high)) > 2**24:
         notes.append("integers above 16777216 are rounded: the computation is in float32")
+    step = float(np.spacing(np.float32(max(-float(low), float(high)))))
+    if image.data.dtype == np.float64 and high > low and step > _COARSE * (float(high) - float(low)):
+        notes.append(
+            f"values from {low:.10g} to {high:.10g} are rounded to steps of {step:g}: the computation is in float32; "
+            "subtract what all have in common first"
+        )
     if low < 0:
         notes.append(f"values go down to {low:g}; nothing is clipped, the offset is kept")
     constant = _constant_planes(image, valid, spatial)

@@ -242,3 +242,14 @@ def test_a_window_that_is_narrow_for_its_kernel_is_said() -> None:
 def test_an_image_keeps_its_facts() -> None:
     image = Image.from_array(PICTURE, pixel_size=0.1)
     assert run(image, crop=40).as_image().pixel_size == {"Y": 0.1, "X": 0.1}
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1e30])
+def test_the_window_does_not_depend_on_the_scale(scale: float) -> None:
+    picture = scene(FLAT, STRIPES, FLAT, TEXTURE)
+    found, wanted = (
+        best_window([part[np.newaxis].astype(np.float32)], (48, 48)) for part in (picture * scale, picture)
+    )
+    assert found is not None
+    assert wanted is not None
+    assert found.spans == wanted.spans

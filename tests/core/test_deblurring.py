@@ -758,3 +758,35 @@ def test_a_kernel_that_is_handed_over_is_not_passed_over() -> None:
     with pytest.raises(CompositionError, match=r"'gaussian-psf' .* does not take the kernel that is handed over"):
         blind.replace(then=model).check()
     model.check()
+
+
+def test_numbers_of_numpy_are_wishes_too() -> None:
+    given = {"seed": np.int64(3), "max_seconds": np.float32(60), "crop": np.int32(16)}
+    one = job(picture(), pipeline=BLIND, **given)
+    assert one.seed == 3
+    assert one.budget == 60
+
+
+@pytest.mark.parametrize("settings", [{1: 1}, ["estimator.rate"], "estimator.rate=1"])
+def test_settings_that_are_none(settings: Any) -> None:
+    with pytest.raises(ParameterError, match="expected addresses"):
+        job(picture(), pipeline=BLIND, settings=settings)
+
+
+def test_a_plan_of_no_step_is_refused() -> None:
+    with pytest.raises(ParameterError, match="plan"):
+        deblur(picture(), pipeline=BLIND, plan=[{"steps": [1], "executed": [0]}])
+
+
+def test_float64_that_float32_cannot_tell_apart_is_said() -> None:
+    pixels = 1e9 + 50 * np.random.default_rng(0).random((20, 18))
+    one = job(pixels, pipeline=BLIND)
+    assert any("rounded to steps of 64" in text for text in one.findings.notes)
+    assert not any("rounded" in text for text in job(pixels - 1e9, pipeline=BLIND).findings.notes)
+
+
+def test_what_outputs_take_over_is_part_of_the_run() -> None:
+    pixels = picture()
+    one, other = (Image(pixels, "YX", alpha=np.full(pixels.shape, alpha)) for alpha in (0.5, 1.0))
+    assert job(one, pipeline=BLIND).fingerprint != job(other, pipeline=BLIND).fingerprint
+    assert job(one, pipeline=BLIND).input_hash == job(other, pipeline=BLIND).input_hash

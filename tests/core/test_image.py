@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unblur.errors import ImageError
-from unblur.image import Image, fingerprint
+from unblur.image import Image, fingerprint, sizes_by_axis
 from unblur.validation import check
 
 
@@ -267,3 +268,28 @@ def test_the_fingerprint_is_that_of_the_pixels_however_they_lie() -> None:
     assert fingerprint(part) == fingerprint(same) == fingerprint(swapped)
     digest = hashlib.sha256(b"(4, 7, 5) uint16 " + same.data.astype("<u2").tobytes()).hexdigest()
     assert fingerprint(same) == digest
+
+
+@pytest.mark.parametrize("size", [np.array(0.1), np.float32(0.1), [0.1, 0.1]])
+def test_pixel_sizes_in_any_form(size: Any) -> None:
+    image = Image.from_array(np.zeros((9, 8)), pixel_size=size)
+    assert image.pixel_size == pytest.approx({"Y": 0.1, "X": 0.1})
+
+
+@pytest.mark.parametrize("size", ["fine", "0.1 µm", [[1, 2]], None, {"Y": "a"}])
+def test_pixel_sizes_that_are_none(size: Any) -> None:
+    with pytest.raises(ImageError):
+        sizes_by_axis(size, "YX")
+
+
+def test_a_white_level_that_is_no_number() -> None:
+    with pytest.raises(ImageError, match="white_level = 'abc'"):
+        Image.from_array(np.zeros((9, 8))).with_white_level("abc")  # type: ignore[arg-type]
+
+
+def test_sizes_along_axes_that_are_gone_go_as_well() -> None:
+    image = Image(np.zeros((3, 9, 8)), "TYX", pixel_size={"T": 5.0, "X": 0.1, "Y": 0.1})
+    other = image.with_axes("zyx")
+    assert other.axes == "ZYX"
+    assert other.pixel_size == {"X": 0.1, "Y": 0.1}
+    assert other.status["axes"] == "given"

@@ -239,3 +239,16 @@ def test_a_psf_that_fits_is_not_refused_for_being_centred() -> None:
     psf[20:23, 30:33] = 1
     made = prepare_psf(psf, image_shape=(64, 64), centre=True)
     assert not any("cropped" in note for note in made.notes)
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e9])
+def test_pixel_sizes_that_cannot_be_right_are_refused(size: float) -> None:
+    image = Image.from_array(np.zeros((64, 64), np.float32), pixel_size=size)
+    with pytest.raises(ImageError, match="one of the two pixel sizes is wrong"):
+        take_psf(Image.from_array(gaussian((31, 31)), pixel_size=0.1), image, None, False)
+
+
+def test_a_masked_psf_is_refused() -> None:
+    psf = np.ma.masked_greater(gaussian((5, 5)), 0.5)
+    with pytest.raises(ImageError, match="would lose its mask"):
+        take_psf(psf, Image.from_array(np.zeros((64, 64), np.float32)), None, False)

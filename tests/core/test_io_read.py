@@ -414,3 +414,12 @@ def test_an_ome_image_without_planes_costs_the_sizes_only(tmp_path: Path) -> Non
     found = read(tmp_path / "a.ome.tif")
     assert found.status["X"] == "missing"
     assert "not in the file" in found.notes[0]
+
+
+def test_imagej_has_a_unit_for_each_axis(tmp_path: Path) -> None:
+    facts = {"axes": "ZYX", "unit": "micron", "zunit": "nm", "yunit": "pixel", "spacing": 300.0}
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((3, 8, 8), np.uint8), imagej=True, resolution=(5, 5), metadata=facts)
+    image = read(tmp_path / "a.tif")
+    assert image.pixel_size == {"X": pytest.approx(0.2), "Z": 300.0}
+    assert image.units["Z"] == "nm"
+    assert image.units["X"] == "µm"

@@ -28,7 +28,7 @@ def images(draw: st.DrawFn) -> Image:
     """Images with axes in any usual order, sizes on some axes, and any dtype."""
     outer = "".join(draw(st.permutations(draw(st.lists(st.sampled_from("TCZ"), unique=True, max_size=3)))))
     axes = outer + "YX" + draw(st.sampled_from(["", "S"]))
-    shape = tuple(3 if axis == "S" else draw(st.integers(2, 4)) for axis in axes)
+    shape = tuple(3 if axis == "S" else draw(st.integers(1 if axis == "X" else 2, 4)) for axis in axes)
     dtype = draw(st.sampled_from(["uint8", "uint16", "int16", "float32", "float64"]))
     measured = [axis for axis in draw(st.lists(st.sampled_from("TZYX"), unique=True)) if axis in axes]
     sizes = {axis: draw(st.floats(1e-3, 1e3)) for axis in measured}
@@ -402,3 +402,33 @@ def test_two_outputs_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="named for two outputs"):
         write(tmp_path / "a.tif", image, others=[(tmp_path / "a.tif", image)])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif"])
+def test_a_grey_stack_keeps_its_alpha(tmp_path: Path, name: str) -> None:
+    image = Image(numbers((3, 20, 24), "uint8"), "TYX", alpha=numbers((3, 20, 24), "uint8"))
+    write(tmp_path / name, image)
+    again = read(tmp_path / name)
+    assert again.axes == "TYX"
+    np.testing.assert_array_equal(again.data, image.data)
+    np.testing.assert_array_equal(again.alpha, image.alpha)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.ome.tif"])
+def test_no_more_bits_than_the_numbers_have(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, Image(numbers((9, 8)), "YX", bit_depth=12), dtype="uint8")
+    assert read(tmp_path / name).white_level == 255
+
+
+@pytest.mark.parametrize(("white", "depth"), [(4095.0, 12), (4000.0, None)])
+def test_bits_follow_from_the_white_that_was_given(tmp_path: Path, white: float, depth: int | None) -> None:
+    image = Image(numbers((9, 8)), "YX", bit_depth=16).with_white_level(white)
+    result = image.with_data(image.data.astype(np.float32))
+    assert result.white_level == white
+    write(tmp_path / "a.tif", result)
+    assert read(tmp_path / "a.tif").bit_depth == depth
+
+
+def test_dtypes_that_do_not_exist_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="cannot write foo"):
+        write(tmp_path / "a.png", Image(numbers((9, 8), "uint8"), "YX"), dtype="foo")

@@ -64,3 +64,10 @@ def test_motion_is_told_by_its_length() -> None:
     assert facts["largest_motion"] == 5.0
     assert facts["estimated"] is True
     assert facts["mean_motion"] == pytest.approx((3 * 29 + 5) / 60, abs=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-24, 1.0, 1e24])
+def test_a_failed_run_is_said_whatever_the_scale(scale: float) -> None:
+    observed = (scale * np.random.default_rng(0).random((1, 20, 20))).astype(np.float32)
+    _, warnings = image_facts(observed, np.full_like(observed, observed.mean()), None)
+    assert any("nearly constant" in text for text in warnings)

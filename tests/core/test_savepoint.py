@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from tests.core import small
 from unblur.errors import CheckpointError, DivergedError, FileError
 from unblur.jobs import Job
-from unblur.pieces import Piece
+from unblur.pieces import Piece, not_run
+from unblur.planes import Task, Window
 from unblur.savepoint import Savepoint
 
 REGISTRY = small.small_registry()
@@ -167,10 +169,33 @@ def test_settling_removes_what_is_left_of_this_job_only(tmp_path: Path) -> None:
     assert (path / "thesis.txt").exists()
 
 
-def test_planes_of_another_shape_are_refused(tmp_path: Path) -> None:
-    kept = Savepoint(tmp_path / "c", "one")
+def test_planes_of_another_shape_or_place_are_refused(tmp_path: Path) -> None:
+    kept, task = Savepoint(tmp_path / "c", "one"), Task("plane", {"T": 1}, ({"T": 1},))
     kept.begin([{"steps": [1]}])
-    kept.keep(0, Piece({"status": "done"}, np.zeros((1, 4, 5), np.float32)))
-    assert kept.kept(0, (1, 4, 5)) is not None
+    kept.keep(0, Piece(not_run(task).record | {"status": "done"}, np.zeros((1, 4, 5), np.float32)))
+    assert kept.kept(0, task, (1, 4, 5)) is not None
     with pytest.raises(CheckpointError, match="a plane of 1x4x5 pixels, where 1x5x5 are"):
-        kept.kept(0, (1, 5, 5))
+        kept.kept(0, task, (1, 5, 5))
+    tile = replace(task, window=Window(((0, 4), (0, 5)), "a tile"))
+    for other in (replace(task, kind="kernel"), replace(task, index={"T": 0}), tile):
+        with pytest.raises(CheckpointError, match="other planes, windows or tiles"):
+            kept.kept(0, other)
+
+
+def test_tiles_of_another_width_are_not_gone_on_with(tmp_path: Path) -> None:
+    image, path = np.random.default_rng(0).random((100, 100), dtype=np.float32), tmp_path / "c"
+    broken_off(path, 17, image, psf=np.ones((3, 3)), method=None, pipeline=small.KNOWN, tile=64)
+    assert any(file.name.startswith("plane-") for file in path.iterdir())
+    other = job(image, path, psf=np.ones((3, 3)), method=None, pipeline=small.KNOWN, tile=70, force=True)
+    with pytest.raises(CheckpointError, match="windows or tiles"):
+        run(other, resume=True)
+
+
+@pytest.mark.parametrize("name", ["plane-000.tif", "plane-sub", "running-late.txt"])
+def test_a_folder_of_planes_is_no_checkpoint(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "planes"
+    path.mkdir()
+    (path / name).mkdir() if name == "plane-sub" else (path / name).touch()
+    with pytest.raises(CheckpointError, match="is no checkpoint of a run"):
+        run(job(STACK, path))
+    assert (path / name).exists()

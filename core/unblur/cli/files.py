@@ -119,7 +119,7 @@ def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
                 typer.echo(f"  warning: {files.preview} is not there: previews are made while a run goes on", err=True)
             return 0
         files.check_overwrite(wishes.force)
-        files.check_formats(job.image, wishes.dtype)
+        files.check_formats(job.image, wishes.dtype, motion=job.mode == "video")
         _announce(job, files, wishes)
         result = _follow(job, files, wishes, token)
         if result is None:

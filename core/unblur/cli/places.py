@@ -121,8 +121,11 @@ class Places:
         names = content.get("files") if isinstance(content, dict) else None
         return [name for name in names if isinstance(name, str)] if isinstance(names, list) else ()
 
-    def check_formats(self, image: Image, dtype: str | None) -> None:
+    def check_formats(self, image: Image, dtype: str | None, motion: bool = False) -> None:
         """Refuse, before any work, formats that cannot hold the result for an image.
+
+        Args:
+            motion: what blurs is a flow between frames.
 
         Raises:
             FileError: the file and the reason.
@@ -134,6 +137,8 @@ class Places:
             check_holds(self.uncertainty, image.with_data(like))
         if self.kernel is not None and str(self.kernel).lower().endswith(VIDEO):
             raise FileError(self.kernel, "a kernel is no video", "Choose .tif, .npz or .png")
+        if motion and self.kernel is not None and str(self.kernel).lower().endswith(".png"):
+            raise FileError(self.kernel, "a PNG does not hold the motion between frames", "Choose .tif or .npz")
 
     def as_asked(self, dtype: str | None) -> bool:
         """Whether the run of the report has made all that is asked for, in this dtype (None: that of the format).

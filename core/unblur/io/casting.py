@@ -39,7 +39,7 @@ def cast(data: np.ndarray, dtype: DTypeLike) -> tuple[np.ndarray, tuple[str, ...
 
     Raises ImageError for a dtype that image files do not hold.
     """
-    wanted = _dtype(dtype)
+    wanted = dtype_of(dtype)
     if wanted == data.dtype:
         return data, ()
     if on_disk(data):
@@ -77,7 +77,8 @@ def _cast(data: np.ndarray, wanted: np.dtype) -> tuple[np.ndarray, int, int]:
     return np.where(outside, np.where(data > high, wanted.type(high), wanted.type(low)), inside), empty, clipped
 
 
-def _dtype(dtype: DTypeLike) -> np.dtype:
+def dtype_of(dtype: DTypeLike) -> np.dtype:
+    """A dtype that image files hold. Raises ImageError for all others."""
     try:
         wanted = np.dtype(dtype)
     except TypeError:

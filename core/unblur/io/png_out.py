@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from unblur.errors import ImageError
 from unblur.image import Image
-from unblur.io.casting import cast, opacities, white_scale
+from unblur.io.casting import cast, dtype_of, opacities, white_scale
 from unblur.io.profiles import profile_of
 
 HEADER = 33  # signature and IHDR; the chunks that follow must come before the pixels
@@ -77,7 +77,7 @@ def _plane(image: Image) -> tuple[np.ndarray, str, np.ndarray | None]:
 
 def _depth(image: Image, dtype: DTypeLike | None) -> np.dtype:
     if dtype is not None:
-        wanted = np.dtype(dtype)
+        wanted = dtype_of(dtype)
         if wanted not in (np.uint8, np.uint16):
             raise ImageError(f"PNG holds uint8 or uint16, not {wanted}; choose one, or write .ome.tif or .tif")
     elif image.given_white is not None:

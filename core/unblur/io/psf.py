@@ -83,6 +83,8 @@ def prepare_psf(
 
     Raises ImageError for NaN, Inf, no flux, much negative flux, a PSF larger than the image, or missing axes.
     """
+    if isinstance(array, np.ma.MaskedArray):
+        raise ImageError("a PSF as a masked array would lose its mask; pass array.filled(0)")
     kernels, spatial = _stack(np.asarray(array), axes)
     notes: list[str] = []
     if not np.isfinite(kernels).all():

@@ -74,12 +74,12 @@ IMAGEJ_TIMES = {
 
 
 def _imagej(facts: Facts, meta: dict[str, Any], page: TiffPage) -> None:
-    unit = str(meta.get("unit", "pixel"))
-    unit = "µm" if unit.lower() in IMAGEJ_MICROMETRE else unit
-    if unit.lower() not in ("pixel", "pixels", ""):
-        facts.add("Y", _length(page, "YResolution"), unit)
-        facts.add("X", _length(page, "XResolution"), unit)
-        facts.add("Z", meta.get("spacing"), unit)
+    lengths = {"X": _length(page, "XResolution"), "Y": _length(page, "YResolution"), "Z": meta.get("spacing")}
+    for axis, length in lengths.items():
+        unit = str(meta.get(f"{axis.lower()}unit", meta.get("unit", "pixel")))  # of Y and Z where it is not that of X
+        unit = "µm" if unit.lower() in IMAGEJ_MICROMETRE else unit
+        if unit.lower() not in ("pixel", "pixels", ""):
+            facts.add(axis, length, unit)
     time_unit = str(meta.get("tunit", "s")).lower()
     facts.add("T", meta.get("finterval"), IMAGEJ_TIMES.get(time_unit, time_unit))
     _depth(facts, meta.get("bit_depth"))

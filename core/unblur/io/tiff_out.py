@@ -12,7 +12,7 @@ import tifffile
 from numpy.typing import DTypeLike
 
 from unblur.errors import ImageError
-from unblur.image import Image
+from unblur.image import Image, bits_of
 from unblur.io.casting import cast, opacities
 from unblur.io.profiles import profile_of
 from unblur.io.scratch import on_disk
@@ -43,8 +43,8 @@ def write_ome(path: Path, image: Image, dtype: DTypeLike | None, report: str) ->
     for axis, size in image.pixel_size.items():
         key = "TimeIncrement" if axis == "T" else f"PhysicalSize{axis}"
         metadata |= {key: size, f"{key}Unit": image.units[axis]}
-    if image.bit_depth is not None and image.data.dtype.kind == "u":
-        metadata["SignificantBits"] = min(image.bit_depth, 8 * image.data.dtype.itemsize)
+    if (depth := _depth(image)) is not None and image.data.dtype.kind == "u":
+        metadata["SignificantBits"] = depth
     channels = image.metadata.get("channels")
     if channels and len(channels) == image.sizes.get("C", 1):
         metadata["Channel"] = {"Name": list(channels)}
@@ -81,9 +81,10 @@ def write_tiff(path: Path, image: Image, dtype: DTypeLike | None, report: str) -
         return notes
     if data.ndim > 2 and image.sizes.keys() != set("YXS"):
         notes += (f"written without ImageJ's metadata: {obstacle}",)
-    metadata = {"axes": image.axes, "pixel_size": dict(image.pixel_size), "units": dict(image.units)}
-    if image.bit_depth is not None:
-        metadata["bit_depth"] = image.bit_depth
+    axes = image.axes if data.ndim == image.data.ndim else image.axes + "S"
+    metadata = {"axes": axes, "pixel_size": dict(image.pixel_size), "units": dict(image.units)}
+    if (depth := _depth(image)) is not None:
+        metadata["bit_depth"] = depth
     if report:
         metadata["report"] = report
     in_micrometres = all(image.units.get(axis) == "µm" for axis in "YX")
@@ -101,6 +102,12 @@ def write_tiff(path: Path, image: Image, dtype: DTypeLike | None, report: str) -
         **options,
     )
     return notes
+
+
+def _depth(image: Image) -> int | None:
+    """How many bits white has in the numbers that are written, where that can be said in bits."""
+    depth = image.bit_depth if image.given_white is None else bits_of(image.given_white)
+    return min(depth, 8 * image.data.dtype.itemsize) if depth is not None and image.data.dtype.kind in "iu" else depth
 
 
 def _prepared(image: Image, dtype: DTypeLike | None) -> tuple[Image, tuple[str, ...]]:
@@ -166,6 +173,8 @@ def _imagej_obstacle(image: Image) -> str | None:
         return f"ImageJ has no {'RGB of ' if image.is_rgb else ''}{image.data.dtype.name}"
     if image.alpha is not None:
         return "ImageJ has no alpha"
+    if image.sizes["X"] == 1 and image.data.ndim > 2:
+        return "stacks that are one pixel wide are read as rows"
     if image.axes != "".join(axis for axis in IMAGEJ_ORDER if axis in image.axes):
         return f"ImageJ's axes are {IMAGEJ_ORDER}, these are {image.axes}"
     if image.data.nbytes > BIG:
@@ -195,8 +204,8 @@ def _imagej_metadata(image: Image, report: str) -> dict[str, Any]:
         metadata["spacing"] = image.pixel_size["Z"]
     if "T" in image.pixel_size:
         metadata["finterval"] = image.pixel_size["T"]
-    if image.bit_depth is not None:
-        metadata["bit_depth"] = image.bit_depth
+    if (depth := _depth(image)) is not None:
+        metadata["bit_depth"] = depth
     labels = image.metadata.get("labels")
     if labels and len(labels) == math.prod(size for axis, size in image.sizes.items() if axis in "TZC"):
         metadata["Labels"] = list(labels)

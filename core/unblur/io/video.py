@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 
 from unblur.errors import FileError, ImageError
 from unblur.image import SECONDS, Image, PixelSize, check_axes
-from unblur.io.casting import cast, white_scale
+from unblur.io.casting import cast, dtype_of, white_scale
 from unblur.io.scratch import stacked
 
 VIDEO = (".mkv", ".mp4", ".mov", ".avi")
@@ -219,7 +219,7 @@ def _depth(path: Path, image: Image, dtype: DTypeLike | None) -> np.dtype:
         raise ImageError(f"a video holds a series of grey or RGB planes, the image has axes {image.axes}; write .tif")
     lossless = path.suffix.lower() in LOSSLESS
     if dtype is not None:
-        wanted = np.dtype(dtype)
+        wanted = dtype_of(dtype)
     elif image.white_level is not None:
         wanted = np.dtype(np.uint8 if image.white_level <= 255 else np.uint16)
     else:

@@ -74,7 +74,7 @@ def within_budget(
             plans[kind],
             shares[kind],
             f"the budget of {budget:g} seconds",
-            f"all of them take some {spent + sum(counts[each] * one.seconds for each, one in costs.items()):.0f} s, of "
+            f"all of them take some {spent + sum(counts[each] * one.seconds for each, one in costs.items()):.2g} s, of "
             "which a third is worth its time (--max-seconds)",
         )
     return plans

@@ -33,7 +33,8 @@ class Image:
     for ``"axes"`` and for each of those axes whether the fact was read, given, assumed, or is missing. ``alpha`` has
     the shape of ``data`` without S and takes no part in a restoration. ``bit_depth`` is the number of bits the camera
     or the format used, if known; ``given_white`` the value that is white, where the user said so
-    (:meth:`with_white_level`). ``notes`` are sentences for the report: what was assumed, changed or lost.
+    (:meth:`with_white_level`). ``cut_from`` says of axes that were cut (:meth:`cut`) where in the whole the
+    part begins, and the size of the whole. ``notes`` are sentences for the report: what was assumed, changed or lost.
 
     Raises ImageError if axes and data do not fit each other.
     """
@@ -49,6 +50,7 @@ class Image:
     given_white: float | None = None
     notes: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    cut_from: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_axes(self.axes, self.data.shape)
@@ -117,10 +119,8 @@ class Image:
         Raises ImageError for axes that do not fit.
         """
         named = axes.upper()
-        sizes = {axis: size for axis, size in self.pixel_size.items() if axis in named}
-        units = {axis: unit for axis, unit in self.units.items() if axis in sizes}
-        status = {axis: known for axis, known in self.status.items() if axis in named}
-        return replace(self, axes=named, pixel_size=sizes, units=units, status={**status, "axes": "given"})
+        facts = _along(self, named)
+        return replace(self, axes=named, **{**facts, "status": {**facts["status"], "axes": "given"}})
 
     def with_white_level(self, level: float) -> Image:
         """The same image where the user says which value is white.
@@ -161,12 +161,27 @@ class Image:
         if "C" in region and len(metadata.get("channels", ())) == self.sizes["C"]:
             metadata["channels"] = tuple(metadata["channels"])[slice(*region["C"])]
         named = ", ".join(f"{axis}={start}:{stop}" for axis, (start, stop) in region.items())
+        before = {axis: self.cut_from.get(axis, (0, self.sizes[axis])) for axis in region}
+        cut_from = {axis: (before[axis][0] + region[axis][0], before[axis][1]) for axis in region}
         return replace(
             self,
             data=self.data[place],
             alpha=None if self.alpha is None else self.alpha[flat],
             metadata=metadata,
+            cut_from={**self.cut_from, **cut_from},
             notes=(*self.notes, f"only a region is used: {named}"),
+        )
+
+    def taken(self, axis: str, place: int) -> Image:
+        """What lies at a place along an axis, which is gone then."""
+        named = self.axes.replace(axis, "")
+        flat = self.axes.replace("S", "")
+        return replace(
+            self,
+            data=np.take(self.data, place, axis=self.axes.index(axis)),
+            alpha=None if self.alpha is None else np.take(self.alpha, place, axis=flat.index(axis)),
+            axes=named,
+            **_along(self, named),
         )
 
     @property
@@ -284,6 +299,16 @@ def sizes_by_axis(pixel_size: PixelSize, axes: str) -> dict[str, float]:
         if not (math.isfinite(size) and size > 0):
             raise ImageError(f"the pixel size along {axis} is {size}; it must be a positive number")
     return sizes
+
+
+def _along(image: Image, axes: str) -> dict[str, Any]:
+    """What an image says of these axes."""
+    return {
+        "pixel_size": {axis: size for axis, size in image.pixel_size.items() if axis in axes},
+        "units": {axis: unit for axis, unit in image.units.items() if axis in axes},
+        "status": {axis: known for axis, known in image.status.items() if axis in axes or axis == "axes"},
+        "cut_from": {axis: part for axis, part in image.cut_from.items() if axis in axes},
+    }
 
 
 def bits_of(white: float) -> int | None:

@@ -316,7 +316,7 @@ class Job:
         else:
             plans = self._plans.made(self._given_plan)
         self._plans.refuse_what_does_not_fit()
-        if savepoint and not self.resumed:
+        if savepoint and not self.resumed and self.cancel.reason is None:
             savepoint.begin(plans)
         self._pieces = []
         self.series = Series(self.image) if self.mode == "video" else None
@@ -338,6 +338,8 @@ class Job:
                 piece = piece.into(self.series, task)
             self._pieces.append(piece)
         if errors and all(piece.record["status"] == "failed" for piece in self._pieces):
+            if savepoint:
+                savepoint.remove_if_empty()
             raise errors[0]
         before = sum(piece.record.get("seconds", 0.0) for piece in self._pieces) if self.resumed else 0.0
         self._result = assemble(self, plans, self._pieces, max(time.perf_counter() - began, before))

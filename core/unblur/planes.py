@@ -213,19 +213,23 @@ def psf_for(psf: Psf, task: Task, image: Image) -> np.ndarray:
     """
     if len(psf.kernel) == 1 or psf.grid is not None:
         return psf.kernel
-    place = task.frames[0].get(psf_axis(psf, image), 0)
+    axis = psf_axis(psf, image)
+    start, size = image.cut_from.get(axis, (0, 0))
+    place = task.frames[0].get(axis, 0) + (start if size == len(psf.kernel) else 0)
     return psf.kernel[place : place + 1]
 
 
 def psf_axis(psf: Psf, image: Image) -> str:
     """The axis of an image that several PSFs lie along: the one they were given along, if the image has it.
 
+    Of a part of an image, there are as many as in the whole, or in the part.
+
     Raises:
         ImageError: there are not as many.
     """
     count = len(psf.kernel)
     for axis in psf.along if psf.along and psf.along in image.sizes else "CT":
-        if image.sizes.get(axis) == count:
+        if count in (image.sizes.get(axis), image.cut_from.get(axis, (0, 0))[1]):
             return axis
     sizes = ", ".join(f"{axis}={size}" for axis, size in image.sizes.items())
     raise ImageError(f"{count} PSFs for an image with {sizes}; give one, or one for each channel")

@@ -134,6 +134,12 @@ class Savepoint:
             if not self.exists() or self._read()[0] == self.fingerprint:
                 self.remove()
 
+    def remove_if_empty(self) -> None:
+        """Delete what is there where no task has left anything to go on from."""
+        with contextlib.suppress(FileError, CheckpointError):
+            if not any(self.path.glob("plane-*")) and not any(self.path.glob("running-*")):
+                self.remove()
+
     def remove(self) -> None:
         """Delete what is there; a folder that is no checkpoint is left alone.
 

@@ -10,7 +10,7 @@ from psygnal import Signal
 from qtpy.QtCore import QCoreApplication, QObject, QTimer
 
 from napari_deblur.live import Live
-from napari_deblur.worker import Failure, Progress, Worker
+from napari_deblur.worker import Failure, Preview, Progress, Worker
 
 LOOK_EVERY = 100
 """Milliseconds between two looks at a worker."""
@@ -93,12 +93,21 @@ class Conductor(QObject):
         running = worker.running  # before anything is read: what is read later is then complete
         self.progressed.emit(worker.progress)
         preview = worker.progress.preview
-        if preview is not None and (self._live is None or worker.wish == "cancel" or self._live.show(preview)):
+        if preview is not None and (self._live is None or worker.wish == "cancel" or self._shown(preview)):
             preview.seen.set()
         if worker.pieces:
             self._take_turns(self._piece(worker.pieces.popleft()))
         elif not running:
             self._take_turns(self._ending(worker))
+
+    def _shown(self, preview: Preview) -> bool:
+        """Show a preview, as `Live.show` says. One that cannot be shown ends the looking, and no run."""
+        try:
+            return self._live is None or self._live.show(preview)
+        except Exception as error:
+            self.failed.emit(Failure.of(error))
+            self._let_go_of_live()
+            return True
 
     def _take_turns(self, turns: Iterator[None]) -> None:
         self._turns = turns
@@ -126,7 +135,8 @@ class Conductor(QObject):
 
     def abandon(self) -> None:
         """Nobody looks any more: the work ends, and what it would have shown goes."""
-        self.stop()
+        if self.worker is not None:
+            self.worker.abandon()
         self._timer.stop()
         self._let_go_of_live()
 
@@ -155,4 +165,4 @@ def _nothing(_: Any) -> None:
 
 def _let_go(workers: list[Worker], *_: Any) -> None:
     for worker in workers:
-        worker.stop()
+        worker.abandon()

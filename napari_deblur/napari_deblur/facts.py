@@ -17,6 +17,9 @@ KEY = "unblur"
 SEVERAL = "several"
 """There, of a layer that shows kernels of several planes or places, which are no PSF together."""
 
+REPEATED = "repeated"
+"""There, the axes along which it is the same, so that the viewer shows it beside every plane."""
+
 NAMES = {
     "T": {"t", "time", "frame", "frames", "timepoint", "timepoints"},
     "C": {"c", "ch", "channel", "channels"},
@@ -96,9 +99,22 @@ def axes_of(evidence: Evidence) -> tuple[str, Status]:
     return _filled(letters) + samples, status
 
 
+def fitting_labels(labels: Sequence[str], axes: str) -> tuple[str, ...]:
+    """Labels that say nothing else than the axes do: those that would are the letters."""
+    said = [_letter(label) for label in labels]
+    return tuple(
+        axis.lower() if letter not in (None, axis) else label
+        for label, letter, axis in zip(labels, said, axes.replace("S", ""), strict=True)
+    )
+
+
+def _letter(label: str) -> str | None:
+    return next((letter for letter, words in NAMES.items() if label.lower() in words), None)
+
+
 def _labelled(labels: Sequence[str]) -> list[str | None]:
     """What each label says; nothing at all where two say the same."""
-    found = [next((letter for letter, words in NAMES.items() if label.lower() in words), None) for label in labels]
+    found = [_letter(label) for label in labels]
     said = [letter for letter in found if letter]
     return found if len(set(said)) == len(said) else [None] * len(found)
 

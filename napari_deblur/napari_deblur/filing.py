@@ -16,6 +16,7 @@ from napari_deblur.layers import LayerSource
 from napari_deblur.pages.report_page import ReportPage
 from napari_deblur.panel.runs_part import Run
 from napari_deblur.request import Request
+from unblur.io.casting import DTYPES
 
 if TYPE_CHECKING:
     from napari_deblur.widget import Deblur
@@ -88,7 +89,7 @@ class Filing:
         suggested = str(saving.suggested_path(run.part))
         own = run.part.image.data.dtype
         kinds = {"TIFF in floating point (*.tif *.tiff)": None}
-        if own.kind in "iu":
+        if own.kind in "iu" and own.name in DTYPES:
             kinds[f"TIFF as {own.name}, like the input: rounded and clipped (*.tif *.tiff)"] = own.name
         name, kind = QFileDialog.getSaveFileName(self._dock, "Save", suggested, ";;".join(kinds))
         if name and self._may_replace(name, saving.targets(run.result, name)):

@@ -13,7 +13,7 @@ import numpy as np
 from napari.utils.transforms import Affine, CompositeAffine
 
 from napari_deblur import pixels
-from napari_deblur.facts import KEY, Evidence, axes_of, from_file, sizes_of
+from napari_deblur.facts import KEY, Evidence, axes_of, fitting_labels, from_file, sizes_of
 from unblur.errors import ImageError, UnblurError
 from unblur.image import Image, PixelSize, Status, sizes_by_axis
 from unblur.io import Header, read_header
@@ -75,6 +75,11 @@ class LayerSource:
     def placed_axes(self) -> str:
         """The axes that have a place in the viewer: all but the colours."""
         return self.axes.replace("S", "")
+
+    @property
+    def placement(self) -> dict[str, Any]:
+        """The geometry for layers that are made of the image, with labels that do not contradict its axes."""
+        return {**self.geometry, "axis_labels": fitting_labels(self.geometry["axis_labels"], self.axes)}
 
     def cut(self, region: Region) -> LayerSource:
         """The part from start to stop along some axes; it lies in the viewer where it lies in the layer.

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_deblur.facts import KEY, symbol
+from napari_deblur.facts import KEY, fitting_labels, symbol
+from unblur.image import AXES
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -57,6 +58,14 @@ def of_layers(layers: Iterable[Any]) -> dict[str, Any]:
     return {role: looks_of(layer) for layer in layers if (role := role_of(layer)) and hasattr(layer, "colormap")}
 
 
+def axes_of(report: Mapping[str, Any], role: str) -> str:
+    """The axes that the layer had, as far as a report says so."""
+    viewed = report.get(REPORT_KEY)
+    found = viewed.get(role) if isinstance(viewed, Mapping) else None
+    axes = found.get("axes") if isinstance(found, Mapping) else None
+    return axes if isinstance(axes, str) and set(axes) <= set(AXES) and len(set(axes)) == len(axes) else ""
+
+
 def attributes(report: Mapping[str, Any], role: str, axes: str, placed: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes of a layer from what a report holds; those that do not fit the file are left out.
 
@@ -74,7 +83,15 @@ def attributes(report: Mapping[str, Any], role: str, axes: str, placed: Mapping[
     rgb = axes.endswith("S")
     wanted = {*SHOWN, *(() if rgb else ("colormap",))}
     if found.get("axes") == axes and _same_size(found.get("scale"), placed):
-        wanted |= {*PLACE, "affine", "units", "axis_labels"}
+        wanted |= {*PLACE, "affine", "units"}
+        labels = found.get("axis_labels")
+        if (
+            isinstance(labels, list)
+            and len(labels) == len(axes.replace("S", ""))
+            and all(isinstance(one, str) for one in labels)
+        ):
+            found = {**found, "axis_labels": fitting_labels(labels, axes)}
+            wanted.add("axis_labels")
     chosen = {key: value for key, value in found.items() if key in wanted}
     pixel = np.zeros((1,) * len(placed["scale"]) + (3,) * rgb, np.uint8)
     for less in ((), ("colormap",)):

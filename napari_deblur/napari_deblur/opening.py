@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_deblur import looks
 from napari_deblur.facts import KEY, facts
-from napari_deblur.results import one_a_pixel
+from napari_deblur.results import DEPTHS, one_a_pixel
 from unblur import io
 from unblur.errors import UnblurError
 from unblur.image import Image
@@ -22,9 +22,6 @@ from unblur.io.video import VIDEO
 
 Reader = Callable[[Any], list[tuple[Any, dict[str, Any], str]]]
 RESTORED, UNCERTAINTY = "restored", "uncertainty"
-DEPTHS = ("uint8", "uint16")
-"""What napari shows colours in, if not from 0 to 1."""
-
 WHITES = {255.0: "uint8", 65535.0: "uint16"}
 """The same for images in floating point whose white this is."""
 
@@ -60,6 +57,7 @@ def read_layers(path: str) -> list[tuple[Any, dict[str, Any], str]]:
     report, role = _report_of(Path(path))
     if image.is_rgb and role == UNCERTAINTY:
         image = replace(image, data=one_a_pixel(image.data), axes=image.axes.replace("S", ""))
+    image = _as_it_was(image, looks.axes_of(report, role))
     data = image.data
     if image.is_rgb:
         known = report.get("input", {})
@@ -78,6 +76,15 @@ def read_layers(path: str) -> list[tuple[Any, dict[str, Any], str]]:
     if role == UNCERTAINTY:
         found["name"] = f"{_PART.sub('', Path(path).name)} uncertainty, {_status(report)}"
     return [(data, {**found, "rgb": image.is_rgb, "metadata": {KEY: known}}, "image")]
+
+
+def _as_it_was(image: Image, axes: str) -> Image:
+    """With the dimensions of size one that its layer had, which its file has not."""
+    if "".join(axis for axis in axes if axis in image.axes) != image.axes:
+        return image
+    place = tuple(slice(None) if axis in image.axes else np.newaxis for axis in axes)
+    flat = tuple(part for axis, part in zip(axes, place, strict=True) if axis != "S")
+    return replace(image, data=image.data[place], axes=axes, alpha=None if image.alpha is None else image.alpha[flat])
 
 
 def read_frames(path: str) -> list[tuple[Any, dict[str, Any], str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_deblur.facts import KEY, SEVERAL, facts
+from napari_deblur.facts import KEY, REPEATED, SEVERAL, facts
 from napari_deblur.layers import LayerSource, inner_transform, outer_transform
 from unblur.io.casting import cast
 
@@ -25,12 +25,18 @@ LayerData = tuple[Any, dict[str, Any], str]
 GAP = 0.05
 """Between image and kernel, as a part of the image's width."""
 
+DEPTHS = ("uint8", "uint16")
+"""What napari shows colours in, if not from 0 to 1."""
+
 SPREAD_COLORMAP = "magma"
 SPREAD_PERCENTILE = 99.5
 """The brightest pixels of the uncertainty do not decide its contrast."""
 
 SPREAD_PIXELS = 1_000_000
 """As many decide it; more would keep the window waiting."""
+
+EXTREMES_PIXELS = 20_000_000
+"""As many are looked at in about a tenth of a second."""
 
 MIXED = ("additive", "minimum", "multiplicative")
 """Blendings in which a layer does not cover what lies below it."""
@@ -103,7 +109,7 @@ def show(
         yield
         yield from add(viewer, added[0])
     if not added[0].rgb:
-        _widen(added[0], result.image)
+        yield from _widen(added[0], result.image)
     yield
     if before is not None and before in viewer.layers and not source.region:
         before.visible = False
@@ -143,9 +149,9 @@ def _become(layer: ImageLayer, wanted: LayerData) -> None:
     layer.visible = True
 
 
-def _widen(layer: ImageLayer, image: np.ndarray) -> None:
-    """Let the slider of the contrast reach all values."""
-    low, high = _extremes(image)
+def _widen(layer: ImageLayer, image: np.ndarray) -> Generator[None, None, None]:
+    """Let the slider of the contrast reach all values, which are looked at frame by frame."""
+    low, high = yield from _extremes(image)
     limits = layer.contrast_limits
     layer.contrast_limits_range = (min(low, limits[0]), max(high, limits[1]))
 
@@ -155,9 +161,12 @@ def as_shown(pixels: np.ndarray, source: LayerSource) -> np.ndarray:
 
     Colours are rounded to the 8 or 16 bits that they came from: in floating point napari shows only those from 0 to 1.
     """
-    if source.image.is_rgb and source.image.data.dtype.kind in "iu":
-        pixels, _ = cast(pixels, source.image.data.dtype)
-    return pixels
+    dtype = source.image.data.dtype
+    if not source.image.is_rgb or dtype.kind not in "iu":
+        return pixels
+    if dtype.name not in DEPTHS:
+        dtype = np.dtype(DEPTHS[0] if float(np.nanmax(pixels, initial=0.0)) < 256 else DEPTHS[1])
+    return cast(pixels, dtype)[0]
 
 
 def switch(viewer: ViewerModel, before: Layer | None, after: Layer | None) -> str | None:
@@ -182,7 +191,7 @@ def _restored(result: Result, source: LayerSource, name: str) -> LayerData:
     return (
         data,
         {
-            **source.geometry,
+            **source.placement,
             **source.display,
             **_covering(source),
             "rgb": source.image.is_rgb,
@@ -225,7 +234,7 @@ def _uncertainty(spread: np.ndarray, source: LayerSource, name: str, status: str
     return (
         data,
         {
-            **source.geometry,
+            **source.placement,
             "colormap": SPREAD_COLORMAP,
             "contrast_limits": (0.0, high if high > 0 else 1.0),
             "visible": False,
@@ -263,6 +272,9 @@ def _kernel(result: Result, source: LayerSource, name: str) -> LayerData:
                     "role": "kernel",
                     "of": name,
                     **({} if grid is None else {"grid": grid}),
+                    **(
+                        {REPEATED: repeated} if (repeated := "".join(axis for axis in kept if axis not in axes)) else {}
+                    ),
                     **({SEVERAL: True} if grid is not None or several else {}),
                 }
             },
@@ -282,14 +294,15 @@ def _motion(result: Result, source: LayerSource, name: str) -> LayerData:
     axes = source.placed_axes
     ends = np.zeros((2, len(axes), int(there.sum())), np.float32)
     for number, axis in enumerate(axes):
-        ends[0, number] = step * where[axis] + step // 2 if axis in "YX" else where[axis]
+        if axis in where:  # a flow has no axes of size one
+            ends[0, number] = step * where[axis] + step // 2 if axis in "YX" else where[axis]
     for axis, moved in (("Y", down[there]), ("X", right[there])):
         ends[0, axes.index(axis)] -= moved
         ends[1, axes.index(axis)] = moved
     return (
         np.moveaxis(ends, -1, 0),
         {
-            **source.geometry,
+            **source.placement,
             "name": f"{name} motion",
             "edge_width": 1,
             "edge_color": MOTION_COLOUR,
@@ -346,7 +359,7 @@ def _beside(source: LayerSource, kept: str) -> dict[str, Any]:
     width, axes = (source.whole or source.image.sizes)["X"], source.placed_axes
     right = width - source.region.get("X", (0, width))[0] + max(1, round(GAP * width))
     start = [right if axis == "X" else 0 for axis in axes]
-    geometry = {**source.geometry, "translate": inner_transform(source.geometry)(start)}
+    geometry = {**source.placement, "translate": inner_transform(source.geometry)(start)}
     places = list(range(len(axes) - len(kept), len(axes)))
     inner = inner_transform(geometry).set_slice(places)
     outer = outer_transform(geometry).set_slice(places)
@@ -357,7 +370,7 @@ def _beside(source: LayerSource, kept: str) -> dict[str, Any]:
         "shear": inner.shear,
         "affine": outer.affine_matrix,
         "units": _last(source.geometry["units"], len(kept)),
-        "axis_labels": _last(source.geometry["axis_labels"], len(kept)),
+        "axis_labels": _last(source.placement["axis_labels"], len(kept)),
     }
 
 
@@ -365,10 +378,14 @@ def _last(values: Sequence[Any], count: int) -> tuple[Any, ...]:
     return tuple(values)[-count:]
 
 
-def _extremes(image: np.ndarray) -> tuple[float, float]:
-    """The smallest and the largest finite value, looked for frame by frame."""
-    low, high = np.inf, -np.inf
+def _extremes(image: np.ndarray) -> Generator[None, None, tuple[float, float]]:
+    """The smallest and the largest finite value; yields where a tenth of a second may have gone."""
+    low, high, seen = np.inf, -np.inf, 0
     for frame in image if image.ndim > 2 else image[np.newaxis]:
+        seen += frame.size
+        if seen > EXTREMES_PIXELS:
+            seen = 0
+            yield
         finite = np.isfinite(frame)
         low = min(low, float(frame.min(where=finite, initial=np.inf)))
         high = max(high, float(frame.max(where=finite, initial=-np.inf)))

@@ -266,6 +266,7 @@ class Deblur(QWidget):
             return
         self.message.clear()
         try:
+            self.image_part.commit()
             action()
         except UnblurError as error:
             self.message.show_failure(Failure.of(error))

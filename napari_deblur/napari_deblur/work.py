@@ -289,11 +289,12 @@ def _run(worker: Worker, job: Job, resume: bool, prefix: str = "") -> Result:
                 raise Dropped
             if worker.wish == "stop":
                 token.cancel(STOPPED)
+        _drop_if_asked(worker)
     except Dropped:
         events.close()
         job.forget_checkpoint()
         raise
-    if job.result.complete:
+    if job.result.complete and not worker.abandoned:
         job.forget_checkpoint()
     return job.result
 

@@ -96,6 +96,7 @@ class Worker:
         self.result: Any = None
         self.failure: Failure | None = None
         self.dropped = False
+        self.abandoned = False
         self._work = work
         self._thread = threading.Thread(target=self._run, name=f"napari-deblur: {what}")
 
@@ -110,6 +111,11 @@ class Worker:
     def stop(self) -> None:
         """Ask for the best so far; the step in progress is finished."""
         self.wish = self.wish or "stop"
+
+    def abandon(self) -> None:
+        """Stop, where nobody will take the result."""
+        self.abandoned = True
+        self.stop()
 
     def cancel(self) -> None:
         """Ask to end without a result; the step in progress is finished."""

@@ -61,6 +61,10 @@ class WienerParams:
         Doc("Weight of the squared gradients against the squared residual. By maximum likelihood if not given."),
     ] = None
 
+    def __post_init__(self) -> None:
+        if self.snr is not None and self.balance is not None:
+            raise ValueError("snr and balance say the same; give one of the two")
+
 
 @dataclass(frozen=True)
 class UnsupervisedWienerParams:

@@ -13,6 +13,9 @@ from unblur.operators.noise import without_outliers
 LEAST_NOISE = 1e-4
 """Standard deviation, as a part of the peak, below which noise is not believed (rounding to 8 bits has 1.1e-3)."""
 
+ASSUMED_NOISE = 0.01
+"""Standard deviation, as a part of the peak, where an image is too small to tell."""
+
 OUTLYING = 0.1
 """Distance from the neighbours' median, as a part of the peak, below which no pixel is an outlier."""
 

@@ -87,7 +87,9 @@ class DiscPsf(FixedPsf[DiscPsfParams]):
         y, x = (_fine(size) for size in spec.shape)
         radius = self.params.radius * spec.scale
         inside = _binned((y[:, None] ** 2 + x[None, :] ** 2 <= radius**2).astype(np.float64))
-        self.note_lost(1 - float(inside.sum()) / (math.pi * radius**2), spec, context)
+        around = _fine(2 * math.ceil(radius) + 3)
+        whole = _binned((around[:, None] ** 2 + around[None, :] ** 2 <= radius**2).astype(np.float64))
+        self.note_lost(1 - float(inside.sum()) / float(whole.sum()), spec, context)
         return inside
 
 
@@ -152,6 +154,11 @@ class MeasuredPsf(FixedPsf[MeasuredPsfParams]):
         dims = len(spec.shape)
         if context.psf.ndim != dims + 1 or context.psf.shape[0] != 1:
             raise ImageError(f"measured-psf: expected one {dims}-D PSF, got {tuple(context.psf.shape)}")
+        if self.params.pixel_size is None:
+            raise ParameterError(
+                "measured-psf needs the PSF's own pixel size in µm: set kernel_prior.pixel_size; "
+                "where the PSF has the image's pixels, kernel_prior=known"
+            )
         sizes = pixel_size_of(context, dims, "measured-psf")
         own = per_axis(self.params.pixel_size, dims, "measured-psf.pixel_size")
         scale = [mine / size for mine, size in zip(own, sizes, strict=True)]
@@ -187,8 +194,8 @@ def pixel_size_of(context: Context, dims: int, who: str) -> tuple[float, ...]:
         ParameterError: it is not known.
     """
     if context.pixel_size is None or len(context.pixel_size) != dims:
-        axes = " ".join("zyx"[-dims:].upper())
-        raise ParameterError(f"{who} needs the image's pixel size; give --pixel-size {axes} in µm")
+        example = ",".join(f"{axis}=0.1" for axis in "ZYX"[-dims:])
+        raise ParameterError(f"{who} needs the image's pixel size in µm; give it, such as --pixel-size {example}")
     if min(context.pixel_size) <= 0:
         raise ParameterError(f"{who}: pixel size {context.pixel_size}; expected positive numbers of µm")
     return context.pixel_size

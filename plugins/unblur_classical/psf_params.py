@@ -71,8 +71,8 @@ class MicroscopePsfParams:
 @dataclass(frozen=True)
 class MeasuredPsfParams:
     pixel_size: Annotated[
-        tuple[float, ...],
+        tuple[float, ...] | None,
         Gt(0),
-        Doc("Pixel size of the PSF along each spatial axis (z, y, x); one number serves all of them."),
+        Doc("Pixel size of the PSF along each spatial axis (z, y, x); one number serves all of them. Must be given."),
         Unit("µm"),
-    ] = (0.1,)
+    ] = None

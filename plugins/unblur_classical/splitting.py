@@ -17,6 +17,7 @@ from unblur.components import Batch, Clock, Operator
 from unblur.operators.convolution import Convolution
 from unblur.operators.fourier import differences, fast_length, image_of, roughness, spectrum
 from unblur.operators.gradient import gradient, gradient_adjoint
+from unblur.operators.missing import filled
 from unblur.problem import Problem
 from unblur_classical.periodic import PeriodicProblem
 from unblur_classical.quadratic import likeliest_balance, solved
@@ -169,7 +170,7 @@ class OperatorSplitting(Splitting):
         self.image, self.predicted = image, self.operator.forward(image)
 
     def begin(self, variance: float) -> None:
-        rough = float(gradient(self.target.observed).square().mean())
+        rough = float(gradient(filled(self.target.observed, self.target.valid)).square().mean())
         self.solve(rough / max(variance, _FAINT * rough), [torch.zeros_like(self.image)] * (self.image.ndim - 2))
 
     def gradients(self) -> list[Tensor]:

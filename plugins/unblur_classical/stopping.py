@@ -10,7 +10,7 @@ import torch
 
 from unblur.components import Clock, Info, Selector, StoppingRule
 from unblur.operators.missing import filled
-from unblur.operators.noise import noise_std
+from unblur.operators.noise import noise_std, tells_noise
 from unblur.params import NoParams, value_at
 from unblur.problem import Problem
 from unblur_classical.misfits import weighted_mean
@@ -87,6 +87,9 @@ class NoiseLevel(StoppingRule[NoiseLevelParams]):
         noise = self.params.noise
         if noise is not None:
             noise *= problem.stage.scale ** (problem.batch.observed.ndim / 2 - 1)
+        elif not tells_noise(problem.batch.observed.shape[2:]):
+            problem.context.note("noise-level: too small a resolution to tell the noise, at which all steps are done")
+            noise = -math.inf
         else:
             batch = problem.batch
             noise = float(noise_std(filled(batch.observed, batch.valid), valid=batch.valid).square().mean().sqrt())

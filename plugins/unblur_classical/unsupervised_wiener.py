@@ -18,7 +18,7 @@ from unblur.noise import noise_of
 from unblur.operators.fourier import roughness
 from unblur.problem import Problem
 from unblur_classical.algorithm_params import UnsupervisedWienerParams
-from unblur_classical.noise import LEAST_NOISE
+from unblur_classical.noise import ASSUMED_NOISE, LEAST_NOISE
 from unblur_classical.periodic import PeriodicProblem, power
 from unblur_classical.quadratic import expanded, likeliest_balance, solved
 
@@ -32,7 +32,7 @@ class GibbsState:
         observed = self.periodic.observed
         self.roughness = roughness(self.periodic.grid, observed.device)
         lead = observed.shape[:2]
-        noise = noise_of(target, problem.context, "unsupervised-wiener", LEAST_NOISE)
+        noise = noise_of(target, problem.context, "unsupervised-wiener", LEAST_NOISE, ASSUMED_NOISE)
         balance = likeliest_balance(self.periodic, noise**2)
         self.completed = self.periodic.complete(solved(self.periodic, balance).predicted)
         self.noise_precision = torch.full(lead, noise**-2, device=observed.device)

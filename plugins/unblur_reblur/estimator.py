@@ -83,7 +83,8 @@ class HybridTuning(Estimator[ReblurParams]):
         chosen = sample(state.pairs, count, params.patch, rng)
         alpha = value_at(params.alpha, clock.fraction)
         learning = value_at(params.image_rate, clock.fraction) + value_at(params.kernel_rate, clock.fraction) > 0
-        with torch.set_grad_enabled(learning and alpha > 0):
+        penalised = bool(problem.image_penalties or problem.kernel_penalties)
+        with torch.set_grad_enabled(learning and (alpha > 0 or penalised)):
             misfit, penalty, kernel = self._reblurred(problem, windows, batch, clock)
         if learning:
             supervised = self._supervised(problem, chosen, clock)

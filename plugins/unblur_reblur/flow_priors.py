@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 
 from unblur.components import Clock, Context, KernelPrior, KernelSpec, Transfer
 from unblur.errors import FileError, ImageError
+from unblur.operators.resample import resize
 from unblur_reblur import weights
 from unblur_reblur.flownet import FlowNetS
 from unblur_reblur.flows import pairs_of
@@ -104,8 +105,11 @@ class KnownFlow(KernelPrior[KnownFlowParams]):
         shape = (spec.count, *spec.shape)
         if self.params.file:
             self.flow = context.compute.tensor(self._read(shape))
-        elif context.psf is not None and tuple(context.psf.shape) == shape:
-            self.flow = context.psf
+        elif context.psf is not None and context.psf.shape[:-2] == shape[:-2]:
+            ratio = shape[-1] / context.psf.shape[-1]  # a stage of another resolution
+            self.flow = context.psf if ratio == 1 else resize(context.psf[None], shape[-2:], "linear")[0] * ratio
+        elif context.psf is not None:
+            raise ImageError(f"known-flow: the flow given has shape {tuple(context.psf.shape)}; expected {shape}")
         else:
             context.note("no flow was given: nothing moves")
             self.flow = torch.zeros(shape, device=context.compute.device)

@@ -212,3 +212,17 @@ def test_measured_psf_on_the_pixels_of_the_image() -> None:
     assert spread(kernel, 1) == pytest.approx(1.5, rel=0.1)
     with pytest.raises(ParameterError, match="--psf"):
         psf("measured-psf", (15, 15), (0.1, 0.1))
+
+
+@pytest.mark.parametrize("radius", [0.5, 0.7, 1.0, 3.0])
+def test_nothing_of_a_small_disc_lies_outside(radius: float) -> None:
+    notes: list[str] = []
+    psf("disc-psf", (31, 31), radius=radius, notes=notes)
+    assert notes == []
+    psf("disc-psf", (5, 5), radius=5.0, notes=notes)
+    assert notes
+
+
+def test_a_measured_psf_says_its_pixels() -> None:
+    with pytest.raises(ParameterError, match=r"kernel_prior\.pixel_size"):
+        psf("measured-psf", (15, 15), (0.1, 0.1), given=torch.ones(1, 9, 9))

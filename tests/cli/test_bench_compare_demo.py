@@ -37,8 +37,9 @@ def levin(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def bench(unblur: Unblur, levin: Path, *more: object) -> tuple[int, dict[str, object], str]:
+def bench(unblur: Unblur, levin: Path, *more: object, force: bool = True) -> tuple[int, dict[str, object], str]:
     out = levin / "table.json"
+    more = (*more, "--force") if force else more
     command = ("bench", "levin", "--data", levin, "--methods", "hyper-laplacian", "--json", out, "--threads", "1")
     code, said, err = unblur(*command, *more)
     return code, json.loads(out.read_text()) if out.exists() else {}, said + err
@@ -61,7 +62,7 @@ def test_the_benchmark_gives_a_blind_method_y_and_the_size(unblur: Unblur, levin
     out = levin / "t.json"
     wanted = ("--methods", "blind-richardson-lucy", "--images", "im02_ker01", "--threads", "1", "--kernel-size")
     for size, expected in (("exact", [5, 5]), ("half", [32, 32]), ("7", [7, 7])):
-        code, _, err = unblur("bench", "levin", "--data", levin, "--json", out, *wanted, size)
+        code, _, err = unblur("bench", "levin", "--data", levin, "--json", out, "--force", *wanted, size)
         assert code == 0, err
         assert json.loads(out.read_text())["rows"][0]["kernel_size"] == expected
 
@@ -198,3 +199,34 @@ def test_a_comparison_takes_the_psf_of_its_channel(unblur: Unblur, tmp_path: Pat
     own = psf_of_plane(tmp_path / "psfs.tif", "CYX", io.read(tmp_path / "dyes.ome.tif"), {"C": 1})
     assert own is not None
     np.testing.assert_allclose(own.data, psfs[1])
+
+
+def test_results_that_are_there_are_not_replaced(unblur: Unblur, levin: Path) -> None:
+    assert bench(unblur, levin, "--images", "im01_ker01", "--known")[0] == 0
+    code, table, said = bench(unblur, levin, "--images", "im02_ker01", "--known", force=False)
+    assert code == 2
+    assert "--force replaces it" in said
+    assert [row["image"] for row in table["rows"]] == ["im01_ker01"]  # type: ignore[attr-defined]
+    assert bench(unblur, levin, "--images", "im02_ker01", "--known")[0] == 0
+
+
+def test_a_panel_that_is_there_is_not_replaced(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    panel = tmp_path / "panel.png"
+    panel.write_bytes(b"a holiday")
+    given = ("compare", cells, "--psf", tmp_path / "psf.tif", "--methods", "wiener", "-o", panel, "--threads", "1")
+    code, _, err = unblur(*given)
+    assert code == 2
+    assert "--force replaces it" in err
+    assert panel.read_bytes() == b"a holiday"
+    assert unblur(*given, "--force")[0] == 0
+
+
+def test_pixels_without_a_value_are_masked_where_asked(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    pixels = tifffile.imread(cells).astype(np.float32)
+    pixels[3, 4] = np.nan
+    tifffile.imwrite(cells, pixels)
+    given = ("compare", cells, "--psf", tmp_path / "psf.tif", "--methods", "wiener", "-o", tmp_path / "panel.png")
+    code, _, err = unblur(*given)
+    assert code == 2
+    assert "--nan mask" in err
+    assert unblur(*given, "--nan", "mask", "--white-level", "400")[0] == 0

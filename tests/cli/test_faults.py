@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -130,3 +131,58 @@ def test_a_second_signal_ends_at_once(cells: Path, tmp_path: Path) -> None:
     running.communicate(timeout=60)
     assert running.returncode == -signal.SIGINT
     assert not out.exists()
+
+
+def test_a_signal_before_the_run_leaves_an_earlier_checkpoint(
+    unblur: Unblur, cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out.tif"
+    running = start(cells, out)
+    running.kill()
+    running.communicate()
+    monkeypatch.setattr("unblur.cli.files._announce", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    code, said, _ = unblur("run", cells, "-o", out, "--psf", tmp_path / "psf.tif", "--method", "richardson-lucy")
+    assert code == 130
+    assert "nothing is written" in said
+    assert (tmp_path / "out.tif.checkpoint" / "running-000000.pt").exists()
+
+
+def test_a_file_that_the_system_refuses_leaves_the_others(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    plate = tmp_path / "plate"
+    plate.mkdir()
+    names = ("a.tif", "b" * 245 + ".tif", "c.tif")  # what is written beside the second has too long a name
+    for name in names:
+        (plate / name).write_bytes(cells.read_bytes())
+    (plate / "d.tif").mkdir()
+    code, _, err = unblur("run", plate, "-o", tmp_path / "out", "--psf", tmp_path / "psf.tif", "--threads", "1")
+    assert code == 2
+    assert err.count("error:") == 1
+    assert "name too long" in err
+    assert (tmp_path / "out" / "a.tif").exists()
+    assert (tmp_path / "out" / "c.tif").exists()
+
+
+def test_a_reader_that_leaves_ends_no_run(cells: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.tif"
+    with process("run", cells, "-o", out, "--psf", tmp_path / "psf.tif", "--threads", "1") as running:
+        assert running.stdout is not None
+        running.stdout.close()
+        assert running.stderr is not None
+        err = running.stderr.read()
+    assert running.returncode == 0, err
+    assert out.exists()
+
+
+@pytest.mark.parametrize("text", ["(2,", ",", "foo", "float7"])
+def test_dtypes_that_are_none(unblur: Unblur, cells: Path, tmp_path: Path, text: str) -> None:
+    code, _, err = unblur("run", cells, "-o", tmp_path / "out.tif", "--psf", tmp_path / "psf.tif", "--dtype", text)
+    assert code == 2
+    assert "choose one of" in err
+
+
+def test_a_plan_without_steps_is_refused(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text('{"plan": null}')
+    given = ("--psf", tmp_path / "psf.tif", "--plan", tmp_path / "plan.json")
+    code, _, err = unblur("run", cells, "-o", tmp_path / "out.tif", *given)
+    assert code == 2
+    assert "no report with a plan" in err

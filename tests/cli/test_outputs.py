@@ -12,6 +12,7 @@ import tifffile
 from tests.cli.conftest import Unblur
 from unblur import io
 from unblur.cli import files as running
+from unblur.cli.panels import moved
 from unblur.image import Image
 
 RL = ("--method", "richardson-lucy", "--set", "stages.0.steps=3", "--threads", "1")
@@ -246,3 +247,56 @@ def test_options_that_would_do_nothing_are_refused(
 def _picture(path: Path, pixels: np.ndarray) -> Path:
     PIL.Image.fromarray(pixels).save(path)
     return path
+
+
+def test_what_stands_where_the_report_will_be_is_not_replaced(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    out, report = tmp_path / "out.tif", tmp_path / "out.tif.json"
+    given = ("run", cells, "-o", out, "--psf", tmp_path / "psf.tif", "--threads", "1")
+    report.write_text('{"my": "annotations"}')
+    code, _, err = unblur(*given)
+    assert code == 2
+    assert "stands where the report will be" in err
+    assert report.read_text() == '{"my": "annotations"}'
+    assert unblur(*given, "--force")[0] == 0
+    assert "fingerprint" in report.read_text()
+    report.unlink()
+    report.mkdir()
+    code, _, err = unblur(*given, "--force")
+    assert code == 2
+    assert "is not a regular file" in err
+
+
+def test_the_preview_is_not_the_report(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.tif"
+    given = ("--psf", tmp_path / "psf.tif", "--preview", tmp_path / "out.tif.json")
+    code, _, err = unblur("run", cells, "-o", out, *given)
+    assert code == 2
+    assert "the same file" in err
+
+
+def test_a_run_in_which_everything_fails_leaves_no_checkpoint(
+    unblur: Unblur, cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> None:
+        raise KeyError("no")
+
+    monkeypatch.setattr("unblur_classical.richardson_lucy.RichardsonLucy.init", fails)
+    out = tmp_path / "out.tif"
+    code, _, err = unblur(
+        "run", cells, "-o", out, "--psf", tmp_path / "psf.tif", "--method", "richardson-lucy", "--plan", plan(tmp_path)
+    )
+    assert code == 2, err
+    assert not (tmp_path / "out.tif.checkpoint").exists()
+
+
+def plan(folder: Path) -> Path:
+    """One step, which needs no measuring."""
+    path = folder / "plan.json"
+    path.write_text('{"plan": [1]}')
+    return path
+
+
+def test_motion_is_drawn_as_a_length() -> None:
+    flow = np.zeros((3, 4, 6, 5))
+    flow[1, 0], flow[1, 1], flow[1, 2] = 3.0, -4.0, 99.0
+    np.testing.assert_allclose(moved(flow), 5.0)

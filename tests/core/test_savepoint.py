@@ -183,10 +183,10 @@ def test_planes_of_another_shape_or_place_are_refused(tmp_path: Path) -> None:
 
 
 def test_tiles_of_another_width_are_not_gone_on_with(tmp_path: Path) -> None:
-    image, path = np.random.default_rng(0).random((100, 100), dtype=np.float32), tmp_path / "c"
-    broken_off(path, 17, image, psf=np.ones((3, 3)), method=None, pipeline=small.KNOWN, tile=64)
+    image, path = np.random.default_rng(0).random((200, 200), dtype=np.float32), tmp_path / "c"
+    broken_off(path, 17, image, psf=np.ones((3, 3)), method=None, pipeline=small.KNOWN, tile=150)
     assert any(file.name.startswith("plane-") for file in path.iterdir())
-    other = job(image, path, psf=np.ones((3, 3)), method=None, pipeline=small.KNOWN, tile=70, force=True)
+    other = job(image, path, psf=np.ones((3, 3)), method=None, pipeline=small.KNOWN, tile=160, force=True)
     with pytest.raises(CheckpointError, match="windows or tiles"):
         run(other, resume=True)
 

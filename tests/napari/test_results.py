@@ -383,3 +383,46 @@ def test_live_previews_lie_at_the_plane_that_is_worked_on() -> None:
     assert shown.data.shape == (1, 1, 20, 24)
     for corner in ([0, 0], [19, 23]):
         np.testing.assert_allclose(shown.data_to_world([0, 0, *corner]), layer.data_to_world([2, 1, *corner]))
+
+
+def test_axes_that_were_written_come_back_from_results() -> None:
+    source = layers.read(layer_of("ZYX"), axes="TYX")
+    result = restored(source, psf=PSF, psf_axes="YX")
+    for layer in made(dataclasses.replace(result, kernel=np.stack([PSF] * 5), kernel_axes="TYX"), source):
+        assert layers.read(layer).axes == "TYX"
+        assert layer.axis_labels == ("t", "y", "x")
+
+
+def test_a_kernel_that_is_repeated_for_the_viewer_is_one_psf(dock: Deblur) -> None:
+    shape = (2, 5, 20, 24)
+    source = layers.read(Image(np.random.default_rng(0).random(shape), axis_labels=("c", "z", "y", "x")))
+    result = restored(source, planes="independent", psf=np.stack([PSF, PSF.T**2]), psf_axes="CYX")
+    shown = made(result, source)[1]
+    assert shown.data.shape[:2] == (2, 5)
+    dock.viewer.add_layer(shown)
+    dock.blur_part.set_mode("layer")
+    dock.blur_part.layer_box.value = dock.viewer.layers[-1]
+    assert not dock.blur_part.deep
+    psf = dock.blur_part.arguments()["psf"]
+    assert psf.axes == "CYX"
+    np.testing.assert_array_equal(psf.data, result.kernel)
+
+
+def test_motion_is_shown_where_axes_have_a_size_of_one() -> None:
+    frames = np.random.default_rng(0).random((2, 1, 1, 20, 24), dtype=np.float32)
+    source = layers.read(Image(frames, axis_labels=list("tczyx")))
+    plain = restored(source, planes="independent", psf=PSF, psf_axes="YX")
+    flow = np.ones((2, 2, 20, 24), np.float32)
+    video = dataclasses.replace(plain, kernel=flow, kernel_axes="TCYX", report={**plain.report, "planes_mode": "video"})
+    arrows = made(video, source)[1]
+    assert arrows.data.shape[1:] == (2, 5)
+    assert set(arrows.data[:, 0, 0]) == {0, 1}
+    assert not arrows.data[:, 0, 1:3].any()
+
+
+@pytest.mark.parametrize(("top", "shown"), [(200, "uint8"), (40_000, "uint16")])
+def test_colours_in_64_bits_can_be_shown(top: int, shown: str) -> None:
+    layer = Image(np.random.default_rng(0).integers(0, top, (20, 24, 3)), rgb=True)
+    source = layers.read(layer)
+    assert source.image.data.dtype == np.int64
+    assert made(restored(source), source)[0].data.dtype == shown

@@ -14,12 +14,13 @@ import pytest
 import tifffile
 from napari.layers import Vectors
 from qtpy.compat import isalive
+from qtpy.QtTest import QTest
 
 from napari_deblur import checkpoints, results, work
 from napari_deblur.pages.batch_page import Batch
 from napari_deblur.widget import Deblur
 from tests.napari.conftest import settle, threads, wait_for
-from tests.napari.docking import docked, picture, run
+from tests.napari.docking import docked, picture, run, typed
 from unblur.errors import FileError
 
 
@@ -423,3 +424,56 @@ def test_a_run_can_be_removed_from_the_list(dock: Deblur) -> None:
     assert dock.runs_part._rows == {}
     assert len(dock.viewer.layers) == 3
     runs_again(dock)
+
+
+def test_planes_and_regions_take_their_own_psf_of_several(dock: Deblur) -> None:
+    """One PSF a channel, of a channel that is cut out."""
+    pixels = np.stack([picture(40, 44)] * 2)
+    psfs = np.zeros((2, 5, 5), np.float32)
+    psfs[0, 2, 2], psfs[1, 2, 1:4] = 1, 1 / 3
+    dock.viewer.add_image(pixels, name="channels", axis_labels=("c", "y", "x"))
+    dock.viewer.add_image(psfs, name="psfs", axis_labels=("c", "y", "x"))
+    dock.image_part.layer_box.value = dock.viewer.layers["channels"]
+    dock.blur_part.set_mode("layer")
+    dock.blur_part.layer_box.value = dock.viewer.layers["psfs"]
+    dock.viewer.dims.set_point(0, 1)
+    run(dock, "richardson-lucy")
+    result = dock.runs_part.runs[-1].result
+    assert result.image.shape == (1, 40, 44)
+    np.testing.assert_allclose(result.kernel.max(), 1 / 3, rtol=1e-6)
+
+
+def test_what_is_typed_counts_without_leaving_the_line(dock: Deblur) -> None:
+    dock.viewer.add_image(np.stack([picture(40, 44)] * 2), name="series", axis_labels=("z", "y", "x"))
+    dock.image_part.layer_box.value = dock.viewer.layers["series"]
+    dock.image_part._axes.selectAll()
+    QTest.keyClicks(dock.image_part._axes, "TYX")
+    run(dock)
+    assert dock.runs_part.runs[-1].part.axes == "TYX"
+
+
+def test_cancel_after_the_last_step_drops_the_result(dock: Deblur, monkeypatch: pytest.MonkeyPatch) -> None:
+    from unblur.jobs import Job
+
+    made = Job.events
+
+    def events(job: Any, resume: bool = False) -> Any:
+        yield from made(job, resume=resume)
+        dock.cancel()
+
+    monkeypatch.setattr(Job, "events", events)
+    before = list(dock.viewer.layers)
+    run(dock)
+    assert list(dock.viewer.layers) == before
+    assert not any(checkpoints.folder().iterdir())
+
+
+def test_a_unit_that_is_no_length_stays_on_the_layer(dock: Deblur) -> None:
+    layer = dock.viewer.add_image(
+        np.stack([picture(40, 44)] * 2), scale=(1, 0.2, 0.2), units=("pixel", "arcsec", "arcsec")
+    )
+    dock.image_part.layer_box.value = layer
+    typed(dock.image_part._axes, "TYX")
+    dock.image_part.keep()
+    assert [f"{unit}" for unit in layer.units] == ["pixel", "arcsecond", "arcsecond"]
+    assert "X" not in dock.image_part.source.image.pixel_size

@@ -16,7 +16,7 @@ from napari.utils.colormaps import AVAILABLE_COLORMAPS
 
 import unblur
 from napari_deblur import layers, looks, opening, results, saving
-from tests.napari.restoring import PLACED, added, layer_of, restored, uncertain
+from tests.napari.restoring import PLACED, PSF, added, layer_of, restored, uncertain
 from unblur import io
 from unblur.errors import FileError, ImageError, ParameterError, UnblurError
 from unblur.io.scratch import on_disk
@@ -320,3 +320,24 @@ def test_a_video_is_opened_with_its_frames_on_the_disk(plugin: None, tmp_path: P
     assert on_disk(source.load().data)
     if name.endswith("mkv"):
         np.testing.assert_array_equal(layer.data, frames)
+
+
+def test_a_saved_plane_comes_back_where_it_lay_in_its_stack(tmp_path: Path) -> None:
+    layer = layer_of("TYX")
+    part = layers.read(layer).cut({"T": (2, 3), "Y": (4, 20)})
+    result = restored(part)
+    before = [Layer.create(*data) for data in results.layers(result, part)]
+    saving.save(result, tmp_path / "a.ome.tif", viewed=looks.of_layers(before))
+    again = Layer.create(*opening.read_layers(str(tmp_path / "a.ome.tif"))[0])
+    assert again.data.shape == before[0].data.shape == (1, 16, 24)
+    np.testing.assert_allclose(again.data_to_world((0, 0, 0)), before[0].data_to_world((0, 0, 0)))
+    assert again.units == before[0].units
+
+
+def test_axes_that_were_written_come_back_from_files(tmp_path: Path) -> None:
+    source = layers.read(layer_of("ZYX"), axes="TYX")
+    result = restored(source, psf=PSF, psf_axes="YX")
+    shown = [Layer.create(*data) for data in results.layers(result, source)]
+    saving.save(result, tmp_path / "a.ome.tif", viewed=looks.of_layers(shown))
+    again = Layer.create(*opening.read_layers(str(tmp_path / "a.ome.tif"))[0])
+    assert layers.read(again).axes == "TYX"

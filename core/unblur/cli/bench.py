@@ -36,6 +36,7 @@ def levin(
     threads: Annotated[int | None, typer.Option(help="Processor threads.")] = None,
     curve: Annotated[float | None, typer.Option(help="Record PSNR, SSIM and misfit every so many seconds.")] = None,
     panels: Annotated[Path | None, typer.Option(help="Folder for a panel of every image.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace results that are there.")] = False,
 ) -> int:
     """Levin et al. 2009: aligned PSNR (whole and quarter pixels within ±5, border 15, peak 1)."""
     from unblur.cli.levin import Protocol, run_levin
@@ -51,6 +52,7 @@ def levin(
         known=known,
         curve=curve,
         panels=panels,
+        force=force,
         job={
             "max_seconds": max_seconds,
             "preset": preset,

@@ -34,6 +34,12 @@ def compare(
     max_seconds: Annotated[float | None, typer.Option(help="Budget for each method.")] = None,
     seed: Annotated[int, typer.Option(help="For all of them.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Processor threads.")] = None,
+    white_level: Annotated[
+        float | None, typer.Option(help="The value that is white, where the file does not say.")
+    ] = None,
+    nan: Annotated[str, typer.Option(help="refuse or mask pixels that are NaN.")] = "refuse",
+    force: Annotated[bool, typer.Option("--force", help="Replace a panel that is there.")] = False,
 ) -> int:
     """Run several methods on a crop and draw them side by side, on one grey scale."""
     from unblur import io
@@ -53,6 +59,8 @@ def compare(
     for given in (source, psf, *(Path(name) for name in options.names(methods, "--methods") if name.endswith(".toml"))):
         if given is not None and output.exists() and Path(given).exists() and output.samefile(given):
             raise FileError(output, "is an input of this run", "Choose another output")
+    if output.exists() and not force:
+        raise FileError(output, "exists", "--force replaces it")
     whole = io.read(source, axes=axes, pixel_size=options.pixel_size(pixel_size))
     image = cut(whole, options.crop(crop), places(at))
     own = None if psf is None else psf_of_plane(psf, psf_axes, whole, places(at))
@@ -73,6 +81,9 @@ def compare(
             max_seconds=max_seconds,
             seed=seed,
             device=device,
+            threads=threads,
+            white_level=white_level,
+            nan=options.nan(nan),
             registry=registry,
         )
         for name in names

@@ -89,10 +89,11 @@ def run_files(
                 code = _run_file(files, wishes, interrupt)
             except UnknownNameError:
                 raise  # the same for every file
-            except UnblurError as error:
+            except (UnblurError, OSError) as error:
                 if len(everything) == 1:
                     raise
-                code = fail(error if isinstance(error, FileError) else FileError(files.source, str(error)))
+                said = getattr(error, "strerror", None) or str(error)
+                code = fail(error if isinstance(error, FileError) else FileError(files.source, said))
             if interrupt.number is not None:
                 return interrupt.exit_code
             worst = BAD_INPUT if BAD_INPUT in (code, worst) else max(code, worst)
@@ -120,7 +121,11 @@ def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
             return 0
         files.check_overwrite(wishes.force)
         files.check_formats(job.image, wishes.dtype, motion=job.mode == "video")
-        _announce(job, files, wishes)
+        if interrupt.number is None:
+            _announce(job, files, wishes)
+        if interrupt.number is not None:
+            typer.echo(f"{files.source}: interrupted before anything was done; nothing is written")
+            return interrupt.exit_code
         result = _follow(job, files, wishes, token)
         if result is None:
             return 0
@@ -130,7 +135,13 @@ def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
         result.report["files"] = [files.as_reported(path) for path in written if path is not None]
         result.report["dtype"] = files.dtype(wishes.dtype)
         files.begin()
-        notes = result.save(files.output, kernel=files.kernel, uncertainty=spread, dtype=wishes.dtype)
+        try:
+            notes = result.save(files.output, kernel=files.kernel, uncertainty=spread, dtype=wishes.dtype)
+        except FileError:
+            if job.resumable:
+                kept = f"the result is kept in {files.checkpoint}: with --resume, the same command writes it"
+                typer.echo(f"  warning: {kept}", err=True)
+            raise
         _conclude(result, files, notes)
         if result.report["status"] != "cancelled":
             _forget(job)
@@ -144,7 +155,10 @@ def read_plan(path: Path) -> Any:
         FileError: no report with a plan.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["plan"]
+        plan = json.loads(path.read_text(encoding="utf-8"))["plan"]
+        if plan is None:
+            raise ValueError("no steps")
+        return plan
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FileError(
             path, f"is no report with a plan ({type(error).__name__})", "Give a file OUTPUT.json"
@@ -172,7 +186,7 @@ def _announce(job: Job, files: Places, wishes: Wishes) -> None:
             typer.echo(f"going on from {files.checkpoint}")
             return
         typer.echo(
-            f"starting anew: the checkpoint {files.checkpoint} of an interrupted run is not used without --resume"
+            f"starting anew: the checkpoint {files.checkpoint} of an unfinished run is not used without --resume"
         )
     if wishes.plan is not None:
         typer.echo(f"repeating the steps of {wishes.plan}")
@@ -221,7 +235,7 @@ def _follow(job: Job, files: Places, wishes: Wishes, token: Any) -> Result | Non
 
 def _previewer(job: Job, files: Places) -> Callable[[JobEvent], None]:
     """Writes the current plane as a panel now and then."""
-    from unblur.cli.panels import flat, triptych
+    from unblur.cli.panels import flat, moved, triptych
 
     last = time.monotonic()
 
@@ -238,8 +252,10 @@ def _previewer(job: Job, files: Places) -> Callable[[JobEvent], None]:
         axes = "S" + job.spatial
         pictures = [_picture(array, axes) for array in (observed, estimate.image[0].float().cpu().numpy())]
         kernels, grid = estimate.kernel.float().cpu().numpy(), estimate.grid
+        motion = job.mode == "video"
         kernel = flat(kernels[0], job.spatial) if grid is None else grid.mosaic(kernels)
-        triptych(path, pictures[0], kernel, pictures[1], job.white_level, grid)
+        kernel = moved(kernels[0]) if motion else kernel
+        triptych(path, pictures[0], kernel, pictures[1], job.white_level, grid, motion)
 
     return show
 
@@ -269,11 +285,13 @@ def _picture(array: Any, axes: str) -> Any:
 
 
 def _panel(path: Path, job: Job, result: Result) -> None:
-    from unblur.cli.panels import flat, triptych
+    from unblur.cli.panels import flat, moved, triptych
 
     axes, grid = job.image.axes, result.kernel_grid
+    motion = job.mode == "video"
     kernel = flat(result.kernel, result.kernel_axes) if grid is None else result.kernel_picture()
-    triptych(path, flat(job.image.data, axes), kernel, flat(result.image, axes), job.white_level, grid)
+    kernel = moved(result.kernel) if motion else kernel
+    triptych(path, flat(job.image.data, axes), kernel, flat(result.image, axes), job.white_level, grid, motion)
 
 
 def _wanted(files: Places, result: Result) -> Path | None:

@@ -38,6 +38,7 @@ class Protocol:
     known: bool
     curve: float | None
     panels: Path | None
+    force: bool
     job: Mapping[str, Any]
 
 
@@ -78,6 +79,8 @@ def run_levin(protocol: Protocol) -> int:
         ParameterError: noise or kernel size in a form of their own.
     """
     check_writable(protocol.output)
+    if protocol.output.exists() and not protocol.force:
+        raise FileError(protocol.output, "exists", "--force replaces it, from the first image on")
     noise_of(protocol.noise)
     if protocol.panels is not None:
         try:
@@ -128,7 +131,7 @@ def load(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     try:
         content = scipy.io.loadmat(path)
         truth, blurred, kernel = (np.asarray(content[name], dtype=np.float64) for name in "xyf")
-    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
+    except Exception as error:  # a damaged file makes the reader raise anything
         raise FileError(path, f"holds no x, y and f ({type(error).__name__}: {error})") from error
     return truth, blurred, np.ascontiguousarray(kernel[::-1, ::-1])
 

@@ -131,6 +131,19 @@ def camera(text: str | None, option: str) -> float | Literal["auto"] | None:
         raise ParameterError(f"{option} {text}: expected a number, or auto") from None
 
 
+def nan(text: str) -> Literal["refuse", "mask"]:
+    """What is done with pixels that are NaN.
+
+    Raises:
+        ParameterError: neither of the two.
+    """
+    if text == "mask":
+        return "mask"
+    if text != "refuse":
+        raise ParameterError(f"--nan {text}: choose refuse or mask")
+    return "refuse"
+
+
 def crop(text: str | None) -> tuple[slice, slice] | None:
     """``100:228,40:168``: rows, then columns.
 

@@ -74,6 +74,14 @@ def flat(pixels: np.ndarray, axes: str) -> np.ndarray:
     return pixels.transpose([left.index(axis) for axis in "YXS" if axis in left])
 
 
+def moved(flow: np.ndarray) -> np.ndarray:
+    """How far pixels move (Y, X) in the middle frame of a flow (..., numbers, Y, X), whose first two are X and Y."""
+    while flow.ndim > 3:
+        flow = flow[len(flow) // 2]
+    length: np.ndarray = np.nan_to_num(np.hypot(flow[0], flow[1]))
+    return length
+
+
 def triptych(
     path: str | Path,
     observed: np.ndarray,
@@ -81,15 +89,18 @@ def triptych(
     restored: np.ndarray,
     white: float | None,
     grid: KernelGrid | None = None,
+    motion: bool = False,
 ) -> None:
-    """Before, kernel, after; with a grid, `kernel` is the picture of all its kernels.
+    """Before, kernel, after; with a grid, `kernel` is the picture of all its kernels; with motion, how far pixels move.
 
     Raises:
         FileError: the file cannot be written.
     """
     low, high = levels_of(observed, white)
     peak = float(kernel.max()) or 1.0
-    if grid is None:
+    if motion:
+        title, shown = f"motion (up to {kernel.max():.1f} pixels)", kernel / peak
+    elif grid is None:
         title, shown = f"kernel ({kernel.shape[0]} x {kernel.shape[1]})", _enlarged(kernel / peak, observed.shape[:2])
     else:
         title, shown = f"kernels ({' x '.join(map(str, grid.shape))})", kernel / peak

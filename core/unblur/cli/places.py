@@ -55,17 +55,17 @@ class Places:
         Raises:
             FileError: the file and the reason.
         """
-        outputs = [self.output, *self.others]
+        outputs = [self.output, *self.others, report_path(self.output)]
         for path in outputs:
-            if path == self.preview:
+            if path in (self.preview, report_path(self.output)):
                 check_place(path)
             else:
                 check_writable(path, arrays=path == self.kernel)
-        for path in (*outputs, report_path(self.output)):
+        for path in outputs:
             for given in (self.source, *inputs):
                 if path.exists() and given.exists() and path.samefile(given):
                     raise FileError(path, "is an input of this run", "Choose another output")
-        if len({path.resolve() for path in outputs}) < len(outputs):
+        if len({os.path.realpath(path) for path in outputs}) < len(outputs):
             raise FileError(self.output, "two of the outputs are the same file", "Give each a name of its own")
 
     def sweep(self) -> None:
@@ -90,6 +90,9 @@ class Places:
         if force:
             return
         made = {*self.made(), *self._begun()}
+        report = report_path(self.output)
+        if report.exists() and "fingerprint" not in self.report():
+            raise FileError(report, "stands where the report will be, and is none", "--force replaces it")
         for path in (self.output, *self.others):
             if path.exists() and self.as_reported(path) not in made:
                 raise FileError(path, "exists, and no report says that a run made it", "--force replaces it")
@@ -201,10 +204,10 @@ def places(
 
 def refuse_among(everything: Sequence[Places], folders: Sequence[Path]) -> None:
     """Raise a FileError where an output would lie in one of these folders, whose files are the inputs."""
-    given = {folder.resolve() for folder in folders}
+    given = {os.path.realpath(folder) for folder in folders}
     for files in everything:
         for path in (files.output, *files.others):
-            if path.parent.resolve() in given and path.name.lower().endswith(FILES):
+            if os.path.realpath(path.parent) in given and path.name.lower().endswith(FILES):
                 raise FileError(path, "would lie among the inputs, and be one of them later", "Choose another folder")
 
 

@@ -50,7 +50,7 @@ def run(
     ] = None,
     nan: Annotated[str, typer.Option(help="refuse or mask pixels that are NaN.")] = "refuse",
     dtype: Annotated[
-        str | None, typer.Option(help="Cast the output, counting what is clipped; float32 without.")
+        str | None, typer.Option(help="Cast the output, counting what is clipped; a TIFF is float32 without.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same machine: same bits.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
@@ -64,11 +64,8 @@ def run(
 ) -> int:
     """Deblur images. Every output has a report beside it (OUTPUT.json)."""
     from unblur.cli.files import Wishes, run_files, wants_video
-    from unblur.errors import ParameterError
     from unblur.io import expand
 
-    if nan not in ("refuse", "mask"):
-        raise ParameterError(f"--nan {nan}: choose refuse or mask")
     wishes = Wishes(
         reading={
             "axes": axes,
@@ -94,7 +91,7 @@ def run(
             "offset": options.camera(offset, "--offset"),
             "gain": options.camera(gain, "--gain"),
             "white_level": white_level,
-            "nan": nan,
+            "nan": options.nan(nan),
             "seed": seed,
             "device": device,
             "precision": precision,

@@ -31,7 +31,7 @@ class Interrupt:
         if self._token is not None:
             self._token.cancel(self._reason())
         with contextlib.suppress(OSError):  # whoever reads it may have been stopped as well
-            os.write(2, b"\nstopping after this step, the result so far is kept; once more to stop at once\n")
+            os.write(2, b"\nstopping; what a run has found so far is kept; once more to stop at once\n")
 
     @property
     def exit_code(self) -> int:

@@ -81,7 +81,7 @@ def dtype_of(dtype: DTypeLike) -> np.dtype:
     """A dtype that image files hold. Raises ImageError for all others."""
     try:
         wanted = np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):
         wanted = np.dtype(object)
     if wanted.name not in DTYPES:
         raise ImageError(f"cannot write {dtype!s}; choose one of {', '.join(DTYPES)}")

@@ -87,7 +87,10 @@ def _depth(image: Image, dtype: DTypeLike | None) -> np.dtype:
     elif image.data.dtype in (np.uint8, np.uint16):
         wanted = image.data.dtype
     else:
-        raise ImageError(f"PNG holds uint8 or uint16, the image is {image.data.dtype}; ask for a dtype, or write .tif")
+        raise ImageError(
+            f"PNG holds uint8 or uint16, the image is {image.data.dtype} and nothing says what is white; "
+            "give a dtype (--dtype) or the white level (--white-level), or write .tif"
+        )
     if image.data.dtype.kind == "f" and image.white_level is None and np.nanmax(image.data) <= 1:
         raise ImageError(f"values up to 1 would be black in {wanted}; multiply them first, or write .ome.tif or .tif")
     return wanted

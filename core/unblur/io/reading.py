@@ -99,7 +99,8 @@ def expand(patterns: Iterable[str | Path], folders: bool = False) -> list[Path]:
         if path.is_dir() and folders:
             files = [path]
         elif path.is_dir():
-            files = [one for one in path.iterdir() if one.suffix.lower() in SUFFIXES and not one.name.startswith(".")]
+            images = (one for one in path.iterdir() if one.suffix.lower() in SUFFIXES and one.is_file())
+            files = [one for one in images if not one.name.startswith(".")]
         elif path.exists() or not glob.has_magic(pattern):
             files = [path]
         else:

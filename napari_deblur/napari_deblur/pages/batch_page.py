@@ -72,6 +72,8 @@ class BatchPage(QDialog):
         self.folder.setPlaceholderText("folder for the restored files")
         browse = QPushButton("Browse …")
         browse.clicked.connect(self._on_folder)
+        for button in (files, browse):  # Enter in a line runs the batch, and opens nothing
+            button.setAutoDefault(False)
         self.pattern = QLineEdit(BATCH_PATTERN)
         self.pattern.setToolTip(
             "{name} stands for the name of the layer or file; .ome.tif is added, and the kernel lies beside it.\n"
@@ -82,6 +84,7 @@ class BatchPage(QDialog):
         self.axes.setToolTip("Axes of the files, where they do not say them: a letter of TCZYX for each dimension")
         self.button = QPushButton("Run batch")
         self.button.clicked.connect(self._on_click)
+        self.button.setDefault(True)
         self._said = words("Layers come back as layers, and as files too where a folder is given. Files need one.")
         layout = QVBoxLayout(self)
         layout.addWidget(

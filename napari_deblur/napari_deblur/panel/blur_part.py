@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_deblur import layers, pixels
-from napari_deblur.facts import KEY, SEVERAL
+from napari_deblur.facts import KEY, REPEATED, SEVERAL
 from napari_deblur.form.parameters import ParameterForm
 from napari_deblur.form.sections import add_row, drop_down, labelled, row, words
 from napari_deblur.panel.image_part import WATCHED, LayerBox
@@ -181,6 +182,7 @@ class BlurPart(QWidget):
         channels = "C" in self._image_axes and "Z" not in self._image_axes
         if channels and source.axes == "ZYX" and source.image.status["axes"] == "assumed":
             source = layers.read(layer, axes="CYX")
+        source = _once(source)
         pixels.refuse_too_large(source.image.data, layer.name)
         return source
 
@@ -286,6 +288,16 @@ class BlurPart(QWidget):
 
     def _set_visible(self, name: str, visible: bool) -> None:
         self._form.setRowVisible(self._rows[name], visible)
+
+
+def _once(source: layers.LayerSource) -> layers.LayerSource:
+    """A kernel without the axes along which it is repeated for the viewer."""
+    kept = source.metadata.get(KEY, {})
+    image = source.image
+    for axis in kept.get(REPEATED, "") if isinstance(kept, Mapping) else "":
+        if axis in image.axes:
+            image = image.taken(axis, 0)
+    return dataclasses.replace(source, image=image)
 
 
 def _holds_several(source: layers.LayerSource) -> bool:

@@ -114,8 +114,8 @@ class ImagePart(QWidget):
         self._axes.setFixedWidth(80)
         self._size.setFixedWidth(80)
         self.layer_box.changed.connect(self._on_layer)
-        self._axes.editingFinished.connect(self._on_edit)
-        self._size.editingFinished.connect(self._on_edit)
+        self._axes.editingFinished.connect(self.commit)
+        self._size.editingFinished.connect(self.commit)
         self._on_layer()
 
     @property
@@ -149,9 +149,13 @@ class ImagePart(QWidget):
             math.copysign(size, old) if unit != PIXEL else old
             for size, unit, old in zip(placed["scale"], placed["units"], layer.scale, strict=True)
         ]
+        units = [
+            unit if axis in source.image.pixel_size else old
+            for axis, unit, old in zip(source.placed_axes, placed["units"], layer.units, strict=True)
+        ]
         self._unwatch()
         self._written.pop(layer, None)
-        layer.axis_labels, layer.units, layer.scale = placed["axis_labels"], placed["units"], sizes
+        layer.axis_labels, layer.units, layer.scale = placed["axis_labels"], units, sizes
         self._on_layer()
 
     def _unwatch(self) -> None:
@@ -178,7 +182,8 @@ class ImagePart(QWidget):
             if self.problem and self._written.pop(self.layer, None) is not None:
                 self._read()
 
-    def _on_edit(self) -> None:
+    def commit(self) -> None:
+        """Take what is written in the lines, which a button that is pressed without taking the focus has not done."""
         if self.layer is None:
             return
         axes, size = self._written.get(self.layer, (None, None))

@@ -87,6 +87,13 @@ def test_noise_level_looks_only_at_pixels_that_count() -> None:
     assert strict.update(info(9.0, truth, weight=quiet), after(2)) is not None
 
 
+def test_where_the_noise_cannot_be_told_no_stage_is_ended() -> None:
+    whole = problem(rand(1, 1, 12, 12))
+    unknown = rule("noise-level", whole)
+    assert unknown.update(info(0.0, FLAT), after(1)) is None
+    assert any("all steps are done" in note for note in whole.context.notes)
+
+
 def test_given_noise_falls_with_the_resolution() -> None:
     whole = problem(rand(1, 1, 64, 64), scale=0.5)
     assert rule("noise-level", whole, noise=0.1, margin=0.0).level == pytest.approx(0.05)

@@ -182,3 +182,14 @@ def test_a_flow_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     np.save(path, np.full((4, 6, 7), np.nan))
     with pytest.raises(ImageError, match="not finite"):
         known(path)
+
+
+def test_a_known_flow_that_was_handed_over_follows_the_resolution() -> None:
+    made = context()
+    made.psf = torch.full((4, 12, 14), 3.0)
+    torch.testing.assert_close(
+        known("", notes=made).kernel(torch.zeros(3, 1, 6, 7), CLOCK, None), torch.full((4, 6, 7), 1.5)
+    )
+    made.psf = torch.ones(8, 12, 14)
+    with pytest.raises(ImageError, match=r"expected \(4, 6, 7\)"):
+        known("", notes=made)

@@ -211,3 +211,16 @@ def test_the_gradient_goes_through_the_flow_only_where_it_is_asked_for(through: 
     flow = one.kernel(latent, Clock(0, 1), None).sum()
     [gradient] = torch.autograd.grad(flow, latent, allow_unused=True)
     assert (gradient is not None and bool(gradient.any())) == through
+
+
+def test_penalties_count_without_the_frames_too() -> None:
+    lost: list[float] = []
+    for image in (DVD, [DVD, ("tv", {"weight": 10.0})]):
+        one = problem(with_pairs(), image=image, alpha=0.0, patch=SIZE, image_rate=1e-3)
+        state = one.estimator.init(one, None)
+        for step in range(20):
+            one.estimator.step(one, state, one.batch, Clock(step, 20))
+        with torch.no_grad():
+            latent = one.draw(one.batch, Clock(0, 1), None).latent
+        lost.append(float(latent.diff(dim=-1).abs().mean() + latent.diff(dim=-2).abs().mean()))
+    assert lost[1] < 0.9 * lost[0]

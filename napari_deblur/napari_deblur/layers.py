@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from napari.utils.transforms import Affine, CompositeAffine
 
 from napari_deblur import pixels
 from napari_deblur.facts import KEY, Evidence, axes_of, fitting_labels, from_file, sizes_of
+from napari_deblur.worker import Dropped
 from unblur.errors import ImageError, UnblurError
 from unblur.image import Image, PixelSize, Status, sizes_by_axis
 from unblur.io import Header, read_header
@@ -97,17 +98,20 @@ class LayerSource:
         whole = self.whole or self.image.sizes
         return replace(self, image=image, geometry=geometry, region={**self.region, **inside}, whole=whole)
 
-    def load(self) -> Image:
+    def load(self, look: Callable[[], None] = lambda: None) -> Image:
         """The image with pixels of its own, whatever becomes of the layer: in memory, or on the disk where it is lazy.
+
+        Args:
+            look: is called now and then while a lazy one is read; `Dropped` that it raises ends the reading.
 
         Raises:
             ResourceError: they would not fit.
             ImageError: they cannot be read.
         """
         try:
-            data = pixels.own(self.image.data, self.name)
-            alpha = None if self.image.alpha is None else pixels.own(self.image.alpha, self.name)
-        except UnblurError:
+            data = pixels.own(self.image.data, self.name, look)
+            alpha = None if self.image.alpha is None else pixels.own(self.image.alpha, self.name, look)
+        except (UnblurError, Dropped):
             raise
         except Exception as error:  # a lazy array may do anything
             raise ImageError(f"{self.name}: its pixels cannot be read ({type(error).__name__}: {error})") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ import psutil
 from unblur.errors import ResourceError
 from unblur.io.limits import SHARE_OF_FREE_MEMORY
 from unblur.io.scratch import on_disk, scratch
+
+AT_ONCE = 8
+"""Rows of chunks that are read side by side."""
 
 
 def lazy(data: Any) -> Any:
@@ -33,11 +37,12 @@ def refuse_too_large(data: Any, name: str) -> None:
     _check(data, name, free, "can be read with the memory that is free")
 
 
-def own(data: Any, name: str) -> np.ndarray:
+def own(data: Any, name: str, look: Callable[[], None] = lambda: None) -> np.ndarray:
     """A copy: in memory of what is there, and in a temporary file (in `TMPDIR`) of what is lazy or in a file.
 
     Args:
         name: of the layer, for messages.
+        look: is called now and then while something lazy is read, and may end that by raising.
 
     Raises:
         ResourceError: there is no room for it.
@@ -53,7 +58,10 @@ def own(data: Any, name: str) -> np.ndarray:
     else:
         import dask.array
 
-        dask.array.store(data, made, lock=False)  # chunk by chunk, each of which is read once
+        edges = np.cumsum((0, *data.chunks[0]))[::AT_ONCE]  # chunk by chunk, each of which is read once
+        for start, stop in zip(edges, (*edges[1:], len(data)), strict=True):
+            look()
+            dask.array.store(data[start:stop], made[start:stop], lock=False)
     return made
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,8 +157,8 @@ class Several:
             dock.message.show_note(said)
 
 
-def _read(path: Path, axes: str | None) -> Image:
-    """The image of a file, with these axes where the file says none."""
+def _read(path: Path, axes: str | None, _: Callable[[], None]) -> Image:
+    """The image of a file, with these axes where the file says none; read in one go."""
     try:
         said = read_header(path).axes
     except FileError:  # of a video; what cannot be read at all is said below

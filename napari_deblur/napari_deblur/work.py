@@ -33,8 +33,11 @@ if TYPE_CHECKING:
     from unblur.registry import Registry
     from unblur.results import Result
 
-Load = Callable[[], "Image"]
-"""Gives what is to be done with pixels of its own, and no more than those; called in the worker's thread."""
+Load = Callable[[Callable[[], None]], "Image"]
+"""Gives what is to be done with pixels of its own, and no more than those; called in the worker's thread.
+
+Calls what it is given now and then while it reads, which may end that.
+"""
 
 STOPPED = "stopped by the user"
 
@@ -82,7 +85,7 @@ def restore(
             if not mine:
                 _drop_if_asked(worker)
                 return _anew(worker, job)
-            job = _made(worker, lambda: image, request, registry, path)
+            job = _made(worker, lambda _: image, request, registry, path)
             if worker.wish == "cancel":
                 job.forget_checkpoint()
                 raise Dropped
@@ -92,7 +95,7 @@ def restore(
                 return _run(worker, job, resume=True)
             except CheckpointError:
                 job.forget_checkpoint()
-            result = _anew(worker, _job(worker, lambda: image, request, registry, path))
+            result = _anew(worker, _job(worker, lambda _: image, request, registry, path))
         return replace(result, report={**result.report, "warnings": [*result.report["warnings"], DAMAGED]})
 
     return work
@@ -127,7 +130,7 @@ def compare(
         for number, (name, request) in enumerate(requests):
             prefix = f"{name} ({number + 1} of {len(requests)})"
             try:
-                job = _job(worker, lambda: image, request, registry)
+                job = _job(worker, lambda _: image, request, registry)
                 _measure(worker, job, prefix)
                 done.append((name, _run(worker, job, False, prefix)))
             except Dropped:
@@ -232,10 +235,18 @@ def _measure(worker: Worker, job: Job, prefix: str = "") -> None:
 
 
 def _loaded(worker: Worker, load: Load) -> Image:
-    worker.report(words="reading the image")
-    image = load()
+    image = _read(worker, load)
     _drop_if_asked(worker)
     return image
+
+
+def _read(worker: Worker, load: Load) -> Image:
+    def look() -> None:
+        if worker.wish == "cancel" or worker.abandoned:
+            raise Dropped
+
+    worker.report(words="reading the image")
+    return load(look)
 
 
 def _job(worker: Worker, load: Load, request: Request, registry: Registry, checkpoint: Path | None = None) -> Job:
@@ -250,9 +261,8 @@ def _made(worker: Worker, load: Load, request: Request, registry: Registry, chec
     from unblur.driver import CancelToken
     from unblur.jobs import Job
 
-    worker.report(words="reading the image")
     arguments = request.job_arguments()
-    return Job(load(), cancel=CancelToken(), checkpoint=checkpoint, registry=registry, **arguments)
+    return Job(_read(worker, load), cancel=CancelToken(), checkpoint=checkpoint, registry=registry, **arguments)
 
 
 def _drop_if_asked(worker: Worker) -> None:

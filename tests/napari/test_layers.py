@@ -17,6 +17,7 @@ from napari_builtins.io import napari_get_reader
 
 from napari_deblur import layers, pixels
 from napari_deblur.panel.image_part import known
+from napari_deblur.worker import Dropped
 from unblur import io
 from unblur.errors import ImageError, ResourceError
 from unblur.io.scratch import on_disk
@@ -203,6 +204,20 @@ def test_a_lazy_series_lies_on_the_disk_and_is_never_whole_in_memory() -> None:
     assert (image.shape, image.data.dtype) == ((60, 256, 512), np.float32)
     assert sorted(read) == [(number, 0, 0) for number in range(60)], "each once"
     assert peak < 15e6
+
+
+def test_reading_a_lazy_series_can_be_ended() -> None:
+    data, read = watched((60, 256, 512), (1, 256, 512))
+    source = layers.read(Image(data, contrast_limits=(0, 1), axis_labels=("t", "y", "x")))
+    read.clear()
+
+    def look() -> None:
+        if read:
+            raise Dropped
+
+    with pytest.raises(Dropped):
+        source.load(look)
+    assert 0 < len(read) < 20
 
 
 def test_what_lies_in_a_file_already_is_not_read_into_memory(tmp_path: Path) -> None:

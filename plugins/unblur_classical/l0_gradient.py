@@ -21,7 +21,7 @@ from unblur.problem import Problem
 from unblur_classical.algorithm_params import L0GradientParams
 from unblur_classical.continuation import geometric
 from unblur_classical.kernel_step import connected, explaining
-from unblur_classical.noise import LEAST_NOISE, trusted
+from unblur_classical.noise import LEAST_NOISE, contrast_of, trusted
 from unblur_classical.splitting import Splitting, splitting
 
 _NOISE_WEIGHT = 10.0
@@ -38,7 +38,7 @@ class L0GradientState:
         self.target = trusted(target, problem.context, "l0-gradient") if params.robust else target
         known = filled(self.target.observed, self.target.valid)
         self.image: Tensor | None = None
-        self.contrast = max(float(known.var(dim=(-2, -1)).mean().sqrt()), LEAST_NOISE)
+        self.contrast = contrast_of(known)
         cleaned = dataclasses.replace(self.target, observed=known, valid=target.valid)
         told = tells_noise(known.shape[2:])  # which few coarse resolutions do
         self.noise = noise_of(cleaned, problem.context, "l0-gradient", LEAST_NOISE) if told else 0.0

@@ -20,6 +20,11 @@ OUTLYING = 0.1
 """Distance from the neighbours' median, as a part of the peak, below which no pixel is an outlier."""
 
 
+def contrast_of(frames: Tensor) -> float:
+    """Standard deviation of frames (frames, channels, *spatial) within channels: what sets colours apart is none."""
+    return max(float(frames.flatten(2).var(2).mean().sqrt()), LEAST_NOISE)
+
+
 def outlying(kept: Tensor, batch: Batch) -> str:
     """The share of outliers among the pixels that count, in words."""
     known = kept if batch.valid is None else kept[batch.valid.expand_as(kept) > 0]

@@ -10,7 +10,7 @@ from unblur.components import Batch, Clock, Draw, Estimator, Info
 from unblur.noise import noise_of
 from unblur.problem import Problem
 from unblur_classical.algorithm_params import WienerParams
-from unblur_classical.noise import ASSUMED_NOISE, LEAST_NOISE
+from unblur_classical.noise import ASSUMED_NOISE, LEAST_NOISE, contrast_of
 from unblur_classical.periodic import PeriodicProblem
 from unblur_classical.quadratic import ConjugateGradients, likeliest_balance
 
@@ -25,9 +25,8 @@ class WienerState:
         if params.balance is not None:
             balance = torch.full(observed.shape[:2], params.balance, device=observed.device)
         elif params.snr is not None:
-            filled = self.periodic.filled  # of each channel: their differences are no signal
-            variance = max(float(filled.flatten(2).var(2).mean()), LEAST_NOISE**2)
-            balance = likeliest_balance(self.periodic, variance / 10 ** (params.snr / 10))
+            variance = contrast_of(self.periodic.filled) ** 2 / 10 ** (params.snr / 10)
+            balance = likeliest_balance(self.periodic, variance)
         else:
             noise = noise_of(target, problem.context, "wiener", LEAST_NOISE, ASSUMED_NOISE)
             balance = likeliest_balance(self.periodic, noise**2)

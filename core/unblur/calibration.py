@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from unblur.choice import without_clock
-from unblur.errors import UnblurError
 from unblur.pipeline import Pipeline
 from unblur.records import Calibration
 from unblur.registry import Registry
@@ -84,7 +83,7 @@ def _is_preset(mine: list[Any], preset: Pipeline | None, registry: Registry) -> 
     """Whether a run is one of a preset; one whose parts are missing or faulty, as of another plugin, is none."""
     try:
         return preset is not None and mine == _compared(preset, registry)
-    except UnblurError:
+    except Exception:  # the preset may be of any plugin, and the run is another's
         return False
 
 

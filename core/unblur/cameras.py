@@ -60,12 +60,16 @@ def with_cameras(
     spatial: str,
     valid: np.ndarray | None,
     constant: Sequence[Mapping[str, int]] = (),
+    level: float | None = None,
 ) -> tuple[Pipeline, dict[int, tuple[float, float]], list[str]]:
     """The pipeline with the camera's numbers, or those of each of several channels, and what is to be said of them.
 
     They are told from the middle plane of each channel, so that all of its planes and tiles have the same. Planes that
     are `constant` tell nothing, and do not count. Of several channels one that does not tell is left out: where its
     planes do not either, they fail alone.
+
+    Args:
+        level: at which pixels are saturated, whose noise is cut off: they tell nothing.
 
     Raises:
         ImageError: the plane of a single channel does not tell.
@@ -80,7 +84,7 @@ def with_cameras(
     said: list[str] = []
     for channel, frames in channels.items():
         try:
-            gain, offset, words = _told(unknown[0].params, image, frames[len(frames) // 2], spatial, valid)
+            gain, offset, words = _told(unknown[0].params, image, frames[len(frames) // 2], spatial, valid, level)
         except ImageError:
             if not several:
                 raise
@@ -105,11 +109,19 @@ def _unknown(pipeline: Pipeline) -> list[Part]:
 
 
 def _told(
-    given: Mapping[str, Any], image: Image, frame: Mapping[str, int], spatial: str, valid: np.ndarray | None
+    given: Mapping[str, Any],
+    image: Image,
+    frame: Mapping[str, int],
+    spatial: str,
+    valid: np.ndarray | None,
+    level: float | None,
 ) -> tuple[float, float, str]:
     """By a plane."""
     import torch
 
     observed = torch.from_numpy(np.nan_to_num(image.plane(frame, spatial), posinf=0, neginf=0))[None]
     known = None if valid is None else torch.from_numpy(image.with_data(valid).plane(frame, spatial))[None]
+    if level is not None and bool((observed >= level).any()):
+        below = observed < level
+        known = below.to(observed.dtype) if known is None else known * below
     return gain_and_offset(observed, given.get("gain"), given.get("offset"), known)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from unblur.compute import Compute
     from unblur.problem import Problem
+    from unblur.records import Registered
 
 Shape = tuple[int, ...]
 P = TypeVar("P")
@@ -168,7 +169,9 @@ class Transfer:
 
 
 class Component(Generic[P]):
-    """Base of all components: holds the parameters."""
+    """Base of all components: holds the parameters, and as what it was registered where a pipeline has built it."""
+
+    registered: Registered | None = None
 
     def __init__(self, params: P) -> None:
         self.params = params
@@ -426,3 +429,18 @@ class Selector(Component[P], ABC):
     @abstractmethod
     def better(self, info: Info, clock: Clock) -> bool:
         """Whether the iterate after this step is the best so far."""
+
+
+BASES: dict[tuple[str, str], type[Component[Any]]] = {
+    ("forward_model", "base"): ForwardModel,
+    ("forward_model", "response"): Response,
+    ("forward_model", "misfit"): Misfit,
+    ("image_prior", "base"): ImagePrior,
+    ("image_prior", "penalty"): Penalty,
+    ("kernel_prior", "base"): KernelPrior,
+    ("kernel_prior", "penalty"): Penalty,
+    ("estimator", "base"): Estimator,
+    ("stopping", "rule"): StoppingRule,
+    ("stopping", "selector"): Selector,
+}
+"""The class that a component derives from, by slot and role."""

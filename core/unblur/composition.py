@@ -120,9 +120,16 @@ class ResolvedPart:
 
     def build(self) -> Any:
         """A fresh instance of the component's class."""
+        from unblur.components import BASES
+
         component = self.registered.load()
         try:
-            return component(self.params)
+            part = component(self.params)
+            base = BASES[self.registered.slot, self.registered.role]
+            if not isinstance(part, base):
+                raise PluginError(f"{self.registered.named}: {self.registered.component.target} is no {base.__name__}")
+            part.registered = self.registered
+            return part
         except UnblurError:
             raise
         except (Exception, SystemExit) as error:
@@ -139,6 +146,13 @@ class Resolved:
     slots: Mapping[Slot, tuple[ResolvedPart, ...]]
 
     def base(self, slot: Slot) -> ResolvedPart:
+        """The part that a slot is about.
+
+        Raises:
+            CompositionError: there is none.
+        """
+        if not self.slots[slot]:
+            raise CompositionError(f"{slot} is empty: a pipeline needs a part there")
         return self.slots[slot][0]
 
     def having(self, slot: Slot, role: Role) -> tuple[ResolvedPart, ...]:

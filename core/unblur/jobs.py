@@ -216,7 +216,13 @@ class Job:
         self.seed, self._given_plan = int(seed), plan
         self.budget = budget_of(self.pipeline, self.registry) if plan is None else None
         self.pipeline, self.cameras, told = with_cameras(
-            self.pipeline, self.image, self.tasks, self.spatial, self.findings.valid, self.findings.constant
+            self.pipeline,
+            self.image,
+            self.tasks,
+            self.spatial,
+            self.findings.valid,
+            self.findings.constant,
+            self._saturation(),
         )
         self.pipelines, more = self._parted()
         said = [*said, *told, *more, *self._facts_assumed()]

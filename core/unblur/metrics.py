@@ -106,15 +106,20 @@ def aligned_ssim(
     return ssim(pair.estimate, pair.truth, peak, channel_axis)
 
 
-def psnr(estimate: Array, truth: Array, peak: float = 1.0, border: int = 0) -> float:
-    """PSNR in dB without alignment; ``border`` pixels are cut from every side. Equal images give infinity."""
-    first, second = _pair(estimate, truth, None)
+def psnr(estimate: Array, truth: Array, peak: float = 1.0, border: int = 0, channel_axis: int | None = None) -> float:
+    """PSNR in dB without alignment; ``border`` pixels are cut from every side. Equal images give infinity.
+
+    Of colours, ``channel_axis`` says which axis holds them: nothing is cut from it.
+    """
+    first, second = _pair(estimate, truth, channel_axis)
     return _decibels(float(np.mean((_inner(first, border) - _inner(second, border)) ** 2)), peak)
 
 
-def scaled_psnr(estimate: Array, truth: Array, peak: float = 1.0, border: int = 0) -> float:
+def scaled_psnr(
+    estimate: Array, truth: Array, peak: float = 1.0, border: int = 0, channel_axis: int | None = None
+) -> float:
     """PSNR in dB of the estimate times the one factor that brings it nearest to the truth in least squares."""
-    first, second = (_inner(a, border) for a in _pair(estimate, truth, None))
+    first, second = (_inner(a, border) for a in _pair(estimate, truth, channel_axis))
     energy = float(np.sum(first * first))
     scale = float(np.sum(first * second)) / energy if energy > 0 else 0.0
     return _decibels(float(np.mean((scale * first - second) ** 2)), peak)

@@ -12,6 +12,7 @@ import numpy as np
 
 from unblur import report as reports
 from unblur.calibration import calibration_of, uncertainty_facts
+from unblur.components import Component
 from unblur.errors import DivergedError, PluginError, ResourceError, UnblurError
 from unblur.image import PLANE
 from unblur.kernel_grid import KernelGrid
@@ -205,12 +206,10 @@ def _raised_in(error: BaseException, registry: Registry) -> str | None:
     targets = {one.component.target: one for slot in SLOTS for one in registry.components(slot).values()}
     found = None
     for frame, _ in traceback.walk_tb(error.__traceback__):
-        owner = type(frame.f_locals.get("self"))
-        for kind in owner.__mro__:
-            one = targets.get(f"{kind.__module__}:{kind.__qualname__}")
-            if one is not None:
-                found = f"{one.slot} {one.name!r} (plugin {one.provenance.plugin!r}, {one.provenance.distribution})"
-                break
+        part = frame.f_locals.get("self")
+        known = [targets.get(f"{kind.__module__}:{kind.__qualname__}") for kind in type(part).__mro__]
+        one = (part.registered if isinstance(part, Component) else None) or next(filter(None, known), None)
+        found = found if one is None else one.named
     return found
 
 

@@ -138,6 +138,9 @@ class Pipeline:
         self.then, self.first = then, first
         if not self.stages:
             raise ParameterError("a pipeline needs at least one stage")
+        for stage in self.stages:
+            if not isinstance(stage, Stage):
+                raise ParameterError(f"stages: {stage!r} is no Stage")
         if any(one.first is not None for after in (first, then) if after is not None for one in after.segments()):
             raise ParameterError("only the pipeline itself has a `first`, not what runs before or after it")
 

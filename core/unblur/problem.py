@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 from unblur.components import (
     Batch,
     Clock,
+    Component,
     Context,
     Draw,
     Estimate,
@@ -29,7 +30,7 @@ from unblur.components import (
 )
 from unblur.composition import Resolved, ResolvedPart, refuse_dims
 from unblur.compute import Compute, seed_of
-from unblur.errors import ImageError
+from unblur.errors import ImageError, PluginError
 from unblur.operators.missing import counted_by_both
 from unblur.operators.resample import resample_kernel, resize
 from unblur.params import value_at
@@ -131,12 +132,19 @@ class Problem:
         """One latent image from the image prior, in float32 whatever the network's precision."""
         with self.context.compute.autocast():
             draw = self.image.draw(batch, clock, rng)
+        if not isinstance(draw, Draw):
+            raise PluginError(f"{_who(self.image)}: draw gave {type(draw).__name__}; expected a Draw")
+        if batch is self.batch:
+            _expect(self.image, "a latent image", draw.latent, self.latent_shape)
         draw.latent = draw.latent.float()
         return draw
 
     def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
         """The kernels (count, *spatial) from the kernel prior."""
-        return self.kernels.kernel(latent, clock, rng)
+        kernel = self.kernels.kernel(latent, clock, rng)
+        if self.spec.kind != "flow":
+            _expect(self.kernels, "kernels", kernel, (self.spec.count, *self.spec.shape))
+        return kernel
 
     def predict(self, latent: Tensor, kernel: Tensor) -> Tensor:
         """The observation that follows, through the camera's response."""
@@ -157,6 +165,7 @@ class Problem:
         target = self.forward.target(batch)
         weight = self.counted(draw, target)
         predicted = self.predict(draw.latent, kernel)
+        _expect(self.forward, "a prediction", predicted, tuple(target.observed.shape))
         terms = [
             factor * misfit(predicted, target.observed, weight)
             for misfit in self.misfits
@@ -175,12 +184,24 @@ class Problem:
         return torch.stack(terms).sum() if terms else latent.new_zeros(())
 
     def state_dict(self) -> dict[str, Any]:
-        return {"image": self.image.state_dict(), "kernels": self.kernels.state_dict(), "rng": self.rng.get_state()}
+        others = [part.state_dict() for part in self._others()]
+        return {
+            "image": self.image.state_dict(),
+            "kernels": self.kernels.state_dict(),
+            "others": others,
+            "rng": self.rng.get_state(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.image.load_state_dict(state["image"])
         self.kernels.load_state_dict(state["kernels"])
+        for part, known in zip(self._others(), state["others"], strict=True):
+            part.load_state_dict(known)
         self.rng.set_state(state["rng"].cpu())
+
+    def _others(self) -> list[Component[Any]]:
+        """What is no prior, and has a state only where it says so."""
+        return [self.forward, *self.responses, *self.misfits, *self.image_penalties, *self.kernel_penalties]
 
     @property
     def full_support(self) -> Shape:
@@ -251,7 +272,8 @@ def build(
         scaled = tuple(math.ceil(size * stage.scale) | 1 for size in spec.shape)
         spec = replace(spec, shape=scaled, scale=stage.scale)
         if context.psf is not None:
-            context.psf = resample_kernel(context.psf, stage.scale, scaled)
+            own = tuple(math.ceil(size * stage.scale) | 1 for size in context.psf.shape[1:])  # kernels fit it to theirs
+            context.psf = resample_kernel(context.psf, stage.scale, own)
     if shape is not None and spec.kind != "flow":
         spec = replace(spec, shape=tuple(map(min, shape, spec.shape)), scale=stage.scale)
     latent_shape = forward.latent_shape(tuple(batch.observed.shape), spec)
@@ -420,3 +442,14 @@ def _prepare(
             valid = (share >= _KNOWN).float()
     frames = stage.frames or tuple(range(pixels.shape[0]))
     return Batch(pixels, frames, valid), intensity
+
+
+def _who(part: Component[Any]) -> str:
+    return type(part).__qualname__ if part.registered is None else part.registered.named
+
+
+def _expect(part: Component[Any], what: str, tensor: Tensor, shape: Shape) -> None:
+    """Raise a PluginError unless a component gave what its kind gives: a wrong shape would be broadcast later on."""
+    if not isinstance(tensor, Tensor) or tuple(tensor.shape) != tuple(shape):
+        found = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise PluginError(f"{_who(part)} gave {what} of {found}; expected {tuple(shape)}")

@@ -147,6 +147,11 @@ class Registered:
     def name(self) -> str:
         return self.component.name
 
+    @property
+    def named(self) -> str:
+        """What it is and whose, for messages."""
+        return f"{self.slot} {self.name!r} (plugin {self.provenance.plugin!r}, {self.provenance.distribution})"
+
     def load(self) -> Any:
         """Import the target class.
 

@@ -17,7 +17,7 @@ import pluggy
 from unblur import hookspecs
 from unblur.errors import PluginError, UnknownNameError
 from unblur.params import fields_of
-from unblur.records import ROLES, SLOTS, Component, Method, Provenance, Registered, Slot
+from unblur.records import ROLES, SLOTS, Calibration, Component, Method, Provenance, Registered, Slot
 
 BLOCK_VARIABLE = "UNBLUR_BLOCK_PLUGINS"
 """Environment variable: plugins that are not loaded, separated by commas; ``third-party`` stands for all but ours."""
@@ -139,6 +139,7 @@ class Registry:
             if not isinstance(record, Method):
                 raise PluginError(f"unblur_methods gave {record!r}; expected unblur.Method records")
             _check_name("method", record.name)
+            _check_method_types(record)
             if "balanced" not in record.presets:
                 raise PluginError(f"method {record.name!r} has no preset 'balanced'")
             for preset, pipeline in record.presets.items():
@@ -212,6 +213,19 @@ def _call(plugin: object, hook: str) -> Iterable[Any]:
     if not isinstance(records, Iterable):
         raise PluginError(f"{hook} gave {records!r}; expected records one after the other (yield)")
     return list(records)
+
+
+def _check_method_types(method: Method) -> None:
+    for what in ("summary", "good_for", "reference", "trainer"):
+        if not isinstance(getattr(method, what), str):
+            raise PluginError(f"method {method.name!r}: {what} = {getattr(method, what)!r}; expected a text")
+    for what, kind in (("presets", object), ("calibrations", Calibration)):
+        mapping = getattr(method, what)
+        if not isinstance(mapping, Mapping) or not all(isinstance(preset, str) for preset in mapping):
+            raise PluginError(f"method {method.name!r}: {what} = {mapping!r}; expected a mapping by names of presets")
+        for preset, one in mapping.items():
+            if not isinstance(one, kind):
+                raise PluginError(f"method {method.name!r}, {what} of {preset!r}: {one!r} is no {kind.__name__}")
 
 
 def _check_name(kind: str, name: object) -> None:

@@ -32,6 +32,9 @@ SCHEMA = 1
 DELTA_WEIGHT = 0.8
 """A kernel with this part of its weight within one pixel around its peak is delta-like: no blur was found."""
 
+_SUM = 1e-3
+"""How far the sum of a kernel may be from one, and its least weight below zero beside the largest."""
+
 POOR = 0.2
 """A budget that pays for less than this part of the steps of a stage, those of `then` aside, is worth a warning."""
 
@@ -142,12 +145,20 @@ def kernel_facts(kernels: np.ndarray, estimated: bool) -> tuple[dict[str, Any], 
         "central_weight": round(min(weights), 4),
         "delta_like": delta,
     }
+    warnings = []
+    sums, low = kernels.reshape(len(kernels), -1).sum(axis=1, dtype=np.float64), float(kernels.min())
+    if not np.isfinite(sums).all() or np.abs(sums - 1).max() > _SUM or low < -_SUM * float(kernels.max()):
+        warnings.append(
+            f"the kernel is none: its weights sum to {sums.min():.4g} to {sums.max():.4g} and go down to {low:.3g}, "
+            "where they should sum to one and not be negative"
+        )
     if not (estimated and delta):
-        return facts, []
+        return facts, warnings
     bound = "x".join(map(str, kernels.shape[1:]))
     return facts, [
+        *warnings,
         f"the kernel is delta-like ({min(weights):.0%} of it around its peak): no blur was found; where there is one, "
-        f"try another bound than {bound} pixels (--kernel-size) or another method"
+        f"try another bound than {bound} pixels (--kernel-size) or another method",
     ]
 
 

@@ -47,7 +47,7 @@ def findings(estimate: Estimate, observed: Tensor, ends: Tensor, reach: int) -> 
                 f"strongly curved motion: {part:.0%} of the moving pixels turn by more than {CURVED:.0f} degrees "
                 "within the frame, which two straight lines do not describe"
             )
-    return [*found, *_collapse(estimate, observed, ends, moving)]
+    return [*found, *_collapse(estimate, observed, ends.clamp(-reach, reach), moving)]
 
 
 def _curved(flow: Tensor, moving: Tensor) -> float:

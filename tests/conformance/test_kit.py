@@ -95,6 +95,7 @@ BREAKING: dict[str, list[tuple[type, dict[str, Any], str]]] = {
     "answers_survive_a_resume": [
         (broken.Restarting, RULE, "instead of 'seen enough'"),
         (broken.Numbering, RULE, "does not come back from a checkpoint: UnpicklingError"),
+        (broken.Best, SELECTOR, "instead of False, resumed at step 3"),
     ],
     "looks_on_only": [(broken.Meddling, RULE, "the Info")],
 }
@@ -148,18 +149,30 @@ def test_a_component_that_raises_breaks_the_rule() -> None:
         check_component(part, registry_with(part))
 
 
+def test_a_component_that_prints_breaks_the_rule() -> None:
+    part = registered(part=broken.Talking, **MISFIT)
+    with pytest.raises(ConformanceError, match="it printed 'a misfit of"):
+        check_component(part, registry_with(part))
+
+
 def test_methods() -> None:
-    good = Method("good", "A method.", "Tests.", {"balanced": PIPELINE})
+    good = Method("good", "A method.", "Tests.", {"balanced": PIPELINE}, needs_psf=True)
     refused = PIPELINE.replace(kernel_prior="fully-connected", estimator="richardson-lucy")
     methods = [
         good,
         dataclasses.replace(good, name="refused", presets={"balanced": refused}),
         dataclasses.replace(good, name="blind", blind=True),
         dataclasses.replace(good, name="silent", summary=""),
+        dataclasses.replace(good, name="modest", needs_psf=False),
     ]
     registry = registry_with(methods=methods)
     check_method("good", registry)
-    for name, words in (("refused", "does not fit"), ("blind", "is fixed"), ("silent", "summary")):
+    for name, words in (
+        ("refused", "does not fit"),
+        ("blind", "is fixed"),
+        ("silent", "summary"),
+        ("modest", "takes one"),
+    ):
         with pytest.raises(ConformanceError, match=words) as caught:
             check_method(name, registry)
         assert f"method {name!r} (plugin 'broken'" in str(caught.value)

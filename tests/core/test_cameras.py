@@ -79,3 +79,11 @@ def test_planes_that_are_constant_do_not_tell() -> None:
 def test_an_offset_above_the_image_is_what_is_wrong() -> None:
     with pytest.raises(ImageError, match=r"offset 5000, what is read in darkness, is not below the image's mean"):
         Job(counts(96, 96), method="richardson-lucy", psf=PSF, offset=5000.0, gain="auto", threads=1)
+
+
+def test_saturated_pixels_tell_nothing_of_the_camera() -> None:
+    """Their noise is cut off: a gain that counted them would be too low."""
+    pixels = counts(192, 192)
+    white = float(np.quantile(pixels, 0.88))
+    clipped = job(np.minimum(pixels, white), white_level=white)
+    assert camera(clipped)["gain"] == pytest.approx(camera(job(pixels))["gain"], rel=0.05)

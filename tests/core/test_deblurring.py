@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import weakref
 from pathlib import Path
 from typing import Any
@@ -790,3 +791,112 @@ def test_what_outputs_take_over_is_part_of_the_run() -> None:
     one, other = (Image(pixels, "YX", alpha=np.full(pixels.shape, alpha)) for alpha in (0.5, 1.0))
     assert job(one, pipeline=BLIND).fingerprint != job(other, pipeline=BLIND).fingerprint
     assert job(one, pipeline=BLIND).input_hash == job(other, pipeline=BLIND).input_hash
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "faulty", "said"),
+    [
+        (
+            small.Pixels,
+            "draw",
+            lambda draw: draw.latent,
+            "image_prior 'pixels' (plugin 'small', tests): draw gave Tensor",
+        ),
+        (
+            small.Softmax,
+            "kernel",
+            lambda kernel: kernel[..., 1:],
+            "kernel_prior 'softmax' (plugin 'small', tests) gave kernels",
+        ),
+        (
+            small.Blur,
+            "predict",
+            lambda seen: seen[..., :1],
+            "forward_model 'blur' (plugin 'small', tests) gave a prediction",
+        ),
+    ],
+)
+def test_what_a_part_gives_in_another_shape_is_its_fault(
+    owner: type, method: str, faulty: Any, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = getattr(owner, method)
+    monkeypatch.setattr(owner, method, lambda *given: faulty(right(*given)))
+    with pytest.raises(PluginError, match=re.escape(said)):
+        deblur(picture(), pipeline=BLIND)
+
+
+@pytest.mark.parametrize("name", ["squares", "squares2"])
+def test_of_two_parts_of_one_class_the_right_one_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: Any, *_: Any) -> None:
+        raise KeyError("no")
+
+    monkeypatch.setattr(small.Squared, "__call__", fails)
+    with pytest.raises(
+        PluginError, match=f"forward_model {name!r} .plugin 'small', tests. failed while running: KeyError"
+    ):
+        deblur(picture(), pipeline=BLIND.replace(forward_model=["blur", name]))
+
+
+def test_a_kernel_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = small.Softmax.kernel
+    monkeypatch.setattr(small.Softmax, "kernel", lambda *given: 2 * right(*given) - 0.01)
+    result = deblur(picture(), pipeline=BLIND)
+    assert any("the kernel is none: its weights sum to" in text for text in result.report["planes"][0]["warnings"])
+
+
+def test_what_a_misfit_learns_on_the_way_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A scale that follows the residuals: a run that is broken off goes on with it."""
+    right = small.Squared.__call__
+
+    def scaled(self: Any, predicted: torch.Tensor, observed: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:
+        value = right(self, predicted, observed, weight)
+        self.scale = 0.5 * getattr(self, "scale", 1.0) + 0.5 * float(value.detach())
+        return value / (0.1 + self.scale)
+
+    def load(self: Any, state: dict[str, Any]) -> None:
+        self.scale = state.get("scale", 1.0)
+
+    monkeypatch.setattr(small.Squared, "__call__", scaled)
+    monkeypatch.setattr(small.Squared, "state_dict", lambda self: {"scale": getattr(self, "scale", 1.0)})
+    monkeypatch.setattr(small.Squared, "load_state_dict", load)
+    whole = deblur(picture(), pipeline=BLIND)
+    events = job(picture(), pipeline=BLIND, checkpoint=tmp_path / "c", checkpoint_seconds=0.0).events()
+    for _ in range(7):
+        next(events)
+    events.close()
+    resumed = job(picture(), pipeline=BLIND, checkpoint=tmp_path / "c")
+    for _ in resumed.events(resume=True):
+        pass
+    np.testing.assert_array_equal(resumed.result.image, whole.image)
+
+
+def test_an_empty_slot_is_said() -> None:
+    with pytest.raises(CompositionError, match="forward_model is empty"):
+        unblur.Pipeline([], "pixels", "known", "small-adam").check(REGISTRY)
+    with pytest.raises(ParameterError, match="100 is no Stage"):
+        unblur.Pipeline("blur", "pixels", "known", "small-adam", stages=[100])  # type: ignore[list-item]
+
+
+def test_a_stage_with_another_network_begins_anew_and_says_so() -> None:
+    stages = [unblur.Stage(2, set={"image_prior.channels": (8,)}), unblur.Stage(2)]
+    given = unblur.Pipeline(["convolution", "squared"], ("encoder-decoder", {"channels": (16,)}), "free", "joint-adam")
+    result = unblur.deblur(picture(), pipeline=given.replace(stages=stages), kernel_size=3, threads=1)
+    assert any("begins anew" in note for note in result.report["planes"][0]["notes"])
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_a_measured_psf_on_a_finer_grid_keeps_its_width_at_every_resolution(scale: float) -> None:
+    places = np.arange(61) - 30
+    fine = np.exp(-0.5 * (places / 8) ** 2)
+    psf = np.outer(fine, fine).astype(np.float32)
+    given = {"kernel_prior": "measured-psf", "kernel_prior.pixel_size": (0.025,)}
+    given |= {"forward_model.kernel_size": (21, 21), "stages.0.scale": scale}
+    image = Image.from_array(np.random.default_rng(0).random((64, 64), dtype=np.float32), pixel_size=0.1)
+    pipeline = default_registry().method("wiener").pipeline().set(given)
+    one = Job(image, pipeline=pipeline.replace(stages=[*pipeline.stages, unblur.Stage(1)]), psf=psf, threads=1)
+    events = one.events()
+    event = next(event for event in events if event.event.stage == 0)
+    kernel = event.event.preview().kernel[0].numpy()
+    events.close()
+    along = np.arange(kernel.shape[1]) - kernel.shape[1] // 2
+    assert np.sqrt((kernel.sum(0) * along**2).sum()) == pytest.approx(2, rel=0.05)  # as it is at full resolution

@@ -125,3 +125,11 @@ def test_bad_input_is_refused() -> None:
     ):
         with pytest.raises(ImageError):
             call()
+
+
+def test_a_border_is_cut_from_space_and_not_from_colours() -> None:
+    truth = np.random.default_rng(0).random((20, 24, 3))
+    wrong = truth.copy()
+    wrong[..., 0] = 1 - wrong[..., 0]
+    for measure in (psnr, scaled_psnr):
+        assert measure(wrong, truth, border=2, channel_axis=-1) < 20

@@ -202,6 +202,10 @@ def test_names_are_unique_across_plugins() -> None:
         (Method("m", "", "", {"fast": NONBLIND}), "no preset 'balanced'"),
         (Method("m", "", "", {"balanced": "rl"}), "is no unblur.Pipeline"),  # type: ignore[dict-item]
         (Method("M", "", "", {"balanced": NONBLIND}), "lower-case"),
+        (Method("m", None, "", {"balanced": NONBLIND}), "summary = None"),  # type: ignore[arg-type]
+        (Method("m", "", "", {"balanced": NONBLIND, 2: NONBLIND}), "names of presets"),  # type: ignore[dict-item]
+        (Method("m", "", "", {"balanced": NONBLIND}, calibrations=["balanced"]), "names of presets"),  # type: ignore[arg-type]
+        (Method("m", "", "", {"balanced": NONBLIND}, calibrations={"balanced": 3}), "3 is no Calibration"),  # type: ignore[dict-item]
     ],
 )
 def test_wrong_methods(method: Method, words: str) -> None:

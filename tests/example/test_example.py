@@ -56,8 +56,8 @@ def own_tests(project: Path) -> list[str]:
     return ["-m", "pytest", "-q", *settings, str(project / "tests")]
 
 
-def test_it_has_at_most_150_lines() -> None:
-    assert sum(len(path.read_text().splitlines()) for path in MODULES) <= 150
+def test_it_has_at_most_160_lines() -> None:
+    assert sum(len(path.read_text().splitlines()) for path in MODULES) <= 160
 
 
 def test_it_uses_public_names_only() -> None:

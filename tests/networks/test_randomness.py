@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Generator
+from torch import Generator, Tensor, nn
 
 from unblur.errors import ParameterError
+from unblur.networks.initialise import seeded
 from unblur.networks.randomness import GaussianNoise, RandomPool, Sampler
 
 
@@ -117,3 +119,17 @@ def test_impossible_rates_are_refused(rng: Generator, rate: float) -> None:
 def test_a_negative_deviation_is_refused(rng: Generator) -> None:
     with pytest.raises(ParameterError, match="negative"):
         GaussianNoise(rng)(torch.ones(3), -1.0, rng)
+
+
+def test_networks_made_in_threads_are_those_of_their_seeds() -> None:
+    def made(seed: int) -> Tensor:
+        with seeded(torch.Generator().manual_seed(seed)):
+            return torch.cat([nn.Linear(40, 40).weight.detach() for _ in range(20)])
+
+    alone = [made(seed) for seed in range(4)]
+    before = torch.random.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(made, list(range(4)) * 5))
+    for number, weights in enumerate(together):
+        assert torch.equal(weights, alone[number % 4])
+    assert torch.equal(torch.random.get_rng_state(), before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -18,6 +19,10 @@ def child(rng: Generator) -> Generator:
 def child_seed(rng: Generator) -> int:
     """One number of `rng`, to seed another generator with."""
     return int(torch.randint(2**63 - 1, (), generator=rng, device=rng.device).item())
+
+
+_GLOBAL = threading.RLock()
+"""Held while the global generator is another's: runs in threads must not draw from it in between."""
 
 
 def uniform(shape: Sequence[int], bound: float, rng: Generator) -> nn.Parameter:
@@ -39,9 +44,10 @@ def seeded(rng: Generator) -> Iterator[None]:
         with seeded(rng):
             network = nn.Sequential(nn.Conv2d(8, 32, 3), nn.ReLU(), nn.Conv2d(32, 1, 3))
     """
-    before: Tensor = torch.random.get_rng_state()
-    torch.random.set_rng_state(child(rng).get_state())
-    try:
-        yield
-    finally:
-        torch.random.set_rng_state(before)
+    with _GLOBAL:
+        before: Tensor = torch.random.get_rng_state()
+        torch.random.set_rng_state(child(rng).get_state())
+        try:
+            yield
+        finally:
+            torch.random.set_rng_state(before)

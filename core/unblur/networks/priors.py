@@ -57,6 +57,7 @@ class NetworkImagePrior(ImagePrior[N]):
 
     def init(self, shape: Shape, batch: Batch, context: Context) -> None:
         params: Any = self.params
+        self._note = context.note
         frames, channels, *spatial = shape
         head = params.output
         if head == "auto":
@@ -84,6 +85,10 @@ class NetworkImagePrior(ImagePrior[N]):
     def start_from(self, earlier: ImagePrior[Any], latent: Tensor, transfer: Transfer) -> None:
         """The weights of the earlier stage's network if it is of the same kind, and its input on the new grid."""
         if not isinstance(earlier, type(self)):
+            return
+        before, now = ({name: part.shape for name, part in one.network.named_parameters()} for one in (earlier, self))
+        if before != now or earlier.input.shape[1] != self.input.shape[1]:
+            self._note("the image's network is another than that of the stage before: it begins anew")
             return
         self.network.load_state_dict(earlier.network.state_dict())
         self.input = torch.empty_like(self.input).copy_(transfer.latent(earlier.input))

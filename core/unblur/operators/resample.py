@@ -20,6 +20,9 @@ from unblur.operators.fourier import as_float
 Method = Literal["area", "linear", "cubic"]
 Edge = Literal["replicate", "zero"]
 
+_KEPT = 2**18
+"""Numbers in a matrix that is kept for the next time, a megabyte; shifts by parts of a pixel hardly come again."""
+
 
 def resize(image: Tensor, shape: Sequence[int], method: Method = "area") -> Tensor:
     """Resample (frames, channels, *spatial) to ``shape`` pixels over the same field of view, without aliasing.
@@ -138,7 +141,8 @@ def _resample(
             old = image.shape[axis]
             if (new, scale, zero) == (old, 1, 0):
                 continue
-            matrix = _matrix(old, new, float(scale), float(zero), method, edge, image.dtype, image.device)
+            made = _kept if old * new <= _KEPT else _matrix
+            matrix = made(old, new, float(scale), float(zero), method, edge, image.dtype, image.device)
             if axis == image.ndim - 1:
                 image = image @ matrix.T
             else:
@@ -146,7 +150,6 @@ def _resample(
     return image
 
 
-@lru_cache(maxsize=64)
 def _matrix(
     old: int, new: int, scale: float, zero: float, method: Method, edge: Edge, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
@@ -166,6 +169,9 @@ def _matrix(
         matrix = torch.zeros(new, old, dtype=torch.float64)
         matrix.scatter_add_(1, columns.long().clamp(0, old - 1), weights.clone())
         return matrix.to(dtype=dtype, device=device)
+
+
+_kept = lru_cache(maxsize=64)(_matrix)
 
 
 def _weights(distance: Tensor, method: Method, widening: float) -> Tensor:

@@ -6,26 +6,12 @@ import tomllib
 
 import tomli_w
 
-from unblur import components
+from unblur.components import BASES
 from unblur.composition import USES
 from unblur.errors import ParameterError
 from unblur.params import Schedule, fields_of, plain, validate
 from unblur.records import ROLES, SLOTS
 from unblur.testing.case import Case
-
-BASES: dict[tuple[str, str], type] = {
-    ("forward_model", "base"): components.ForwardModel,
-    ("forward_model", "response"): components.Response,
-    ("forward_model", "misfit"): components.Misfit,
-    ("image_prior", "base"): components.ImagePrior,
-    ("image_prior", "penalty"): components.Penalty,
-    ("kernel_prior", "base"): components.KernelPrior,
-    ("kernel_prior", "penalty"): components.Penalty,
-    ("estimator", "base"): components.Estimator,
-    ("stopping", "rule"): components.StoppingRule,
-    ("stopping", "selector"): components.Selector,
-}
-"""The class that a component derives from, by slot and role."""
 
 
 def target_is_of_its_kind(case: Case) -> None:

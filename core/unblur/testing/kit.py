@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
+import io
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -100,9 +102,11 @@ def _usable() -> tuple[str, ...]:
 def _hold(rule: Rule, case: Case) -> None:
     wording = " ".join((rule.__doc__ or rule.__name__).split())
     case = dataclasses.replace(case, rule=wording)
+    said = io.StringIO()
     try:
-        with case.compute.running(), global_randomness_untouched(case):
+        with case.compute.running(), global_randomness_untouched(case), contextlib.redirect_stdout(said):
             rule(case)
+        case.expect(not said.getvalue(), f"it printed {said.getvalue()[:60]!r}; `context.note` is for what users read")
     except ConformanceError:
         raise
     except Exception as error:
@@ -133,6 +137,12 @@ def check_method(name: str, registry: Registry) -> None:
         if method.blind == known:
             words = "is fixed" if known else "is not fixed"
             raise ConformanceError(f"{who}, preset {preset!r}: blind = {method.blind}, but {first.name!r} {words}")
+        takes = "takes-psf" in first.registered.component.provides
+        if method.needs_psf != takes:
+            words = "takes one" if takes else "takes none"
+            raise ConformanceError(
+                f"{who}, preset {preset!r}: needs_psf = {method.needs_psf}, but {first.name!r} {words}"
+            )
     if method.blind and method.needs_psf:
         raise ConformanceError(f"{who}: it is declared both blind and in need of a PSF")
     for text, what in ((method.summary, "summary"), (method.good_for, "good_for")):

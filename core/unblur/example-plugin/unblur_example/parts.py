@@ -40,14 +40,22 @@ class PositivePixels(Learned, ImagePrior[Any]):
         mean = batch.observed.mean(dim=tuple(range(2, len(shape))), keepdim=True).clamp_min(1e-3)
         self.value = mean.expand(shape).expm1().log().requires_grad_()
 
+    def start_from(self, earlier: Any, latent: Tensor, transfer: Any) -> None:
+        self.value.data = latent.clamp_min(1e-3).expm1().log()  # of the stage before, on this stage's grid
+
     def draw(self, batch: Any, clock: Any, rng: Any) -> Draw:
         return Draw(F.softplus(self.value))
 
 
 class LearnedGaussian(Learned, KernelPrior[Any]):
     def init(self, spec: Any, context: Any) -> None:
-        self.shape, start = spec.shape, math.log(self.params.sigma * spec.scale)
+        self.shape, self.scale = spec.shape, spec.scale
+        start = math.log(self.params.sigma * spec.scale)
         self.value = torch.tensor(start, device=context.compute.device, requires_grad=True)
+
+    def start_from(self, earlier: Any, kernel: Tensor, transfer: Any) -> None:
+        if isinstance(earlier, LearnedGaussian):
+            self.value.data = earlier.value.detach() + math.log(self.scale / earlier.scale)
 
     def kernel(self, latent: Tensor, clock: Any, rng: Any) -> Tensor:
         kernel = torch.ones_like(self.value)[None]

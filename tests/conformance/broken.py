@@ -451,3 +451,17 @@ class Talking(Misfit[Any]):
         value = ((predicted - observed) ** 2 * counted).sum() / counted.sum().clamp_min(1e-9)
         print(f"a misfit of {float(value)}")  # noqa: T201
         return value
+
+
+class Greedy(Misfit[Any]):
+    def __call__(self, predicted: Tensor, observed: Tensor, weight: Tensor | None) -> Tensor:
+        weight = torch.ones_like(observed) if weight is None else weight
+        weight /= weight.mean().clamp_min(1e-9)
+        return ((predicted - observed) ** 2 * weight).mean()
+
+
+class Clamping(Penalty[Any]):
+    def __call__(self, value: Tensor) -> Tensor:
+        with torch.no_grad():
+            value.clamp_(min=0.4)
+        return value.abs().sum()

@@ -60,6 +60,8 @@ BREAKING: dict[str, list[tuple[type, dict[str, Any], str]]] = {
     "misfit_gradients": [(broken.InfiniteSlope, MISFIT, "the gradient at a perfect prediction is not finite")],
     "penalty_is_finite": [(broken.Norm, PENALTY, "the gradient at a constant image is not finite")],
     "penalty_gradients": [(broken.WrongSlope, PENALTY, "slope by autograd")],
+    "misfit_changes_nothing": [(broken.Greedy, MISFIT, "the weight")],
+    "penalty_changes_nothing": [(broken.Clamping, PENALTY, "an image")],
     "image_shape": [(broken.Transposed, IMAGE, "the latent image has shape")],
     "kernel_is_a_kernel": [
         (broken.Unnormalised, KERNEL, "expected 1"),

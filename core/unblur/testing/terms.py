@@ -59,7 +59,19 @@ def misfit_gradients(case: Case) -> None:
         case.finite(gradient, f"the gradient at {what}")
 
 
-MISFIT_RULES = (perfect_prediction_is_best, weight_masks, misfit_gradients)
+def misfit_changes_nothing(case: Case) -> None:
+    """a misfit changes neither prediction, observation nor weight, which others use after it"""
+    misfit, observed = _misfit(case)
+    weight = torch.ones_like(observed)
+    weight[..., : observed.shape[-1] // 2] = 0.5
+    given = {"the observation": observed, "the weight": weight, "the prediction": observed - 0.5}
+    before = {what: value.clone() for what, value in given.items()}
+    misfit(given["the prediction"], observed, weight)
+    for what, value in given.items():
+        case.same(value, before[what], what)
+
+
+MISFIT_RULES = (perfect_prediction_is_best, weight_masks, misfit_gradients, misfit_changes_nothing)
 
 
 def _values(case: Case) -> dict[str, Tensor]:
@@ -89,4 +101,13 @@ def penalty_gradients(case: Case) -> None:
     case.slope(penalty, next(iter(_values(case).values())))
 
 
-PENALTY_RULES = (penalty_is_finite, penalty_gradients)
+def penalty_changes_nothing(case: Case) -> None:
+    """a penalty does not change what it looks at"""
+    penalty = case.instance()
+    for what, value in _values(case).items():
+        before = value.clone()
+        penalty(value)
+        case.same(value, before, what)
+
+
+PENALTY_RULES = (penalty_is_finite, penalty_gradients, penalty_changes_nothing)

@@ -361,6 +361,9 @@ class Misfit(Component[P], ABC):
 class Penalty(Component[P], ABC):
     """A modifier of any image or kernel prior. Its params have `weight: Schedule`."""
 
+    def init(self, context: Context) -> None:
+        """Set up, once: for what needs the pixel size, the PSF, or weights on the device."""
+
     @abstractmethod
     def __call__(self, value: Tensor) -> Tensor:
         """A scalar for a latent image or for kernels."""

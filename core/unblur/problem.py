@@ -293,9 +293,9 @@ def build(
         responses=responses,
         misfits=misfits,
         image=image,
-        image_penalties=_built(resolved.having("image_prior", "penalty")),
+        image_penalties=_penalties(resolved.having("image_prior", "penalty"), context),
         kernels=kernels,
-        kernel_penalties=_built(resolved.having("kernel_prior", "penalty")),
+        kernel_penalties=_penalties(resolved.having("kernel_prior", "penalty"), context),
         estimator=resolved.base("estimator").build(),
         spec=spec,
         latent_shape=latent_shape,
@@ -307,8 +307,11 @@ def build(
     )
 
 
-def _built(parts: Sequence[ResolvedPart]) -> list[Any]:
-    return [part.build() for part in parts]
+def _penalties(parts: Sequence[ResolvedPart], context: Context) -> list[Penalty[Any]]:
+    penalties = [part.build() for part in parts]
+    for penalty in penalties:
+        penalty.init(context)
+    return penalties
 
 
 def size_text(shape: Sequence[int]) -> str:

@@ -900,3 +900,15 @@ def test_a_measured_psf_on_a_finer_grid_keeps_its_width_at_every_resolution(scal
     events.close()
     along = np.arange(kernel.shape[1]) - kernel.shape[1] // 2
     assert np.sqrt((kernel.sum(0) * along**2).sum()) == pytest.approx(2, rel=0.05)  # as it is at full resolution
+
+
+def test_a_penalty_may_look_at_the_pixels_size_before_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unblur_classical.penalties import TotalVariation
+
+    seen: list[Any] = []
+    monkeypatch.setattr(TotalVariation, "init", lambda self, context: seen.append(context.pixel_size))
+    given = unblur.Pipeline(
+        ["convolution", "squared"], ["pixels", "tv"], "free", "joint-adam", stages=[unblur.Stage(1)]
+    )
+    unblur.deblur(picture(), pipeline=given, kernel_size=3, pixel_size=0.3, threads=1)
+    assert seen[-1] == (0.3, 0.3)

@@ -74,6 +74,12 @@ def misfit_changes_nothing(case: Case) -> None:
 MISFIT_RULES = (perfect_prediction_is_best, weight_masks, misfit_gradients, misfit_changes_nothing)
 
 
+def _penalty(case: Case) -> Any:
+    penalty = case.instance()
+    penalty.init(case.context())
+    return penalty
+
+
 def _values(case: Case) -> dict[str, Tensor]:
     if case.registered.slot == "image_prior":
         image = case.smooth((1, 2, *case.latent_shape), 1)
@@ -87,7 +93,7 @@ def _values(case: Case) -> dict[str, Tensor]:
 
 def penalty_is_finite(case: Case) -> None:
     """a penalty is a finite scalar with a finite gradient, at a constant and at zero too"""
-    penalty = case.instance()
+    penalty = _penalty(case)
     for what, value in _values(case).items():
         leaf = value.clone().requires_grad_()
         result = case.scalar(penalty(leaf), f"the penalty of {what}")
@@ -97,13 +103,13 @@ def penalty_is_finite(case: Case) -> None:
 
 def penalty_gradients(case: Case) -> None:
     """the gradient of a penalty agrees with differences"""
-    penalty = case.instance()
+    penalty = _penalty(case)
     case.slope(penalty, next(iter(_values(case).values())))
 
 
 def penalty_changes_nothing(case: Case) -> None:
     """a penalty does not change what it looks at"""
-    penalty = case.instance()
+    penalty = _penalty(case)
     for what, value in _values(case).items():
         before = value.clone()
         penalty(value)

@@ -151,6 +151,11 @@ def test_a_component_that_raises_breaks_the_rule() -> None:
         check_component(part, registry_with(part))
 
 
+def test_a_component_with_a_filter_of_its_own_passes() -> None:
+    part = registered(part=broken.Laplacian, **PENALTY)
+    check_component(part, registry_with(part))
+
+
 def test_a_component_that_prints_breaks_the_rule() -> None:
     part = registered(part=broken.Talking, **MISFIT)
     with pytest.raises(ConformanceError, match="it printed 'a misfit of"):

@@ -108,10 +108,9 @@ class KnownFlow(KernelPrior[KnownFlowParams]):
         elif context.psf is not None and context.psf.shape[:-2] == shape[:-2]:
             ratio = shape[-1] / context.psf.shape[-1]  # a stage of another resolution
             self.flow = context.psf if ratio == 1 else resize(context.psf[None], shape[-2:], "linear")[0] * ratio
-        elif context.psf is not None:
-            raise ImageError(f"known-flow: the flow given has shape {tuple(context.psf.shape)}; expected {shape}")
         else:
-            context.note("no flow was given: nothing moves")
+            given = "none" if context.psf is None else f"a kernel of shape {tuple(context.psf.shape)}"
+            context.note(f"no flow was given ({given}, where a flow has {shape}): nothing moves")
             self.flow = torch.zeros(shape, device=context.compute.device)
 
     def _read(self, shape: tuple[int, ...]) -> np.ndarray:

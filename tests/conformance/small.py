@@ -24,6 +24,7 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "kernel_prior.flownet": {"width": 2, "weights": "none"},
     "kernel_prior.fully-connected": {"inputs": 8, "hidden": 16},
     "kernel_prior.kernel-unet": {"levels": 1, "channels": (8,), "input_channels": 4},
+    "kernel_prior.measured-psf": {"pixel_size": (0.1,)},
     "kernel_prior.multi-head-unet": {"levels": 2, "channels": (8,), "head_channels": 4, "input_channels": 4},
     "kernel_prior.siren": {"hidden": 16, "layers": 1},
     "stopping.max-seconds": {"seconds": 15.0},

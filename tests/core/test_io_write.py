@@ -211,8 +211,8 @@ def test_white_stays_white_in_another_depth(tmp_path: Path) -> None:
     ("image", "dtype", "message"),
     [
         (Image.from_array(numbers((3, 9, 9)), "ZYX"), None, "one plane"),
-        (Image.from_array(numbers((9, 9), "float32")), None, "ask for a dtype"),
-        (Image.from_array(numbers((9, 9), "int16")), None, "ask for a dtype"),
+        (Image.from_array(numbers((9, 9), "float32")), None, "give a dtype"),
+        (Image.from_array(numbers((9, 9), "int16")), None, "give a dtype"),
         (Image.from_array(numbers((9, 9))), "float32", "uint8 or uint16"),
         (Image.from_array(numbers((9, 9), "float32") / 255), "uint8", "would be black"),
     ],

@@ -98,10 +98,11 @@ def test_settings_that_a_page_mentions_fit_a_method(span: str) -> None:
     words = shlex.split(span)
     values = options.settings([value for flag, value in itertools.pairwise(words) if flag == "--set"])
     named = [value for flag, value in itertools.pairwise(words) if flag == "--method"]
+    [preset] = [value for flag, value in itertools.pairwise(words) if flag == "--preset"] or ["balanced"]
     fits = []
     for method in default_registry().methods().values():
         try:
-            composed(method.name, "balanced", values)
+            composed(method.name, preset, values)
         except UnblurError:
             continue
         fits.append(method.name)

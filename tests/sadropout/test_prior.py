@@ -9,7 +9,7 @@ import torch
 
 from tests.sadropout.small import generator, made, pipeline
 from unblur.components import Clock
-from unblur.errors import ParameterError
+from unblur.errors import ImageError, ParameterError
 from unblur.operators.convolution import convolve
 from unblur.testing.worlds import photograph
 
@@ -167,7 +167,13 @@ def test_fewer_pixels_are_replaced_where_that_is_worse_than_the_noise(
     assert float(draw.weight.mean()) == pytest.approx(prior.share, abs=0.04)  # type: ignore[union-attr, attr-defined]
 
 
-def test_a_classical_method_that_cannot_look_at_the_image_leaves_the_observation_to_begin_with() -> None:
+def test_a_classical_method_that_cannot_look_at_the_image_leaves_the_observation_to_begin_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuses(*_: object) -> None:
+        raise ImageError("too small")
+
+    monkeypatch.setattr("unblur_sadropout.prior.classical", refuses)
     pipe = pipeline({"start": ("unsupervised-wiener",)})
     problem, _ = made(pipe, photograph((12, 12), (3, 3)))
     assert not problem.image.whole.starts  # type: ignore[attr-defined]

@@ -23,10 +23,13 @@ _ABOVE_NOISE = 4.0
 """Standard deviations of the noise at the rim of a kernel above which a weight counts."""
 
 _SPECK = 0.05
-"""What is connected and sums to less than this part of the heaviest does not hold the support open."""
+"""What belongs together and sums to less than this part of the heaviest does not hold the support open."""
 
 _GAP = 0.08
-"""In a wide support, weights as near to each other as twice this part of it belong together."""
+"""Weights as near to each other as twice this part of the support belong together."""
+
+_BESIDE = 1.0
+"""In a narrow support, at most twice so many pixels: else what stands beside a kernel would be drawn into it."""
 
 _GHOST = 0.6
 """In a wide support, what belongs together and sums to less than this part of the heaviest does not hold it open.
@@ -81,7 +84,8 @@ def support(kernel: Tensor, wide: bool = False) -> tuple[Shape, tuple[float, ...
     if not weights.max() > 0:
         return weights.shape, (0.0,) * weights.ndim
     above = weights > threshold
-    near = ndimage.distance_transform_edt(~above) <= _GAP * min(above.shape) if wide else above
+    gap = _GAP * min(above.shape)
+    near = ndimage.distance_transform_edt(~above) <= (gap if wide else min(gap, _BESIDE))
     labels, count = ndimage.label(near, np.ones((3,) * weights.ndim))
     sums = ndimage.sum_labels(np.where(above, weights, 0), labels, np.arange(1, count + 1))
     least = (_GHOST if wide else _SPECK) * sums.max()

@@ -24,6 +24,9 @@ from unblur_classical.kernel_step import connected, explaining
 from unblur_classical.noise import LEAST_NOISE, contrast_of, trusted
 from unblur_classical.splitting import Splitting, splitting
 
+_COLOURS = 0.5
+"""The resolution, as a part of the image's, up to which each colour is explained; the kernel is known well above it."""
+
 _NOISE_WEIGHT = 10.0
 """Variances of the noise by which the weight of a gradient is raised, so that noise is no edge."""
 
@@ -33,7 +36,7 @@ class L0GradientState:
 
     def __init__(self, problem: Problem, params: L0GradientParams) -> None:
         target = problem.forward.target(problem.batch)
-        if problem.spec.count > 1:
+        if problem.spec.count > 1 or problem.context.scale > _COLOURS:
             target = _grey(target)
         self.target = trusted(target, problem.context, "l0-gradient") if params.robust else target
         known = filled(self.target.observed, self.target.valid)
@@ -55,10 +58,10 @@ class L0Gradient(Estimator[L0GradientParams]):
 
     The image has least ‖k * x - y‖² + λ ‖∇x‖₀ (Xu et al., eq. 3; Pan et al., eq. 5 with σ = 0), by half-quadratic
     splitting with a rising β (Pan et al., eq. 9-12): gradients below √(λ/β) become zero. λ falls from step to step, so
-    that the strongest edges decide first. Colours have their edges in common; for a grid of kernels their mean is
-    explained, at a third of the cost. The kernel has least ‖∇x * k - ∇y‖² + γ ‖k - k'‖² (Pan et al., eq. 13), where k'
-    is the one before in place of zero, and is projected: no negative weights, sum one. Reports the mean squared
-    residual of each step's image.
+    that the strongest edges decide first. Colours have their edges in common; at fine resolutions, and for a grid of
+    kernels, their mean is explained, at a third of the cost. The kernel has least ‖∇x * k - ∇y‖² + γ ‖k - k'‖² (Pan et
+    al., eq. 13), where k' is the one before in place of zero, and is projected: no negative weights, sum one. Reports
+    the mean squared residual of each step's image.
     """
 
     for_kernel = True

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from unblur.errors import CompositionError, PluginError, UnblurError
-from unblur.params import plain, validate, value_at
+from unblur.params import has_field, plain, validate, value_at
 from unblur.pipeline import Pipeline
 from unblur.records import Registered, Role, Slot
 from unblur.registry import Registry
@@ -44,6 +44,11 @@ def check(pipeline: Pipeline, registry: Registry) -> None:
         known_kernel = True
     if segment.stages[-1].frames is not None or segment.stages[-1].crop is not None:
         raise CompositionError("the last stage looks at a part of the image; add one without frames and crop")
+
+
+def resamples_psf(prior: Registered) -> bool:
+    """Whether a kernel prior resamples the PSF itself: it then has a parameter for the size of that one's pixels."""
+    return has_field(prior.component.params, "pixel_size")
 
 
 def wants_grid(pipeline: Pipeline, registry: Registry) -> bool:

@@ -173,7 +173,7 @@ class Image:
         )
 
     def taken(self, axis: str, place: int) -> Image:
-        """What lies at a place along an axis, which is gone then."""
+        """What lies at a place along an axis, which is gone then; raises ImageError where Y or X would be."""
         named = self.axes.replace(axis, "")
         flat = self.axes.replace("S", "")
         return replace(

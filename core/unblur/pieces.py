@@ -39,7 +39,7 @@ class Piece:
     kernel: np.ndarray | None = None
     spread: np.ndarray | None = None
 
-    def is_of(self, task: Task) -> bool:
+    def belongs_to(self, task: Task) -> bool:
         """Whether it is what that task gave, as far as its place says so."""
         wanted = _record(task, "")
         places = [{**row, "window": {**row.get("window", {}), "reason": ""}} for row in (self.record, wanted)]

@@ -28,12 +28,12 @@ from unblur.components import (
     Response,
     Shape,
 )
-from unblur.composition import Resolved, ResolvedPart, refuse_dims
+from unblur.composition import Resolved, ResolvedPart, refuse_dims, resamples_psf
 from unblur.compute import Compute, seed_of
 from unblur.errors import ImageError, PluginError
 from unblur.operators.missing import counted_by_both
 from unblur.operators.resample import resample_kernel, resize
-from unblur.params import has_field, value_at
+from unblur.params import value_at
 from unblur.pipeline import LEAST_SIDE, Stage
 
 
@@ -272,10 +272,10 @@ def build(
         scaled = tuple(math.ceil(size * stage.scale) | 1 for size in spec.shape)
         spec = replace(spec, shape=scaled, scale=stage.scale)
         if context.psf is not None:
-            if has_field(resolved.base("kernel_prior").registered.component.params, "pixel_size"):
-                # A prior that resamples the PSF itself wants all of it, whose pixels are not those of its kernels.
-                scaled = tuple(math.ceil(size * stage.scale) | 1 for size in context.psf.shape[1:])
-            context.psf = resample_kernel(context.psf, stage.scale, scaled)
+            # Who resamples the PSF itself wants all of it: its pixels are not those of the kernels.
+            whole = tuple(math.ceil(size * stage.scale) | 1 for size in context.psf.shape[1:])
+            own = resamples_psf(resolved.base("kernel_prior").registered)
+            context.psf = resample_kernel(context.psf, stage.scale, whole if own else scaled)
     if shape is not None and spec.kind != "flow":
         spec = replace(spec, shape=tuple(map(min, shape, spec.shape)), scale=stage.scale)
     latent_shape = forward.latent_shape(tuple(batch.observed.shape), spec)

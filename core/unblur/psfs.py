@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from unblur.composition import resamples_psf
 from unblur.errors import CompositionError, FileError, ImageError, ParameterError
 from unblur.image import PLANE, VOLUME, Image
 from unblur.io.kernels import ARRAYS, read_kernels
 from unblur.io.psf import GridPsf, Psf, prepare_psf, without_margins
 from unblur.io.reading import read
 from unblur.kernel_grid import KernelGrid
-from unblur.params import has_field, validate
+from unblur.params import validate
 from unblur.pipeline import Part, Pipeline
 from unblur.planes import MICROMETRES
 from unblur.records import Registered
@@ -86,9 +87,9 @@ def for_prior(psf: Psf, pipeline: Pipeline, registry: Registry, shape: Sequence[
     Raises:
         ParameterError: that prior would resample what was resampled already.
     """
-    prior = registry.component("kernel_prior", pipeline.slots["kernel_prior"][0].name).component
-    if not has_field(prior.params, "pixel_size"):
-        return without_margins(psf, shape) if "fixed" in prior.provides else psf
+    prior = registry.component("kernel_prior", pipeline.slots["kernel_prior"][0].name)
+    if not resamples_psf(prior):
+        return without_margins(psf, shape) if "fixed" in prior.component.provides else psf
     if any(note.startswith(RESAMPLED) for note in psf.notes):
         raise ParameterError(
             f"kernel prior {prior.name!r} resamples the PSF, whose own pixel size has been used for that already; "

@@ -121,7 +121,7 @@ class Savepoint:
             raise CheckpointError(
                 f"{path}: not a readable checkpoint ({error}). Delete it to do the plane anew"
             ) from error
-        if not piece.is_of(task):
+        if not piece.belongs_to(task):
             raise CheckpointError(f"{path}: made with other planes, windows or tiles. Start without --resume")
         if shape is not None and piece.image is not None and piece.image.shape != tuple(shape):
             found, wanted = ("x".join(map(str, one)) for one in (piece.image.shape, shape))

@@ -58,11 +58,16 @@ def of_layers(layers: Iterable[Any]) -> dict[str, Any]:
     return {role: looks_of(layer) for layer in layers if (role := role_of(layer)) and hasattr(layer, "colormap")}
 
 
-def axes_of(report: Mapping[str, Any], role: str) -> str:
-    """The axes that the layer had, as far as a report says so."""
+def _held(report: Mapping[str, Any], role: str) -> Mapping[str, Any]:
+    """What a report holds of the layer of a role; nothing where that is of no use."""
     viewed = report.get(REPORT_KEY)
     found = viewed.get(role) if isinstance(viewed, Mapping) else None
-    axes = found.get("axes") if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def axes_of(report: Mapping[str, Any], role: str) -> str:
+    """The axes that the layer had, as far as a report says so."""
+    axes = _held(report, role).get("axes")
     return axes if isinstance(axes, str) and set(axes) <= set(AXES) and len(set(axes)) == len(axes) else ""
 
 
@@ -76,20 +81,14 @@ def attributes(report: Mapping[str, Any], role: str, axes: str, placed: Mapping[
     """
     from napari.layers import Layer
 
-    viewed = report.get(REPORT_KEY)
-    found = viewed.get(role) if isinstance(viewed, Mapping) else None
-    if not isinstance(found, Mapping):
-        return {}
+    found = _held(report, role)
     rgb = axes.endswith("S")
     wanted = {*SHOWN, *(() if rgb else ("colormap",))}
     if found.get("axes") == axes and _same_size(found.get("scale"), placed):
         wanted |= {*PLACE, "affine", "units"}
         labels = found.get("axis_labels")
-        if (
-            isinstance(labels, list)
-            and len(labels) == len(axes.replace("S", ""))
-            and all(isinstance(one, str) for one in labels)
-        ):
+        labels = [label for label in labels if isinstance(label, str)] if isinstance(labels, list) else []
+        if len(labels) == len(axes.replace("S", "")):
             found = {**found, "axis_labels": fitting_labels(labels, axes)}
             wanted.add("axis_labels")
     chosen = {key: value for key, value in found.items() if key in wanted}

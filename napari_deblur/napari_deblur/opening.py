@@ -23,7 +23,7 @@ from unblur.io.video import VIDEO
 Reader = Callable[[Any], list[tuple[Any, dict[str, Any], str]]]
 RESTORED, UNCERTAINTY = "restored", "uncertainty"
 WHITES = {255.0: "uint8", 65535.0: "uint16"}
-"""The same for images in floating point whose white this is."""
+"""The depth in which colours in floating point are shown whose white this is."""
 
 _PART = re.compile(r"(?<=.)\.(kernel|uncertainty)\.ome\.tiff?$", re.IGNORECASE)
 """How the file of a kernel or an uncertainty ends, behind the name of its image."""

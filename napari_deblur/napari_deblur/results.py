@@ -253,6 +253,7 @@ def _kernel(result: Result, source: LayerSource, name: str) -> LayerData:
     peak = float(np.nanmax(kernel, initial=0.0))
     known = facts(source.image)
     spatial = [axis for axis in kept if axis in known["pixel_size"]]
+    repeated = "".join(axis for axis in kept if axis not in axes)
     several = "Z" in axes and result.report["planes_mode"] != "volume"
     return (
         data,
@@ -272,9 +273,7 @@ def _kernel(result: Result, source: LayerSource, name: str) -> LayerData:
                     "role": "kernel",
                     "of": name,
                     **({} if grid is None else {"grid": grid}),
-                    **(
-                        {REPEATED: repeated} if (repeated := "".join(axis for axis in kept if axis not in axes)) else {}
-                    ),
+                    **({REPEATED: repeated} if repeated else {}),
                     **({SEVERAL: True} if grid is not None or several else {}),
                 }
             },

@@ -17,7 +17,7 @@ from unblur.operators.missing import filled
 from unblur.problem import Problem
 from unblur_classical.algorithm_params import HyperLaplacianParams
 from unblur_classical.continuation import geometric
-from unblur_classical.noise import LEAST_NOISE, contrast_of, trusted
+from unblur_classical.noise import ASSUMED_NOISE, LEAST_NOISE, contrast_of, trusted
 from unblur_classical.splitting import splitting
 
 _NEWTON_STEPS = 5
@@ -40,7 +40,7 @@ class HyperLaplacianState:
         self.splitting = splitting(problem, target)
         known = filled(target.observed, target.valid)
         cleaned = dataclasses.replace(target, observed=known, valid=given)
-        noise = noise_of(cleaned, problem.context, "hyper-laplacian", LEAST_NOISE, assumed=NOISE)
+        noise = noise_of(cleaned, problem.context, "hyper-laplacian", LEAST_NOISE, assumed=ASSUMED_NOISE)
         share = (noise / contrast_of(known)) ** 2
         unexplained = params.model_error + params.noise_model_error * share
         self.fidelity = params.fidelity or fidelity(noise, unexplained, params.alpha)

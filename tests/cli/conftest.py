@@ -49,3 +49,8 @@ def cells(tmp_path: Path) -> Path:
     path = tmp_path / "cells.tif"
     tifffile.imwrite(path, random.poisson(100 + 50 * np.sin(np.arange(40) / 3), (32, 40)).astype(np.uint16))
     return path
+
+
+def fails(*_: object) -> None:
+    """In place of a method of a component."""
+    raise KeyError("no")

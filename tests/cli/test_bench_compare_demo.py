@@ -12,7 +12,7 @@ import scipy.io
 import tifffile
 from scipy.signal import fftconvolve
 
-from tests.cli.conftest import Unblur
+from tests.cli.conftest import Unblur, fails
 from unblur import io
 from unblur.cli import demo
 from unblur.cli.compare import psf_of_plane, unsharp_mask
@@ -159,9 +159,6 @@ def test_the_demo_gives_files_a_panel_and_figures(
 def test_a_method_that_fails_leaves_the_others_in_the_panel(
     unblur: Unblur, cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> None:
-        raise KeyError("no")
-
     monkeypatch.setattr("unblur_classical.wiener.Wiener.init", fails)
     panel = tmp_path / "panel.png"
     given = ("--psf", tmp_path / "psf.tif", "--methods", "richardson-lucy,wiener", "-o", panel)

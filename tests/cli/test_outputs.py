@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 import tifffile
 
-from tests.cli.conftest import Unblur
+from tests.cli.conftest import Unblur, fails
 from unblur import io
 from unblur.cli import files as running
 from unblur.cli.panels import moved
@@ -277,9 +277,6 @@ def test_the_preview_is_not_the_report(unblur: Unblur, cells: Path, tmp_path: Pa
 def test_a_run_in_which_everything_fails_leaves_no_checkpoint(
     unblur: Unblur, cells: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> None:
-        raise KeyError("no")
-
     monkeypatch.setattr("unblur_classical.richardson_lucy.RichardsonLucy.init", fails)
     out = tmp_path / "out.tif"
     code, _, err = unblur(

@@ -18,7 +18,7 @@ PLANES_FAILED = 3
 """Exit code where some planes, or some of the methods compared, failed, and the others were written."""
 
 
-class Patient:
+class ForgivingStream:
     """A text stream whose reader may leave: what is written after that is lost, and the work goes on."""
 
     def __init__(self, stream: Any) -> None:
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold what its encoding does not
         sys.stdout.reconfigure(errors="backslashreplace")
-    before, sys.stdout = sys.stdout, Patient(sys.stdout)
+    before, sys.stdout = sys.stdout, ForgivingStream(sys.stdout)
     try:
         code = app(list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
     except UnblurError as error:

@@ -45,6 +45,7 @@ def compare(
     from unblur import io
     from unblur.cli import BAD_INPUT, PLANES_FAILED
     from unblur.cli.panels import Column, flat, levels_of, write_panel
+    from unblur.cli.places import refuse_existing
     from unblur.cli.progress import bar
     from unblur.cli.signals import interruptible
     from unblur.driver import CancelToken
@@ -59,8 +60,7 @@ def compare(
     for given in (source, psf, *(Path(name) for name in options.names(methods, "--methods") if name.endswith(".toml"))):
         if given is not None and output.exists() and Path(given).exists() and output.samefile(given):
             raise FileError(output, "is an input of this run", "Choose another output")
-    if output.exists() and not force:
-        raise FileError(output, "exists", "--force replaces it")
+    refuse_existing(output, force)
     whole = io.read(source, axes=axes, pixel_size=options.pixel_size(pixel_size))
     image = cut(whole, options.crop(crop), places(at))
     own = None if psf is None else psf_of_plane(psf, psf_axes, whole, places(at))

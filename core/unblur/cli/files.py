@@ -253,8 +253,10 @@ def _previewer(job: Job, files: Places) -> Callable[[JobEvent], None]:
         pictures = [_picture(array, axes) for array in (observed, estimate.image[0].float().cpu().numpy())]
         kernels, grid = estimate.kernel.float().cpu().numpy(), estimate.grid
         motion = job.mode == "video"
-        kernel = flat(kernels[0], job.spatial) if grid is None else grid.mosaic(kernels)
-        kernel = moved(kernels[0]) if motion else kernel
+        if motion:
+            kernel = moved(kernels[0])
+        else:
+            kernel = flat(kernels[0], job.spatial) if grid is None else grid.mosaic(kernels)
         triptych(path, pictures[0], kernel, pictures[1], job.white_level, grid, motion)
 
     return show
@@ -289,8 +291,10 @@ def _panel(path: Path, job: Job, result: Result) -> None:
 
     axes, grid = job.image.axes, result.kernel_grid
     motion = job.mode == "video"
-    kernel = flat(result.kernel, result.kernel_axes) if grid is None else result.kernel_picture()
-    kernel = moved(result.kernel) if motion else kernel
+    if motion:
+        kernel = moved(result.kernel)
+    else:
+        kernel = flat(result.kernel, result.kernel_axes) if grid is None else result.kernel_picture()
     triptych(path, flat(job.image.data, axes), kernel, flat(result.image, axes), job.white_level, grid, motion)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import typer
 
+from unblur.cli.places import refuse_existing
 from unblur.cli.signals import Interrupt, interruptible
 from unblur.errors import FileError, ParameterError, UnblurError
 from unblur.io.atomic import check_writable, write_json
@@ -75,12 +76,11 @@ def run_levin(protocol: Protocol) -> int:
     """Every method on every image; the exit code. The file is complete after each of them.
 
     Raises:
-        FileError: data that are not there or not in the benchmark's form.
+        FileError: data that are not there or not in the benchmark's form, or results that are there already.
         ParameterError: noise or kernel size in a form of their own.
     """
     check_writable(protocol.output)
-    if protocol.output.exists() and not protocol.force:
-        raise FileError(protocol.output, "exists", "--force replaces it, from the first image on")
+    refuse_existing(protocol.output, protocol.force)
     noise_of(protocol.noise)
     if protocol.panels is not None:
         try:

@@ -202,6 +202,12 @@ def places(
     return made
 
 
+def refuse_existing(path: Path, force: bool) -> None:
+    """Raise a FileError where a file stands that would be replaced, unless that was asked for."""
+    if path.exists() and not force:
+        raise FileError(path, "exists", "--force replaces it")
+
+
 def refuse_among(everything: Sequence[Places], folders: Sequence[Path]) -> None:
     """Raise a FileError where an output would lie in one of these folders, whose files are the inputs."""
     given = {os.path.realpath(folder) for folder in folders}

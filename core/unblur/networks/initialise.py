@@ -10,6 +10,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Generator, Tensor, nn
 
+_GLOBAL = threading.RLock()
+"""Held while the global generator is another's: runs in threads must not draw from it in between."""
+
 
 def child(rng: Generator) -> Generator:
     """A new CPU generator, seeded with one number of `rng`, which may live on any device."""
@@ -19,10 +22,6 @@ def child(rng: Generator) -> Generator:
 def child_seed(rng: Generator) -> int:
     """One number of `rng`, to seed another generator with."""
     return int(torch.randint(2**63 - 1, (), generator=rng, device=rng.device).item())
-
-
-_GLOBAL = threading.RLock()
-"""Held while the global generator is another's: runs in threads must not draw from it in between."""
 
 
 def uniform(shape: Sequence[int], bound: float, rng: Generator) -> nn.Parameter:

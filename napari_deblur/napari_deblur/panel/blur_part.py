@@ -182,7 +182,7 @@ class BlurPart(QWidget):
         channels = "C" in self._image_axes and "Z" not in self._image_axes
         if channels and source.axes == "ZYX" and source.image.status["axes"] == "assumed":
             source = layers.read(layer, axes="CYX")
-        source = _once(source)
+        source = _without_repeats(source)
         pixels.refuse_too_large(source.image.data, layer.name)
         return source
 
@@ -290,7 +290,7 @@ class BlurPart(QWidget):
         self._form.setRowVisible(self._rows[name], visible)
 
 
-def _once(source: layers.LayerSource) -> layers.LayerSource:
+def _without_repeats(source: layers.LayerSource) -> layers.LayerSource:
     """A kernel without the axes along which it is repeated for the viewer."""
     kept = source.metadata.get(KEY, {})
     image = source.image

@@ -31,7 +31,7 @@ class FileError(UnblurError, OSError):
 
     def __init__(self, path: object, problem: str, fix: str = "") -> None:
         super().__init__(f"{path}: {problem}" + (f". {fix}" if fix else ""))
-        self.path = Path(str(path))
+        self.path, self.problem, self.fix = Path(str(path)), problem, fix
 
 
 class ParameterError(UnblurError, ValueError):

@@ -341,3 +341,19 @@ def test_what_a_video_loses_is_said_and_a_palette_has_colours(tmp_path: Path) ->
     assert any("opacity" in note for note in io.read(tmp_path / "a.mkv").notes)
     palette = SimpleNamespace(codec_context=SimpleNamespace(format=av.VideoFormat("pal8", 8, 8)))
     assert not video._kind(palette)[0]
+
+
+def test_a_video_that_cannot_be_encoded_is_named_as_the_user_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import av
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("no such encoder")
+
+    series = io.read_series(encoded(tmp_path / "in.mkv", np.zeros((2, 16, 16), np.uint8)))
+    monkeypatch.setattr(av.VideoFrame, "from_ndarray", refuse)
+    with pytest.raises(FileError) as caught:
+        io.write(tmp_path / "out.mkv", series)
+    assert caught.value.path == tmp_path / "out.mkv"
+    assert str(caught.value).startswith(f"{tmp_path / 'out.mkv'}: cannot be encoded (no such encoder)")

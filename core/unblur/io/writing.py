@@ -125,3 +125,5 @@ def _encode(path: str | Path, temporary: Path, image: Image, dtype: DTypeLike | 
         return write_tiff(temporary, image, dtype, report)
     except ImageError as error:
         raise FileError(path, str(error)) from None
+    except FileError as error:
+        raise FileError(path, error.problem, error.fix) from error

@@ -54,7 +54,7 @@ def choose_method(photograph: bool, volume: bool, psf: bool, kernel_size: Kernel
     if psf and photograph and not volume:
         return "hyper-laplacian", "a PSF was given and the image is a photograph"
     if psf:
-        return "richardson-lucy", "a PSF was given and the image is science data (Poisson noise, no known white level)"
+        return "richardson-lucy", "a PSF was given and the image is science data, or a volume (Poisson noise)"
     if photograph and not volume:
         return "l0-gradient", "no PSF was given and the image is a photograph"
     if kernel_size is None:
@@ -238,6 +238,11 @@ def _psf_assumed(pipeline: Pipeline, registry: Registry) -> list[str]:
     prior = resolve(pipeline.in_stage(pipeline.stages[0]), registry).base("kernel_prior")
     traits = prior.registered.component.provides
     if "learns" not in traits:
+        if "fixed" in traits and "takes-psf" not in traits:
+            raise CompositionError(
+                f"kernel_prior {prior.name!r} makes the PSF from numbers, and a PSF was given; leave one of them out "
+                "(kernel_prior=known takes the PSF)"
+            )
         return []
     use = "begins with the PSF" if "begins-with-psf" in traits else "takes no more than its size from the PSF"
     return [f"the kernel is estimated by {prior.name}, which {use}; with kernel_prior=known it is the PSF"]

@@ -134,6 +134,7 @@ class Context:
         scale: resolution of the stage relative to the image's.
         begins: nothing of a stage before is handed over, so that a part begins with what it is given here.
         notes: what was assumed, changed or clipped; ends up in the report.
+        warnings: what speaks against trusting the result; is said, and ends up in the report.
     """
 
     compute: Compute
@@ -149,11 +150,17 @@ class Context:
     scale: float = 1.0
     begins: bool = True
     notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def note(self, text: str) -> None:
         """Record an assumption for the report, once."""
         if text not in self.notes:
             self.notes.append(text)
+
+    def warn(self, text: str) -> None:
+        """Record what speaks against trusting the result, once."""
+        if text not in self.warnings:
+            self.warnings.append(text)
 
 
 @dataclass(frozen=True)

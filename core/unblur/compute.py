@@ -6,9 +6,9 @@ import contextlib
 import hashlib
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,11 @@ from unblur.allocation import kept_memory
 from unblur.errors import ParameterError
 
 Precision = Literal["auto", "float32", "bfloat16"]
+E = TypeVar("E")
+R = TypeVar("R")
+
+MOST_THREADS = 8
+"""Times the processors: more threads only wait for each other, and many more take the process down."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,10 @@ class Compute:
         """The best this machine has, or what was asked for.
 
         Raises:
-            ParameterError: the device does not exist, the precision is unknown, or threads are below one.
+            ParameterError: the device does not exist, the precision is unknown, or no sensible number of threads.
         """
+        if not isinstance(device, str | torch.device):
+            raise ParameterError(f"device = {device!r}: expected auto, cpu, or a device of torch such as cuda:0")
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"  # MPS has no double precision, which parts need
         try:
@@ -43,8 +50,12 @@ class Compute:
         except (RuntimeError, AssertionError) as error:
             words = str(error).splitlines()[0]
             raise ParameterError(f"device {device!r} cannot be used: {words}. Try --device cpu") from error
-        if threads is not None and threads < 1:
-            raise ParameterError(f"threads = {threads}: expected 1 or more, or none for all processors")
+        most = MOST_THREADS * (os.cpu_count() or 1)
+        whole = isinstance(threads, int) and not isinstance(threads, bool)
+        if threads is not None and not (whole and 1 <= threads <= most):
+            raise ParameterError(
+                f"threads = {threads!r}: expected a whole number from 1 to {most}, or none for all processors"
+            )
         if precision not in ("auto", "float32", "bfloat16"):
             raise ParameterError(f"precision {precision!r}: choose one of auto, float32, bfloat16")
         if precision == "auto":
@@ -112,11 +123,42 @@ class Compute:
         return {"device": name, "precision": self.precision, "threads": self.threads, "torch": torch.__version__}
 
 
+@contextlib.contextmanager
+def own_modes() -> Iterator[None]:
+    """Gradients, and neither inference mode nor autocast, whatever the caller's thread is in."""
+    with torch.inference_mode(False), torch.enable_grad(), contextlib.ExitStack() as off:
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                off.enter_context(torch.autocast(device, enabled=False))
+        yield
+
+
+def in_own_modes(events: Generator[E, None, R]) -> Generator[E, None, R]:
+    """The same events, each made in `own_modes`; between them the caller's thread is as it was."""
+    try:
+        while True:
+            with own_modes():
+                try:
+                    event = next(events)
+                except StopIteration as stop:
+                    return stop.value  # type: ignore[no-any-return]
+            yield event
+    finally:
+        events.close()
+
+
 _lock = threading.Lock()
 _running = 0
 _before: list[dict[str, Any]] = []
 
-_FIXED = {"deterministic": True, "warn_only": True, "fills": False, "benchmark": False, "tf32": (False, False)}
+_FIXED = {
+    "deterministic": True,
+    "warn_only": True,
+    "fills": False,
+    "benchmark": False,
+    "tf32": (False, False),
+    "dtype": torch.float32,
+}
 """During a run: the same bits each time, without a pass that fills each new tensor, and float32 where it is said."""
 
 
@@ -129,6 +171,7 @@ def _settings() -> dict[str, Any]:
         "fills": torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
         "benchmark": torch.backends.cudnn.benchmark,
         "tf32": _tf32(),
+        "dtype": torch.get_default_dtype(),
     }
 
 
@@ -145,6 +188,7 @@ def _set(wanted: Mapping[str, Any]) -> None:
     torch.use_deterministic_algorithms(wanted["deterministic"], warn_only=wanted["warn_only"])
     torch.utils.deterministic.fill_uninitialized_memory = wanted["fills"]  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = wanted["benchmark"]
+    torch.set_default_dtype(wanted["dtype"])
     if wanted["tf32"] is not None and _tf32() is not None:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = wanted["tf32"]
 

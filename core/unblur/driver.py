@@ -17,10 +17,10 @@ from torch import Tensor
 from unblur.checkpoint import Checkpoint, load, save
 from unblur.components import Clock, Estimate, Info, Selector, Shape, StoppingRule
 from unblur.composition import Resolved, resolve
-from unblur.compute import Compute
-from unblur.errors import CheckpointError, DivergedError
+from unblur.compute import Compute, in_own_modes
+from unblur.errors import CheckpointError, DivergedError, PluginError
 from unblur.pipeline import Pipeline, Stage
-from unblur.problem import Observation, Problem, build
+from unblur.problem import Observation, Problem, build, name_of
 from unblur.registry import Registry
 from unblur.spread import after_then
 from unblur.stages import current, hand_over, next_shape
@@ -142,6 +142,7 @@ class Run:
         self.seed = seed
         self.cancel = cancel or CancelToken()
         self.notes: list[str] = []
+        self.warnings: list[str] = []
         self._limit = limit
         self._hurry: str | None = None
         self._checkpoint, self._interval, self._fingerprint = checkpoint, interval, fingerprint
@@ -180,7 +181,7 @@ class Run:
                 f"{self._checkpoint}: of {len(saved.plan)} stages, but the pipeline has {len(self.plan)}"
             )
         with self.compute.running():
-            return (yield from self._stages(saved))
+            return (yield from in_own_modes(self._stages(saved)))
 
     def go_on(self, reason: str) -> None:
         """End the stages before the next `then`, if there is one, after the step that is taken: time is short."""
@@ -260,7 +261,9 @@ class Run:
         self.observation, self._index = observation, index
         begins = saved is None and (earlier is None or segment.begins)
         seed = self._stage_seed()
-        problem = build(segment.resolved, stage, observation, self.compute, seed, self.notes, shape, begins)
+        problem = build(
+            segment.resolved, stage, observation, self.compute, seed, self.notes, shape, begins, self.warnings
+        )
         if earlier is not None and estimate is not None and not segment.begins:
             with torch.no_grad():
                 hand_over(earlier, problem, centre, estimate)
@@ -330,7 +333,7 @@ class Run:
         clock = self._clock(self._step)
         if self._selector.better(info, clock):
             self._selected = (self._step, *copy.deepcopy((self._problem.state_dict(), self._state.state_dict())))
-        answers = [(rule.update(info, clock), rule) for rule in self._rules]
+        answers = [(_answer(rule, info, clock), rule) for rule in self._rules]
         said = [(reason, rule.ends == "run") for reason, rule in answers if reason is not None]
         ended = max(said, key=lambda one: one[1], default=None)  # what ends the run before what ends the stage
         self._late |= any(reason is not None and rule.budget is not None for reason, rule in answers)
@@ -454,7 +457,7 @@ class Run:
             return None
         before = self.observation
         if before.estimate is None or before.estimate.shape != finished.image.shape:
-            self.notes.append("stopped while the kernel was looked for: the image only serves to find it")
+            self.warnings.append("stopped while the kernel was looked for: the image only serves to find it")
             return None
         self.notes.append("stopped while the kernel was corrected: the image is that of the stages before")
         return Estimate(before.estimate, finished.kernel, before.spread, finished.grid)
@@ -484,7 +487,7 @@ class Run:
         if before is not None:
             finished, residual, warnings = before, math.nan, []
         elif problem.stage.scale != 1:
-            self.notes.append(
+            self.warnings.append(
                 f"stopped at {problem.stage.scale:g} of the resolution: the image was enlarged from there"
             )
         begun = None if before is not None else self.observation.estimate
@@ -509,8 +512,16 @@ class Run:
             rewinds=self._rewinds,
             late=self._late,
             notes=list(dict.fromkeys(self.notes)),
-            warnings=warnings,
+            warnings=list(dict.fromkeys([*self.warnings, *warnings])),
         )
+
+
+def _answer(rule: StoppingRule[Any], info: Info, clock: Clock) -> str | None:
+    """What a rule says, which is nothing or the reason to stop."""
+    answer = rule.update(info, clock)
+    if answer is not None and not isinstance(answer, str):
+        raise PluginError(f"{name_of(rule)}: update gave {answer!r}; expected None to go on, or the reason to stop")
+    return answer
 
 
 def finish(events: Generator[Event, None, Outcome]) -> Outcome:

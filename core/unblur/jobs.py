@@ -332,10 +332,10 @@ class Job:
             piece = savepoint.kept(number, task, self._shape(task)) if savepoint and self.resumed else None
             if piece is None and self.cancel.reason is not None:
                 piece = not_run(task)
-            elif piece is None and self._is_constant(task):
-                piece = unchanged(self, task)
             elif piece is None and self._is_unknown(task):
                 piece = unknown(task)
+            elif piece is None and self._is_constant(task):
+                piece = unchanged(self, task)
             elif piece is None:
                 start = time.perf_counter()
                 piece = yield from self._run(number, task, plans[number], savepoint, left, errors)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from unblur.components import Clock, KernelSpec, Shape
 from unblur.composition import Resolved, resolve
-from unblur.compute import Compute, human_bytes
+from unblur.compute import Compute, human_bytes, own_modes
 from unblur.errors import ImageError, ResourceError
 from unblur.footprint import peak_bytes
 from unblur.forecast import RESERVE
@@ -154,7 +154,7 @@ def measure(
     free = compute.free_memory()  # before the timed steps fill what a library keeps for itself
     probes: dict[str, _Probe] = {}
     psf = observation.psf
-    with compute.running():
+    with compute.running(), own_modes():
         for index, segment in enumerate(pipeline.segments()):
             if index and psf is not None:
                 observation = dataclasses.replace(observation, psf=psf)

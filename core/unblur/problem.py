@@ -133,7 +133,7 @@ class Problem:
         with self.context.compute.autocast():
             draw = self.image.draw(batch, clock, rng)
         if not isinstance(draw, Draw):
-            raise PluginError(f"{_who(self.image)}: draw gave {type(draw).__name__}; expected a Draw")
+            raise PluginError(f"{name_of(self.image)}: draw gave {type(draw).__name__}; expected a Draw")
         if batch is self.batch:
             _expect(self.image, "a latent image", draw.latent, self.latent_shape)
         draw.latent = draw.latent.float()
@@ -213,6 +213,12 @@ class Problem:
     def finish(self, estimate: Estimate, full: Shape) -> Estimate:
         """The estimate in the observed window, at full resolution (spatial shape `full`) and in the input's units."""
         estimate = self.forward.crop(estimate, self.batch)
+        if not isinstance(estimate, Estimate):
+            raise PluginError(f"{name_of(self.forward)}: crop gave {type(estimate).__name__}; expected an Estimate")
+        window = (*estimate.image.shape[:2], *self.batch.observed.shape[2:])
+        _expect(self.forward, "a cropped image", estimate.image, window)
+        if estimate.spread is not None:
+            _expect(self.forward, "a cropped standard deviation", estimate.spread, window)
         if estimate.image.shape[2:] != full:
             estimate.image = resize(estimate.image, full)
             if estimate.spread is not None:
@@ -236,12 +242,14 @@ def build(
     notes: list[str],
     shape: Shape | None = None,
     begins: bool = True,
+    warnings: list[str] | None = None,
 ) -> Problem:
     """Set up the parts of one stage.
 
     Args:
         shape: spatial shape of the kernels, where an earlier stage has fixed it; else the forward model says.
         begins: no earlier stage's image and kernel are handed over to this one.
+        notes, warnings: what the parts say goes there.
 
     Raises:
         CompositionError: a part does not work in this number of dimensions.
@@ -259,6 +267,7 @@ def build(
         scale=stage.scale,
         begins=begins,
         notes=notes,
+        warnings=[] if warnings is None else warnings,
     )
     responses = [part.build() for part in resolved.having("forward_model", "response")]
     batch, intensity = _prepare(observation, stage, responses, context)
@@ -449,7 +458,8 @@ def _prepare(
     return Batch(pixels, frames, valid), intensity
 
 
-def _who(part: Component[Any]) -> str:
+def name_of(part: Component[Any]) -> str:
+    """A part in messages: its kind, name and plugin."""
     return type(part).__qualname__ if part.registered is None else part.registered.named
 
 
@@ -457,4 +467,4 @@ def _expect(part: Component[Any], what: str, tensor: Tensor, shape: Shape) -> No
     """Raise a PluginError unless a component gave what its kind gives: a wrong shape would be broadcast later on."""
     if not isinstance(tensor, Tensor) or tuple(tensor.shape) != tuple(shape):
         found = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise PluginError(f"{_who(part)} gave {what} of {found}; expected {tuple(shape)}")
+        raise PluginError(f"{name_of(part)} gave {what} of {found}; expected {tuple(shape)}")

@@ -12,7 +12,7 @@ from unblur.composition import resamples_psf
 from unblur.errors import CompositionError, FileError, ImageError, ParameterError
 from unblur.image import PLANE, VOLUME, Image
 from unblur.io.kernels import ARRAYS, read_kernels
-from unblur.io.psf import GridPsf, Psf, prepare_psf, without_margins
+from unblur.io.psf import GridPsf, Psf, in_order, prepare_psf, without_margins
 from unblur.io.reading import read
 from unblur.kernel_grid import KernelGrid
 from unblur.params import validate
@@ -122,7 +122,7 @@ def take_psf(given: Any, image: Image, axes: str | None, centre: bool) -> Psf:
         except ImageError as error:
             raise FileError(given, str(error)) from None
     if isinstance(given, Image):
-        data, named = _grey(given)
+        data, named = in_order(*_grey(given))
         notes: list[str] = []
         data = _on_grid(data, named, given, image, notes)
         psf = prepare_psf(data, named, image_shape=_field(image, named), centre=centre)

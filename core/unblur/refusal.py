@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 from unblur.composition import Resolved, resolve
-from unblur.compute import Compute
+from unblur.compute import Compute, own_modes
 from unblur.errors import ResourceError
 from unblur.kernel_fit import spec_on
 from unblur.pipeline import Pipeline, Stage
@@ -32,7 +32,7 @@ def refuse_too_large(pipeline: Pipeline, observation: Observation, registry: Reg
     """
     if compute.free_memory() >= AMPLE_ALWAYS + AMPLE * observation.pixels.numel():
         return
-    with compute.running():
+    with compute.running(), own_modes():
         for segment in pipeline.segments():
             try:
                 largest = list(_largest(segment, observation, registry))

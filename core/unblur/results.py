@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from unblur import io
-from unblur.errors import ImageError
+from unblur.errors import FileError, ImageError
 from unblur.image import Image
 from unblur.io.kernels import ARRAYS
 from unblur.kernel_grid import KernelGrid
@@ -121,8 +122,11 @@ class Result:
         keep or had to clip, which the report then holds under ``output``.
 
         Raises:
-            FileError: a file cannot be written; every file is then as before.
+            FileError: a file cannot be written, or is the input; every file is then as before.
         """
+        for place in (path, kernel, uncertainty):
+            if place is not None and self._is_source(place):
+                raise FileError(place, "is the input of this run", "Choose another output")
         others: list[tuple[str | Path, Image | dict[str, np.ndarray]]] = []
         if uncertainty is not None:
             others.append((uncertainty, self.uncertainty_image()))
@@ -132,6 +136,13 @@ class Result:
         if notes:
             self.report["output"] = list(notes)
         return notes
+
+    def _is_source(self, path: str | Path) -> bool:
+        """Whether the image was read from this file."""
+        source = self.source.source
+        if source is None or not (os.path.exists(path) and os.path.exists(source)):
+            return False
+        return os.path.samefile(path, source)
 
     def _kernel_content(self, name: str) -> Image | dict[str, np.ndarray]:
         """What a kernel's file of this name holds."""

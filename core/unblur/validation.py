@@ -67,7 +67,7 @@ def check(
             "subtract what all have in common first"
         )
     if low < 0:
-        notes.append(f"values go down to {low:g}; nothing is clipped, the offset is kept")
+        notes.append(f"values go down to {low:g}; the offset is kept")
     constant = _constant_planes(image, valid, spatial)
     saturated = _saturated(values, image.white_level) if high > low else 0.0
     if saturated >= SATURATION_WORTH_A_NOTE:
@@ -112,7 +112,8 @@ def _valid(image: Image, nan: str) -> np.ndarray | None:
     if nan == "mask":
         return finite
     first = np.unravel_index(int(np.argmin(finite)), image.shape)
-    where = ", ".join(f"{axis}={place}" for axis, place in zip(image.axes, first, strict=True))
+    begins = {axis: start for axis, (start, _) in image.cut_from.items()}
+    where = ", ".join(f"{axis}={place + begins.get(axis, 0)}" for axis, place in zip(image.axes, first, strict=True))
     raise ImageError(f"{bad} pixels are NaN or Inf, the first at {where}; fill them, or ask for a mask (--nan mask)")
 
 

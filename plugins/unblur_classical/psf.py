@@ -52,7 +52,7 @@ class FixedPsf(KernelPrior[P]):
         """Say it where a part of the weight lies outside of the kernel."""
         if lost > LOST:
             name = type(self).__name__
-            context.note(
+            context.warn(
                 f"{name}: {lost:.1%} of it lies outside a kernel of {spec.shape} pixels; allow for a larger one"
             )
 

@@ -128,10 +128,12 @@ ESTIMATORS: list[Component] = [
 ]
 
 
-def _pipeline(estimator: str, steps: int, kernel_prior: str = "known", **params: float) -> Pipeline:
+def _pipeline(
+    estimator: str, steps: int, kernel_prior: str = "known", nonnegative: bool = True, **params: float
+) -> Pipeline:
     return Pipeline(
         forward_model="convolution",
-        image_prior="pixels",
+        image_prior=("pixels", {} if nonnegative else {"nonnegative": False}),
         kernel_prior=kernel_prior,
         estimator=(estimator, params),
         stages=[Stage(steps=steps)],
@@ -175,7 +177,10 @@ METHODS: list[Method] = [
         "richardson-lucy are better.",
         reference="Wiener 1949; Galatsanos & Katsaggelos 1992",
         needs_psf=True,
-        presets={"fast": _pipeline("wiener", 5), "balanced": _pipeline("wiener", 20)},
+        presets={
+            "fast": _pipeline("wiener", 5, nonnegative=False),
+            "balanced": _pipeline("wiener", 20, nonnegative=False),
+        },
     ),
     Method(
         name="unsupervised-wiener",
@@ -183,7 +188,10 @@ METHODS: list[Method] = [
         good_for="When the noise level is not known and error bars are wanted. Smooth images; edges ring a little.",
         reference="Orieux, Giovannelli & Rodet 2010",
         needs_psf=True,
-        presets={"fast": _pipeline("unsupervised-wiener", 40), "balanced": _pipeline("unsupervised-wiener", 120)},
+        presets={
+            "fast": _pipeline("unsupervised-wiener", 40, nonnegative=False),
+            "balanced": _pipeline("unsupervised-wiener", 120, nonnegative=False),
+        },
     ),
     Method(
         name="hyper-laplacian",

@@ -40,9 +40,9 @@ class RichardsonLucyState:
         counted = target.valid if target.valid is not None else torch.ones_like(target.observed)
         self.count = float(counted.sum()) if target.valid is not None else counted.numel()
         self.counted = self.operator.fold(counted)
-        self.observed = self.operator.fold(target.observed * counted)
-        light = target.observed.clamp_min(0)
-        self.best = self.operator.fold(counted * (torch.xlogy(light, light) - target.observed))
+        light = target.observed.clamp_min(0)  # no light is below darkness: it would leave the rest without bounds
+        self.observed = self.operator.fold(light * counted)
+        self.best = self.operator.fold(counted * (torch.xlogy(light, light) - light))
         seen = self.operator.adjoint(self.counted).clamp_min_(0).mul_(self.operator.fold(torch.ones_like(image)))
         self.seen = seen if params.edge_correction else torch.ones_like(seen)
         self.floor = SEEN * float(self.seen.max())

@@ -31,14 +31,14 @@ def psf(
     pixels: tuple[float, ...] | None = None,
     given: torch.Tensor | None = None,
     scale: float = 1.0,
-    notes: list[str] | None = None,
+    warnings: list[str] | None = None,
     **params: Any,
 ) -> torch.Tensor:
     """The kernel (*shape) of a model."""
     registered = default_registry().component("kernel_prior", name)
     prior = registered.load()(validate(registered.component.params, params, name))
     context = Context(Compute.choose("cpu"), torch.Generator().manual_seed(0), psf=given, pixel_size=pixels)
-    context.notes = [] if notes is None else notes
+    context.warnings = [] if warnings is None else warnings
     prior.init(KernelSpec(shape, scale=scale), context)
     kernel: torch.Tensor = prior.kernel(torch.zeros(1, 1, 64, 64), Clock(0, 1), None)
     assert kernel.shape == (1, *shape)
@@ -177,11 +177,11 @@ def test_the_direction_of_a_stack_turns_an_aberrated_psf_over() -> None:
     ],
 )
 def test_a_psf_that_the_kernel_does_not_hold_is_said(name: str, params: dict[str, Any], given: Any) -> None:
-    notes: list[str] = []
-    psf(name, (13, 13), (0.1, 0.1), given=given, notes=notes, **params)
-    assert any("lies outside a kernel of (13, 13)" in note for note in notes)
+    warnings: list[str] = []
+    psf(name, (13, 13), (0.1, 0.1), given=given, warnings=warnings, **params)
+    assert any("lies outside a kernel of (13, 13)" in text for text in warnings)
     larger: list[str] = []
-    psf(name, (45, 45), (0.1, 0.1), given=given, notes=larger, **params)
+    psf(name, (45, 45), (0.1, 0.1), given=given, warnings=larger, **params)
     assert larger == []
 
 
@@ -216,11 +216,11 @@ def test_measured_psf_on_the_pixels_of_the_image() -> None:
 
 @pytest.mark.parametrize("radius", [0.5, 0.7, 1.0, 3.0])
 def test_nothing_of_a_small_disc_lies_outside(radius: float) -> None:
-    notes: list[str] = []
-    psf("disc-psf", (31, 31), radius=radius, notes=notes)
-    assert notes == []
-    psf("disc-psf", (5, 5), radius=5.0, notes=notes)
-    assert notes
+    warnings: list[str] = []
+    psf("disc-psf", (31, 31), radius=radius, warnings=warnings)
+    assert warnings == []
+    psf("disc-psf", (5, 5), radius=5.0, warnings=warnings)
+    assert warnings
 
 
 def test_a_measured_psf_says_its_pixels() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from typing import Any
 
 import psutil
 import pytest
@@ -74,7 +75,7 @@ def test_bytes_in_words(count: float, words: str) -> None:
     assert human_bytes(count) == words
 
 
-@pytest.mark.parametrize("threads", [0, -1])
-def test_threads_below_one_are_refused(threads: int) -> None:
-    with pytest.raises(ParameterError, match=f"threads = {threads}: expected 1 or more"):
+@pytest.mark.parametrize("threads", [0, -1, 100_000, 1.5, "1", True])
+def test_no_sensible_number_of_threads_is_refused(threads: Any) -> None:
+    with pytest.raises(ParameterError, match=f"threads = {threads!r}: expected a whole number from 1 to "):
         Compute.choose("cpu", threads=threads)

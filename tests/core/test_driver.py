@@ -259,7 +259,7 @@ def test_a_budget_that_ends_at_a_coarse_stage_still_gives_the_full_size() -> Non
     assert outcome.executed == [3, 0, 0, 0]
     assert outcome.estimate.image.shape == (1, 1, 32, 32)
     assert bool(torch.isfinite(outcome.estimate.image).all())
-    assert any("0.5 of the resolution" in note for note in outcome.notes)
+    assert any("0.5 of the resolution" in text for text in outcome.warnings)
 
 
 def test_a_budget_that_ends_in_a_part_of_the_image_leaves_the_rest_nan() -> None:

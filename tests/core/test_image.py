@@ -225,7 +225,7 @@ def test_check_keeps_negative_offsets() -> None:
     data = noise(dtype="int16") - np.int16(50)
     image = Image.from_array(data)
     assert data.min() < 0
-    assert f"values go down to {data.min()}; nothing is clipped" in check(image).notes[0]
+    assert f"values go down to {data.min()}; the offset is kept" in check(image).notes[0]
     assert next(image.planes())[1].min() == data.min()
 
 

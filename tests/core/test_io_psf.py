@@ -92,7 +92,18 @@ def test_axes_that_are_not_a_psf() -> None:
     with pytest.raises(ImageError, match="expected YX, ZYX"):
         prepare_psf(np.ones((2, 2, 5, 5)), "TCYX")
     with pytest.raises(ImageError, match="expected YX, ZYX"):
-        prepare_psf(np.ones((5, 5, 2)), "YXC")
+        prepare_psf(np.ones((5, 5, 3)), "YXS")
+
+
+@pytest.mark.parametrize("axes", ["ZCYX", "YXC", "XY", "XYZ", "CYX", "YXT"])
+def test_axes_in_any_order_are_those_of_the_same_psf(axes: str) -> None:
+    sizes = {"C": 2, "T": 2, "Z": 5, "Y": 7, "X": 9}
+    order = "".join(axis for axis in "CTZYX" if axis in axes)
+    psf = np.random.default_rng(0).random([sizes[axis] for axis in order])
+    straight = prepare_psf(psf, order)
+    turned = prepare_psf(psf.transpose([order.index(axis) for axis in axes]), axes)
+    np.testing.assert_array_equal(turned.kernel, straight.kernel)
+    assert turned.along == straight.along
 
 
 def test_a_background_is_said() -> None:

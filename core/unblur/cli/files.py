@@ -129,6 +129,12 @@ def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
         result = _follow(job, files, wishes, token)
         if result is None:
             return 0
+        if result.report["status"] == "cancelled" and not wishes.force and files.report().get("status") == "done":
+            typer.echo(f"{files.output}: holds the result of a run that was not interrupted, and stays as it is")
+            typer.echo(
+                "  the same command goes on with --resume; what an interrupted run gives replaces it with --force"
+            )
+            return interrupt.exit_code
         spread = _wanted(files, result)
         drawn = files.preview is not None and _drawn(files.preview, lambda path: _panel(path, job, result))
         written = (files.kernel, spread, files.preview if drawn else None)

@@ -91,9 +91,15 @@ def _image(name: str, pixels: ElementTree.Element, lost: tuple[str, ...]) -> Ome
         pixel_size,
         {axis: pixels.attrib.get(f"{SIZE_ATTRIBUTE[axis]}Unit", UNIT_OF[axis]) for axis in pixel_size},
         int(bits) if bits.isdecimal() and 1 <= int(bits) <= 32 else None,
-        tuple(channel.attrib["Name"] for channel in channels if "Name" in channel.attrib),
+        _names(channels),
         lost,
     )
+
+
+def _names(channels: list[ElementTree.Element]) -> tuple[str, ...]:
+    """The name of every channel, empty where it has none; nothing where none has one."""
+    names = tuple(channel.attrib.get("Name", "") for channel in channels)
+    return names if any(names) else ()
 
 
 def _other_files(root: ElementTree.Element, name: str) -> Iterator[str]:

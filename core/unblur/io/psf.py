@@ -110,8 +110,14 @@ def prepare_psf(
     normal = np.abs(flux - 1) <= NORMALISED
     divisor = np.where(normal, 1.0, flux).reshape(-1, *(1 for _ in spatial))
     kernel = kernels.astype(np.float32) if normal.all() else (kernels.astype(np.float64) / divisor).astype(np.float32)
-    along = "" if axes is None else axes.upper().removesuffix(spatial)
+    along = "" if axes is None else "".join(axis for axis in axes.upper() if axis not in spatial)
     return Psf(kernel, tuple(map(float, flux)), tuple(notes), along)
+
+
+def in_order(array: np.ndarray, axes: str) -> tuple[np.ndarray, str]:
+    """An array with its spatial axes last, in the order ZYX."""
+    order = "".join(sorted(axes, key=lambda axis: "ZYX".find(axis)))
+    return np.transpose(array, [axes.index(axis) for axis in order]), order
 
 
 def _stack(array: np.ndarray, axes: str | None) -> tuple[np.ndarray, str]:
@@ -125,6 +131,7 @@ def _stack(array: np.ndarray, axes: str | None) -> tuple[np.ndarray, str]:
     axes = axes.upper()
     check_axes(axes, array.shape)
     spatial = "ZYX" if "Z" in axes else "YX"
+    array, axes = in_order(array, axes)
     if axes.removesuffix(spatial) not in ("", "C", "T") or not axes.endswith(spatial):
         raise ImageError(f"a PSF with axes {axes!r}; expected YX, ZYX, or with C or T before them for several PSFs")
     kernels = array if axes != spatial else array[np.newaxis]

@@ -43,10 +43,6 @@ class CameraEstimate:
         """The offset that fits another gain."""
         return self.centre[0] - self.centre[1] / gain
 
-    def gain_for(self, offset: float) -> float:
-        """The gain that fits another offset; NaN for one above the mean."""
-        return self.centre[1] / (self.centre[0] - offset) if self.centre[0] > offset else math.nan
-
 
 def tells_noise(shape: Sequence[int]) -> bool:
     """Whether an image of this spatial shape is large enough to tell its noise, a thin volume by its planes."""

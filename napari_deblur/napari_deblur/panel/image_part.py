@@ -112,7 +112,7 @@ class ImagePart(QWidget):
         form.addRow(self._problem)
         self._form = form
         self._axes.setFixedWidth(80)
-        self._size.setFixedWidth(80)
+        self._size.setFixedWidth(110)
         self.layer_box.changed.connect(self._on_layer)
         self._axes.editingFinished.connect(self.commit)
         self._size.editingFinished.connect(self.commit)
@@ -244,6 +244,7 @@ class ImagePart(QWidget):
         values = [f"{image.pixel_size[axis]:.6g}" for axis in spatial]
         same = len(set(values[-2:])) == 1 and len(values) == 2
         self._size.setText(values[-1] if same else ", ".join(values))
+        self._size.setCursorPosition(0)
         if spatial:
             units = {image.units.get(axis, "") for axis in spatial}
             states = {known(self.source, axis) for axis in spatial}

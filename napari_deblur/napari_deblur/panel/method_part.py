@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QLineEdit, QWidget
 from napari_deblur.form.pipelines import PipelineForm
 from napari_deblur.form.sections import Section, add_row, drop_down, labelled, row, words
 from unblur.choice import PRESETS, choose_method
-from unblur.errors import ParameterError
+from unblur.errors import ParameterError, UnblurError
 from unblur.pipeline import Pipeline
 from unblur.records import Method
 from unblur.registry import Registry
@@ -194,9 +194,14 @@ class MethodPart(QWidget):
             self.changed.emit()
 
     def _load(self) -> None:
-        self._loaded, self._loaded_name = self.base(), self._base_name()
-        base, edited = self._edited.pop(self._loaded_name, (self._loaded, self._loaded))
-        self.form.load(self._loaded, edited if base == self._loaded else None)
+        base, name = self.base(), self._base_name()
+        before, edited = self._edited.pop(name, (base, base))
+        try:
+            self.form.load(base, edited if before == base else None)
+        except UnblurError as error:  # of a plugin whose parts do not fit their own declarations
+            self.parts.say(f"cannot be shown: {error}")
+            return
+        self._loaded, self._loaded_name = base, name
         if self.form.settings():
             self._tell_count()
 

@@ -37,7 +37,7 @@ def gain_and_offset(
 
     estimate = camera_estimate(observed, valid=valid)
     if gain is None:
-        gain = estimate.gain  # whatever the offset: read noise lies between the given one and the line's
+        gain = estimate.gain if offset is None else estimate.gain_for(offset)
     mean = float(observed.mean() if valid is None else observed[valid.expand_as(observed) > 0].mean())
     if offset is not None and offset >= mean:
         raise ImageError(

@@ -84,7 +84,10 @@ class Batch:
 
 @dataclass
 class Draw:
-    """One latent image from an image prior, with the weights that its misfit must use (masked training)."""
+    """One latent image from an image prior, with the weights that its misfit must use (masked training).
+
+    `weight` has the shape of the observed frames, on whose grid the misfit is, and not that of `latent`.
+    """
 
     latent: Tensor
     weight: Tensor | None = None

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from unblur.errors import CompositionError, PluginError, UnblurError
+from unblur.errors import CompositionError, PluginError, UnblurError, described
 from unblur.params import has_field, plain, validate, value_at
 from unblur.pipeline import Pipeline
 from unblur.records import Registered, Role, Slot
@@ -140,7 +140,7 @@ class ResolvedPart:
         except (Exception, SystemExit) as error:
             raise PluginError(
                 f"component {self.name!r} of plugin {self.registered.provenance.plugin!r} cannot be built: "
-                f"{type(error).__name__}: {error}"
+                f"{described(error)}"
             ) from error
 
 

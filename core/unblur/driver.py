@@ -18,7 +18,7 @@ from unblur.checkpoint import Checkpoint, load, save
 from unblur.components import Clock, Estimate, Info, Selector, Shape, StoppingRule
 from unblur.composition import Resolved, resolve
 from unblur.compute import Compute, in_own_modes
-from unblur.errors import CheckpointError, DivergedError, PluginError
+from unblur.errors import CheckpointError, DivergedError, PluginError, described
 from unblur.pipeline import Pipeline, Stage
 from unblur.problem import Observation, Problem, build, name_of
 from unblur.registry import Registry
@@ -468,7 +468,7 @@ class Run:
         try:
             found = list(problem.forward.findings(estimate, problem.batch))
         except Exception as error:
-            found = [f"what the forward model says of the result is missing: {type(error).__name__}: {error}"]
+            found = [f"what the forward model says of the result is missing: {described(error)}"]
         return [str(text) for text in found]
 
     def _outcome(self, reason: str) -> Outcome:

@@ -22,6 +22,15 @@ def _rebuilt(kind: type[UnblurError], args: tuple[Any, ...], state: dict[str, An
     return error
 
 
+def described(error: BaseException) -> str:
+    """The kind of an error and what it says; a plugin's own may fail at that as well."""
+    try:
+        said = str(error)
+    except Exception:
+        said = "it cannot say what is wrong"
+    return f"{type(error).__name__}: {said}"
+
+
 class ImageError(UnblurError, ValueError):
     """An image, PSF or array that cannot be used as it is."""
 
@@ -60,6 +69,10 @@ class DivergedError(UnblurError, ArithmeticError):
 
 class ResourceError(UnblurError, MemoryError):
     """The run would need more memory than there is; the message says what would fit."""
+
+
+class CancelledError(UnblurError):
+    """The run was cancelled before it had begun."""
 
 
 class CheckpointError(UnblurError):

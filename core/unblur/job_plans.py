@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psutil
 
 from unblur.composition import gives_uncertainty
-from unblur.errors import ImageError, ResourceError, UnblurError
+from unblur.errors import CancelledError, ImageError, ResourceError, UnblurError
 from unblur.forecast import Forecast, all_steps, forecast, given_plan, needed_after, within_budget
 from unblur.pieces import typed
 from unblur.planes import Task
@@ -43,6 +43,8 @@ class JobPlans:
 
         Raises:
             ResourceError: the run would need more memory than there is.
+            ParameterError: the budget is over.
+            CancelledError: the job was cancelled.
         """
         if self._measured is None:
             from unblur.planning import measure
@@ -51,7 +53,10 @@ class JobPlans:
             found: dict[str, Cost] = {}
             for kind in self._counts():
                 found[kind] = self._of_the_first(
-                    kind, lambda pipeline, seen: measure(pipeline, seen, job.registry, job.compute, job.budget)
+                    kind,
+                    lambda pipeline, seen: measure(
+                        pipeline, seen, job.registry, job.compute, job.budget, lambda: job.is_cancelled
+                    ),
                 )
             self._measured = found, time.perf_counter() - began
         return self._measured
@@ -100,9 +105,13 @@ class JobPlans:
         job = self._job
         if given is not None:
             return given_plan(given, job.tasks, self.stages())
+        everything = [{"steps": all_steps(job.pipelines[task.kind])} for task in job.tasks]
         if job.budget is None:
-            return [{"steps": all_steps(job.pipelines[task.kind])} for task in job.tasks]
-        costs, spent = self.costs()
+            return everything
+        try:
+            costs, spent = self.costs()
+        except CancelledError:  # then nothing of it is run
+            return everything
         steps = within_budget(costs, self._counts(), job.budget, spent)
         share = (job.budget - spent) / max(1, sum(self._counts().values()))
         limit = {} if "kernel" in costs else {"seconds": share}

@@ -292,12 +292,17 @@ class Job:
         after.check(self.registry)
         return {"kernel": kernel, "plane": after}, said
 
+    @property
+    def is_cancelled(self) -> bool:
+        return self.cancel is not None and self.cancel.reason is not None
+
     def estimate(self) -> Forecast:
         """Time and memory for the job, from a few timed steps on its first plane, within the budget if there is one.
 
         Raises:
             ResourceError: the run would need more memory than there is.
             ParameterError: the budget pays for next to nothing.
+            CancelledError: the job was cancelled meanwhile.
         """
         return self._plans.forecast()
 

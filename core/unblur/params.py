@@ -25,7 +25,7 @@ from typing import Any, Literal
 import annotated_types as at
 from typing_extensions import Doc
 
-from unblur.errors import ParameterError
+from unblur.errors import ParameterError, described
 
 __all__ = ["Field", "NoParams", "Schedule", "Unit", "fields_of", "has_field", "plain", "validate", "value_at"]
 
@@ -238,7 +238,7 @@ def validate(params: type, values: Mapping[str, Any], where: str = "") -> Any:
     try:
         return params(**parsed)
     except Exception as error:  # parameters that exclude each other, or a fault of a plugin
-        said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+        said = str(error) if isinstance(error, ValueError) else described(error)
         raise ParameterError(f"{where or params.__qualname__}: {said}") from error
 
 

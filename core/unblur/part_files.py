@@ -39,7 +39,8 @@ def _named(params: Any) -> Iterator[str]:
     for field in dataclasses.fields(params):
         value = getattr(params, field.name)
         yield from (text for text in (value if isinstance(value, tuple) else (value,)) if isinstance(text, str))
-    yield from map(str, getattr(params, "files", list)())
+    files = getattr(params, "files", None)
+    yield from map(str, files() if callable(files) else ())
 
 
 def _hash(path: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from unblur import report as reports
 from unblur.calibration import calibration_of, uncertainty_facts
 from unblur.components import Component
-from unblur.errors import DivergedError, PluginError, ResourceError, UnblurError
+from unblur.errors import DivergedError, PluginError, ResourceError, UnblurError, described
 from unblur.image import PLANE
 from unblur.kernel_grid import KernelGrid
 from unblur.operators.missing import filled
@@ -187,16 +187,17 @@ def typed(error: BaseException, registry: Registry) -> UnblurError:
     Args:
         registry: tells whose component it came from.
     """
-    text = (str(error).splitlines() or [""])[0]
+    whole = described(error).splitlines()[0]
+    text = whole.partition(": ")[2]
     if isinstance(error, MemoryError) or "out of memory" in text or "not enough memory" in text:
         known: UnblurError = ResourceError(
             f"the memory did not suffice ({text[:160]}); try a region, or tiles (--tile auto)"
         )
     elif isinstance(error, FloatingPointError | OverflowError):
-        known = DivergedError(f"{type(error).__name__}: {text}")
+        known = DivergedError(whole)
     else:
         where = _raised_in(error, registry) or "a component"
-        known = PluginError(f"{where} failed while running: {type(error).__name__}: {text}")
+        known = PluginError(f"{where} failed while running: {whole}")
     known.__cause__ = error
     return known
 

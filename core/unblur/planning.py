@@ -7,7 +7,7 @@ import itertools
 import math
 import operator
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from unblur.components import Clock, KernelSpec, Shape
 from unblur.composition import Resolved, resolve
 from unblur.compute import Compute, human_bytes, own_modes
-from unblur.errors import ImageError, ResourceError
+from unblur.errors import CancelledError, ImageError, ParameterError, ResourceError
 from unblur.footprint import peak_bytes
 from unblur.forecast import RESERVE
 from unblur.kernel_fit import spec_on
@@ -139,16 +139,36 @@ def _fewer(cost: Cost, stages: Sequence[int], seconds: float) -> list[int]:
 
 
 def measure(
-    pipeline: Pipeline, observation: Observation, registry: Registry, compute: Compute, budget: float | None = None
+    pipeline: Pipeline,
+    observation: Observation,
+    registry: Registry,
+    compute: Compute,
+    budget: float | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
 ) -> Cost:
     """Time a few steps of every stage, on parts that are thrown away, and count the memory of the largest.
 
     A small budget in seconds, which pays for this as well, leaves less time for it.
 
+    Args:
+        cancelled: whether to stop; asked before each stage and after each step.
+
     Raises:
         ResourceError: the run would need more memory than there is; the message says what would fit.
+        ParameterError: the budget is over.
+        CancelledError: it was cancelled.
     """
     began = time.perf_counter()
+
+    def look() -> None:
+        if cancelled():
+            raise CancelledError("cancelled before the run had begun: nothing was done")
+        if budget is not None and time.perf_counter() - began > budget:
+            raise ParameterError(
+                f"the budget of {budget:g} seconds was over before a few steps of each stage were timed; give more "
+                "(--max-seconds), or choose a smaller part of the image"
+            )
+
     limit = _TIMED[0] if budget is None else min(_TIMED[0], _TIMED[1] * budget)
     paces, setup, memory, begins = [], [], 0, 0
     free = compute.free_memory()  # before the timed steps fill what a library keeps for itself
@@ -161,6 +181,7 @@ def measure(
             earlier: tuple[Problem, Any] | None = None
             shape: Shape | None = None
             for stage in segment.stages:
+                look()
                 resolved = resolve(segment.in_stage(stage), registry)
                 shape = expected_support(observation, stage, shape)
                 need = memory_of(resolved, stage, observation, compute, shape, probes)
@@ -176,7 +197,7 @@ def measure(
                 state, begin = _begun(problem)
                 setup.append(time.perf_counter() - start)
                 begins = max(begins, begin)
-                paces.append(_pace(problem, state, stage.steps, limit))
+                paces.append(_pace(problem, state, stage.steps, limit, look))
                 earlier = problem, state
                 psf = stand_in(problem.spec.count, problem.full_support)
     segments = list(pipeline.segments())
@@ -222,7 +243,7 @@ def _begun(problem: Problem) -> tuple[Any, int]:
     return made[0], size
 
 
-def _pace(problem: Problem, state: Any, steps: int, limit: float) -> float:
+def _pace(problem: Problem, state: Any, steps: int, limit: float, look: Callable[[], None]) -> float:
     least, most = _TIMED_STEPS
     most = min(most, max(least, math.ceil(_TIMED_PART * steps)))
     seconds: list[float] = []
@@ -231,6 +252,7 @@ def _pace(problem: Problem, state: Any, steps: int, limit: float) -> float:
         start = time.perf_counter()
         info = problem.estimator.step(problem, state, problem.batch, Clock(step, 1 + most))
         float(info.misfit)
+        look()
         if step or not _learns(problem):
             seconds.append(time.perf_counter() - start)
         late = time.perf_counter() - began > limit

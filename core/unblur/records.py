@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from unblur.errors import PluginError
+from unblur.errors import PluginError, described
 from unblur.params import NoParams
 
 if TYPE_CHECKING:
@@ -166,5 +166,5 @@ class Registered:
         except BaseException as error:  # a module that raises SystemExit must not end the host
             raise PluginError(
                 f"component {self.name!r} of plugin {self.provenance.plugin!r} ({self.provenance.distribution}): "
-                f"cannot import {self.component.target}: {type(error).__name__}: {error}"
+                f"cannot import {self.component.target}: {described(error)}"
             ) from error

@@ -15,7 +15,7 @@ from typing import Any, cast
 import pluggy
 
 from unblur import hookspecs
-from unblur.errors import PluginError, UnknownNameError
+from unblur.errors import PluginError, UnknownNameError, described
 from unblur.params import fields_of
 from unblur.records import ROLES, SLOTS, Calibration, Component, Method, Provenance, Registered, Slot
 
@@ -62,7 +62,7 @@ class Registry:
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # a plugin that raises SystemExit must not end the host
-                self.failures.append(Failure(provenance, f"import failed: {type(error).__name__}: {error}"))
+                self.failures.append(Failure(provenance, f"import failed: {described(error)}"))
                 continue
             self.register(plugin, provenance)
         return self
@@ -80,7 +80,7 @@ class Registry:
                     raise ValueError("no name or no version")
                 entries = list(distribution.entry_points.select(group=hookspecs.GROUP))
             except Exception as error:
-                words = f"its metadata cannot be read: {type(error).__name__}: {error}"
+                words = f"its metadata cannot be read: {described(error)}"
                 self.failures.append(Failure(Provenance("unknown", where, "unknown"), words))
                 continue
             found.setdefault(name, [(entry, Provenance(entry.name, name, version)) for entry in entries])
@@ -100,7 +100,7 @@ class Registry:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            words = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+            words = str(error) if isinstance(error, PluginError) else described(error)
             self.failures.append(Failure(provenance, words))
             return
         for registered in components:

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 from skimage.restoration import richardson_lucy
 
+import unblur
 from tests.classical.restoring import blocks, gaussian, misfits, observe, pipeline, problem_of, psnr, restore, streak
 from unblur import Pipeline, Stage
 from unblur.components import Clock, Operator
@@ -259,3 +261,18 @@ def test_the_deviance_below_zero_is_that_of_no_photons() -> None:
     observed, predicted = torch.tensor([[[[-0.01, 0.2]]]]), torch.tensor([[[[0.001, 0.2]]]])
     _, deviance = compare(observed, predicted.clone(), None, 2.0, 1e-9)
     assert float(deviance) == pytest.approx(2 * (0.01 + 0.001) / 2, rel=1e-4)
+
+
+def test_intensities_below_darkness_do_not_make_the_rest_explode() -> None:
+    """Background that was subtracted before, and an offset that is given as well."""
+    random = np.random.default_rng(0)
+    stars = np.zeros((80, 80))
+    stars[tuple(random.integers(8, 72, (2, 20)))] = random.uniform(1000, 9000, 20)
+    light = gaussian_filter(stars, 2)
+    psf = np.zeros((13, 13))
+    psf[6, 6] = 1
+    psf = gaussian_filter(psf, 1.7)
+    observed = (random.poisson(light) + random.normal(0, 3, light.shape) + 100).astype(np.float32)
+    for offset in (100.0, 112.0):
+        result = unblur.deblur(observed, method="richardson-lucy", psf=psf, offset=offset, gain=1.0, threads=1)
+        assert result.image.max() < 100 + 2 * gaussian_filter(stars, 1.05).max()

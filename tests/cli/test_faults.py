@@ -186,3 +186,20 @@ def test_a_plan_without_steps_is_refused(unblur: Unblur, cells: Path, tmp_path: 
     code, _, err = unblur("run", cells, "-o", tmp_path / "out.tif", *given)
     assert code == 2
     assert "no report with a plan" in err
+
+
+def test_what_an_interrupted_run_has_does_not_replace_a_finished_result(
+    unblur: Unblur, cells: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.tif"
+    given = ("--psf", tmp_path / "psf.tif", "--method", "richardson-lucy", "--set", "stages.0.steps=5")
+    assert unblur("run", cells, "-o", out, *given, "--threads", "1")[0] == 0
+    finished, report = out.read_bytes(), (tmp_path / "out.tif.json").read_bytes()
+    running = start(cells, out)
+    running.send_signal(signal.SIGINT)
+    said, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
+    assert "stays as it is" in said
+    assert out.read_bytes() == finished
+    assert (tmp_path / "out.tif.json").read_bytes() == report
+    assert (tmp_path / "out.tif.checkpoint").is_dir()

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter
 
+from unblur.cameras import gain_and_offset
 from unblur.errors import ImageError
 from unblur.jobs import Job
 
@@ -87,3 +89,15 @@ def test_saturated_pixels_tell_nothing_of_the_camera() -> None:
     white = float(np.quantile(pixels, 0.88))
     clipped = job(np.minimum(pixels, white), white_level=white)
     assert camera(clipped)["gain"] == pytest.approx(camera(job(pixels))["gain"], rel=0.05)
+
+
+@pytest.mark.parametrize(("gain", "read_noise"), [(2.17, 0.0), (2.17, 3.0), (0.46, 1.6), (1.0, 10.0)])
+def test_a_given_offset_leaves_the_gain_as_it_is(gain: float, read_noise: float) -> None:
+    """Read noise moves the line's own zero, and not its slope."""
+    random = np.random.default_rng(0)
+    scene = gaussian_filter(random.random((256, 256)), 12)
+    light = 400 * (scene - scene.min()) / np.ptp(scene)
+    image = 100 + gain * random.poisson(light) + random.normal(0, read_noise, light.shape)
+    found, offset, _ = gain_and_offset(torch.from_numpy(image)[None, None].float(), None, 100.0)
+    assert offset == 100
+    assert found == pytest.approx(gain, rel=0.15)

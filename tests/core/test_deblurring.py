@@ -17,7 +17,15 @@ from tests.core import small
 from tests.core.small import BLIND, KNOWN, small_registry
 from unblur.choice import with_psf_grid
 from unblur.driver import CancelToken
-from unblur.errors import CheckpointError, CompositionError, ImageError, ParameterError, PluginError, UnknownNameError
+from unblur.errors import (
+    CheckpointError,
+    CompositionError,
+    FileError,
+    ImageError,
+    ParameterError,
+    PluginError,
+    UnknownNameError,
+)
 from unblur.image import Image
 from unblur.jobs import Job
 from unblur.pieces import forget_frames, typed
@@ -912,3 +920,45 @@ def test_a_penalty_may_look_at_the_pixels_size_before_it_counts(monkeypatch: pyt
     )
     unblur.deblur(picture(), pipeline=given, kernel_size=3, pixel_size=0.3, threads=1)
     assert seen[-1] == (0.3, 0.3)
+
+
+def test_a_psf_beside_a_model_of_one_is_refused() -> None:
+    wishes = {"method": "richardson-lucy", "psf": PSF, "settings": {"kernel_prior": "disc-psf"}}
+    with pytest.raises(CompositionError, match=r"'disc-psf' makes the PSF from numbers.*kernel_prior=known"):
+        unblur.deblur(picture(), threads=1, **wishes)  # type: ignore[arg-type]
+
+
+def test_a_result_does_not_replace_the_file_that_it_was_made_from(tmp_path: Path) -> None:
+    path = tmp_path / "photo.tif"
+    unblur.io.write(path, Image.from_array(picture()))
+    before = path.read_bytes()
+    result = deblur(unblur.io.read(path), method="two-step")
+    for wishes in ({"path": path}, {"path": tmp_path / "out.tif", "kernel": path}):
+        with pytest.raises(FileError, match="is the input of this run"):
+            result.save(**wishes)  # type: ignore[arg-type]
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_plane_without_a_known_pixel_is_unknown_and_not_constant() -> None:
+    stack = picture((3, 20, 18))
+    stack[1] = np.nan
+    result = deblur(stack, axes="TYX", method="two-step", nan="mask")
+    assert [row["status"] for row in result.report["planes"]] == ["done", "unknown", "done"]
+    assert np.isnan(result.image[1]).all()
+
+
+def test_linear_filters_keep_the_sum_of_what_lies_on_darkness() -> None:
+    from scipy.ndimage import gaussian_filter
+
+    random = np.random.default_rng(0)
+    stars = np.zeros((96, 96))
+    stars[tuple(random.integers(10, 86, (2, 30)))] = random.uniform(200, 3000, 30)
+    psf = np.zeros((15, 15))
+    psf[7, 7] = 1
+    psf = gaussian_filter(psf, 2)
+    observed = (gaussian_filter(stars, 2.2) + random.normal(0, 0.5, stars.shape)).astype(np.float32)
+    for method in ("wiener", "unsupervised-wiener"):
+        result = unblur.deblur(observed, psf=psf, method=method, threads=1)
+        assert result.image.sum() == pytest.approx(observed.sum(), rel=0.02)
+        assert result.image.min() < observed.min()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import time
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.trials import parts
 from tests.trials.plugin import METHODS, NONBLIND, blurred, compute, observation_for, registry
 from unblur import Pipeline, Stage, default_registry
 from unblur.driver import CancelToken, Event, Outcome, Run, finish
-from unblur.errors import CheckpointError, DivergedError
+from unblur.errors import CheckpointError, DivergedError, PluginError
 from unblur.problem import Observation
 
 REGISTRY = registry()
@@ -375,3 +377,38 @@ def test_intensities_come_back_in_their_units() -> None:
     assert any("below zero" in note for note in run(NONBLIND, science).notes) == bool((science.pixels < 0).any())
     assert not one.requires_grad
     assert float((one * 1000 - 50 - other).abs().mean()) < 30
+
+
+def test_a_rule_that_answers_with_anything_but_a_reason_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts.EndsRun, "update", lambda self, info, clock: False)
+    with pytest.raises(PluginError, match=r"ends-run.*False; expected None to go on"):
+        run(BLIND.replace(stopping=[("ends-run", {"step": 3})]))
+
+
+@pytest.mark.parametrize("crop", [lambda self, estimate, batch: estimate, lambda self, estimate, batch: None])
+def test_a_forward_model_that_does_not_cut_its_image_is_named(crop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts.Valid, "crop", crop)
+    with pytest.raises(PluginError, match=r"'valid'.*crop"):
+        run(BLIND)
+
+
+@pytest.mark.parametrize("mode", ["no_grad", "inference_mode", "autocast", "float64"])
+def test_the_modes_of_the_callers_thread_do_not_change_a_run(mode: str) -> None:
+    expected, observation = run(STAGED), blurred()
+    torch.set_default_dtype(torch.float64 if mode == "float64" else torch.float32)
+    try:
+        with contextlib.ExitStack() as modes:
+            if mode == "autocast":
+                modes.enter_context(torch.autocast("cpu", dtype=torch.bfloat16))
+            elif mode != "float64":
+                modes.enter_context(getattr(torch, mode)())
+            kept = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")
+            events = make(STAGED, observation).events()
+            next(events)
+            between = torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")
+            outcome = finish(events)
+        assert torch.get_default_dtype() == (torch.float64 if mode == "float64" else torch.float32)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert between == kept
+    assert same(outcome, expected)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from unblur.errors import FileError, ImageError, ParameterError, ResourceError
 from unblur.image import Image
 from unblur.io import read, read_header, write
 from unblur.io.series import read_series
+from unblur.validation import check
 
 
 def stack() -> Image:
@@ -160,3 +162,20 @@ def test_a_header_of_what_is_no_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_text("no image")
     with pytest.raises(FileError, match="is not a TIFF"):
         read_header(tmp_path / "a.tif")
+
+
+def test_an_unnamed_channel_does_not_get_the_name_of_another(tmp_path: Path) -> None:
+    image = stack()
+    named = replace(image, metadata={"channels": ("", "GFP")})
+    write(tmp_path / "a.ome.tif", named)
+    assert read(tmp_path / "a.ome.tif").metadata["channels"] == ("", "GFP")
+    assert read(tmp_path / "a.ome.tif", region={"C": (0, 1)}).metadata.get("channels", ("",)) == ("",)
+    fewer = replace(image, metadata={"channels": ("GFP",)})
+    assert "channels" not in fewer.cut({"C": (0, 1)}).metadata
+
+
+def test_pixels_that_are_not_finite_are_named_where_they_lie_in_the_whole() -> None:
+    data = np.ones((40, 50), np.float32)
+    data[12, 33] = np.nan
+    with pytest.raises(ImageError, match="the first at Y=12, X=33"):
+        check(Image.from_array(data).cut({"Y": (10, 40), "X": (20, 50)}))

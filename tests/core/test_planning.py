@@ -16,8 +16,8 @@ from tests.trials.plugin import METHODS, NONBLIND, blurred, compute, observation
 from unblur import Pipeline, Stage, default_registry, planning
 from unblur.composition import resolve
 from unblur.compute import Compute
-from unblur.driver import Run, finish
-from unblur.errors import ParameterError, ResourceError
+from unblur.driver import CancelToken, Run, finish
+from unblur.errors import CancelledError, ParameterError, ResourceError
 from unblur.footprint import peak_bytes
 from unblur.forecast import RESERVE, needed_after, within_budget
 from unblur.jobs import Job
@@ -354,3 +354,28 @@ def test_the_peak_includes_what_autograd_keeps() -> None:
     both = peak_bytes(lambda: (weights * 2).exp().exp().sum().backward())  # type: ignore[no-untyped-call]
     assert forward == 8000
     assert both >= 12000
+
+
+def test_measuring_ends_when_the_run_is_cancelled_or_its_budget_is_over() -> None:
+    looks: list[bool] = []
+
+    def cancelled() -> bool:
+        looks.append(len(looks) >= 2)
+        return looks[-1]
+
+    with pytest.raises(CancelledError):
+        measure(METHODS["coarse-to-fine"], observation_for("coarse-to-fine"), REGISTRY, compute(), None, cancelled)
+    assert looks == [False, False, True]
+    with pytest.raises(ParameterError, match="budget of 1e-06 seconds was over"):
+        measure(METHODS["coarse-to-fine"], observation_for("coarse-to-fine"), REGISTRY, compute(), 1e-6)
+
+
+def test_a_job_that_is_cancelled_while_it_is_measured_runs_nothing() -> None:
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(CancelledError):
+        Job(np.zeros((40, 40)) + np.eye(40), method="selfdeblur", kernel_size=5, threads=1, cancel=token).estimate()
+    job = Job(np.eye(40), method="selfdeblur", kernel_size=5, threads=1, cancel=token, max_seconds=60)
+    for _ in job.events():
+        pass
+    assert [row["status"] for row in job.result.report["planes"]] == ["not run"]

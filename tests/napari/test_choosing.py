@@ -10,6 +10,7 @@ from napari_deblur import checkpoints
 from napari_deblur.widget import Deblur
 from tests.napari.conftest import wait_for
 from tests.napari.docking import picture, run, typed
+from unblur import Pipeline
 from unblur.errors import ParameterError
 
 
@@ -151,3 +152,29 @@ def test_every_line_and_drop_down_has_a_name_for_screen_readers(dock: Deblur) ->
     nameless = [edit for edit in edits if not edit.accessibleName() and not isinstance(edit.parent(), QAbstractSpinBox)]
     assert edits
     assert not [(edit.parent(), edit.toolTip()) for edit in nameless]
+
+
+def test_parts_that_cannot_be_shown_do_not_stand_in_the_way_of_other_methods(
+    dock: Deblur, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a plugin whose parameter has a default beyond its own bounds."""
+    part, load = dock.method_part, dock.method_part.form.load
+
+    def refuse(pipeline: Pipeline, edited: Pipeline | None = None) -> None:
+        if pipeline.slots["estimator"][0].name == "richardson-lucy":
+            raise ParameterError("x = 3: must be at most 1")
+        load(pipeline, edited)
+
+    monkeypatch.setattr(part.form, "load", refuse)
+    dock.blur_part.set_mode("model")
+    part.set_method("richardson-lucy")
+    part.parts.open()
+    assert "cannot be shown: x = 3" in part.parts._head.text()
+    assert part.arguments()["settings"] == {}
+    dock.blur_part.set_mode("unknown")
+    part.set_method("selfdeblur")
+    assert (
+        part.pipeline().slots["estimator"][0].name
+        == dock.registry.method("selfdeblur").pipeline("balanced").slots["estimator"][0].name
+    )
+    run(dock)

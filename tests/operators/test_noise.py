@@ -84,6 +84,9 @@ def test_a_camera_with_one_value_known_and_with_unknown_pixels() -> None:
     found = camera_estimate(torch.where(valid > 0, image, image.mean()), valid=valid)
     assert found.gain == pytest.approx(2, rel=0.15)
     assert found.offset_for(2.0) == pytest.approx(20, abs=40)
+    assert found.gain_for(20.0) == pytest.approx(2, rel=0.1)
+    assert found.gain_for(-1e9) < 1e-3
+    assert found.gain_for(1e9) == found.gain
     assert found.offset_for(found.gain) == pytest.approx(found.offset, rel=1e-6)
     assert math.isnan(camera_estimate(image, valid=torch.zeros_like(image)).gain)
 

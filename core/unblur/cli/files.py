@@ -121,8 +121,12 @@ def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
             return 0
         files.check_overwrite(wishes.force)
         files.check_formats(job.image, wishes.dtype, motion=job.mode == "video")
-        if interrupt.number is None:
-            _announce(job, files, wishes)
+        try:
+            if interrupt.number is None:
+                _announce(job, files, wishes)
+        except UnblurError:  # what an interrupted estimate ends with is no reason
+            if interrupt.number is None:
+                raise
         if interrupt.number is not None:
             typer.echo(f"{files.source}: interrupted before anything was done; nothing is written")
             return interrupt.exit_code

@@ -39,6 +39,11 @@ class CameraEstimate:
     confidence: float
     centre: tuple[float, float] = (math.nan, math.nan)
 
+    def gain_for(self, offset: float) -> float:
+        """The gain that fits a known offset: of the line or, where read noise would be negative, through its centre."""
+        above = self.centre[0] - offset
+        return min(self.gain, self.centre[1] / above) if above > 0 else self.gain
+
     def offset_for(self, gain: float) -> float:
         """The offset that fits another gain."""
         return self.centre[0] - self.centre[1] / gain

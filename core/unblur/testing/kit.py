@@ -14,7 +14,7 @@ import torch
 
 from unblur.composition import resolve
 from unblur.compute import Compute
-from unblur.errors import ConformanceError, UnblurError
+from unblur.errors import ConformanceError, UnblurError, described
 from unblur.pipeline import Pipeline
 from unblur.records import SLOTS, Registered
 from unblur.registry import Registry
@@ -110,7 +110,7 @@ def _hold(rule: Rule, case: Case) -> None:
     except ConformanceError:
         raise
     except Exception as error:
-        cause = f"{type(error).__name__}: {error}"
+        cause = described(error)
         raise ConformanceError(f"{case.who} breaks the rule {wording!r}: it raised {cause}") from error
 
 

@@ -404,7 +404,9 @@ def test_a_budget_becomes_a_plan_and_the_plan_repeats_the_bits() -> None:
 
 def test_a_budget_for_next_to_no_steps_is_refused_before_the_run() -> None:
     pipeline = BLIND.replace(stages=[unblur.Stage(steps=100_000)])
-    with pytest.raises(ParameterError, match=r"the budget of 0\.001 seconds does not pay for a single step"):
+    with pytest.raises(
+        ParameterError, match=r"the budget of 0\.001 seconds (was over before|does not pay for a single step)"
+    ):
         deblur(picture(), pipeline=pipeline, max_seconds=0.001)
 
 

@@ -40,7 +40,7 @@ def composed(method: str, preset: str, settings: dict[str, Any]) -> None:
         white_level=1.0,
         volume=False,
         window=None,
-        psf=registry.method(method).needs_psf,
+        psf=registry.method(method).needs_psf and "kernel_prior" not in settings,
         method=method,
         pipeline=None,
         preset=preset,

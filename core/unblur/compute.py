@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -51,7 +52,7 @@ class Compute:
             words = str(error).splitlines()[0]
             raise ParameterError(f"device {device!r} cannot be used: {words}. Try --device cpu") from error
         most = MOST_THREADS * (os.cpu_count() or 1)
-        whole = isinstance(threads, int) and not isinstance(threads, bool)
+        whole = isinstance(threads, Integral) and not isinstance(threads, bool)
         if threads is not None and not (whole and 1 <= threads <= most):
             raise ParameterError(
                 f"threads = {threads!r}: expected a whole number from 1 to {most}, or none for all processors"
@@ -60,7 +61,7 @@ class Compute:
             raise ParameterError(f"precision {precision!r}: choose one of auto, float32, bfloat16")
         if precision == "auto":
             precision = "bfloat16" if good_at_bfloat16(chosen) else "float32"
-        return cls(chosen, precision, threads or torch.get_num_threads())
+        return cls(chosen, precision, int(threads or torch.get_num_threads()))
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

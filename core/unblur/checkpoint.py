@@ -36,6 +36,7 @@ class Checkpoint:
     rewinds: int
     late: bool
     notes: list[str]
+    warnings: list[str]
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:

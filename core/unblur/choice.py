@@ -133,6 +133,7 @@ def compose(
     if built.then and wants_grid(built, registry):
         built = _with_grid_handed_on(built, registry)
     if psf:
+        _refuse_second_psf(built, registry)
         said += _psf_assumed(built, registry)
     return Choice(built.chained(), method, (*said, *_camera_assumed(built, registry)))
 
@@ -233,16 +234,22 @@ def _check_psf(name: str, preset: str, built: Pipeline, registry: Registry) -> N
         raise CompositionError(f"method {name!r} needs a PSF (--psf FILE); methods that estimate the kernel: {blind}")
 
 
+def _refuse_second_psf(pipeline: Pipeline, registry: Registry) -> None:
+    """Raise a CompositionError where the kernel prior makes a PSF of its own, so that a given one would be ignored."""
+    prior = resolve(pipeline.in_stage(pipeline.stages[0]), registry).base("kernel_prior")
+    traits = prior.registered.component.provides
+    if "fixed" in traits and "takes-psf" not in traits:
+        raise CompositionError(
+            f"kernel_prior {prior.name!r} makes the PSF from numbers, and a PSF was given; leave one of them out "
+            "(kernel_prior=known takes the PSF)"
+        )
+
+
 def _psf_assumed(pipeline: Pipeline, registry: Registry) -> list[str]:
     """What a PSF serves for where the kernel is estimated all the same."""
     prior = resolve(pipeline.in_stage(pipeline.stages[0]), registry).base("kernel_prior")
     traits = prior.registered.component.provides
     if "learns" not in traits:
-        if "fixed" in traits and "takes-psf" not in traits:
-            raise CompositionError(
-                f"kernel_prior {prior.name!r} makes the PSF from numbers, and a PSF was given; leave one of them out "
-                "(kernel_prior=known takes the PSF)"
-            )
         return []
     use = "begins with the PSF" if "begins-with-psf" in traits else "takes no more than its size from the PSF"
     return [f"the kernel is estimated by {prior.name}, which {use}; with kernel_prior=known it is the PSF"]

@@ -421,6 +421,7 @@ class Run:
                 rewinds=self._rewinds,
                 late=self._late,
                 notes=self.notes,
+                warnings=self.warnings,
             ),
         )
 
@@ -434,7 +435,7 @@ class Run:
         self._safe, self._rewinds = saved.safe, saved.rewinds
         self.plan, self.executed, self._pace = list(saved.plan), list(saved.executed), list(saved.pace)
         self._elapsed, self._misfit, self._late = saved.elapsed, saved.misfit, saved.late
-        self.notes[:] = saved.notes
+        self.notes[:], self.warnings[:] = saved.notes, saved.warnings
         self._begin = time.perf_counter()
 
     def _selected_estimate(self) -> Estimate:

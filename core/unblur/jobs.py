@@ -294,6 +294,7 @@ class Job:
 
     @property
     def is_cancelled(self) -> bool:
+        """Whether somebody asked the job to stop."""
         return self.cancel is not None and self.cancel.reason is not None
 
     def estimate(self) -> Forecast:
@@ -327,7 +328,7 @@ class Job:
         else:
             plans = self._plans.made(self._given_plan)
         self._plans.refuse_what_does_not_fit()
-        if savepoint and not self.resumed and self.cancel.reason is None:
+        if savepoint and not self.resumed and not self.is_cancelled:
             savepoint.begin(plans)
         self._pieces = []
         self.series = Series(self.image) if self.mode == "video" else None
@@ -335,7 +336,7 @@ class Job:
         left = TimeLeft([None if self.is_idle(task) else task.kind for task in self.tasks], self._plans.seconds(plans))
         for number, task in enumerate(self.tasks):
             piece = savepoint.kept(number, task, self._shape(task)) if savepoint and self.resumed else None
-            if piece is None and self.cancel.reason is not None:
+            if piece is None and self.is_cancelled:
                 piece = not_run(task)
             elif piece is None and self._is_unknown(task):
                 piece = unknown(task)

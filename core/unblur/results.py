@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from unblur import io
-from unblur.errors import FileError, ImageError
+from unblur.errors import ImageError
 from unblur.image import Image
+from unblur.io.atomic import refuse_input
 from unblur.io.kernels import ARRAYS
 from unblur.kernel_grid import KernelGrid
 
@@ -125,8 +125,8 @@ class Result:
             FileError: a file cannot be written, or is the input; every file is then as before.
         """
         for place in (path, kernel, uncertainty):
-            if place is not None and self._is_source(place):
-                raise FileError(place, "is the input of this run", "Choose another output")
+            if place is not None and self.source.source is not None:
+                refuse_input(place, self.source.source)
         others: list[tuple[str | Path, Image | dict[str, np.ndarray]]] = []
         if uncertainty is not None:
             others.append((uncertainty, self.uncertainty_image()))
@@ -136,13 +136,6 @@ class Result:
         if notes:
             self.report["output"] = list(notes)
         return notes
-
-    def _is_source(self, path: str | Path) -> bool:
-        """Whether the image was read from this file."""
-        source = self.source.source
-        if source is None or not (os.path.exists(path) and os.path.exists(source)):
-            return False
-        return os.path.samefile(path, source)
 
     def _kernel_content(self, name: str) -> Image | dict[str, np.ndarray]:
         """What a kernel's file of this name holds."""

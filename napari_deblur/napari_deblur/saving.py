@@ -11,7 +11,7 @@ from napari_deblur import looks
 from napari_deblur.facts import KEY
 from napari_deblur.layers import LayerSource, read
 from unblur import io
-from unblur.errors import FileError, ParameterError
+from unblur.errors import ParameterError
 from unblur.pipeline import Pipeline
 from unblur.registry import Registry
 
@@ -92,9 +92,6 @@ def save(
         FileError: a file cannot be written, or is the one that was restored.
     """
     path, *_ = targets(result, path)
-    source = Path(result.source.source or "")
-    if path.exists() and source.is_file() and path.samefile(source):
-        raise FileError(path, "is the image that was restored", "Choose another name")
     if viewed:
         result = dataclasses.replace(result, report={**result.report, looks.REPORT_KEY: viewed})
     _, beside, spread = targets(result, path)

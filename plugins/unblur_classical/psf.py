@@ -48,8 +48,8 @@ class FixedPsf(KernelPrior[P]):
     def kernel(self, latent: Tensor, clock: Clock, rng: Generator | None) -> Tensor:
         return self._kernel
 
-    def note_lost(self, lost: float, spec: KernelSpec, context: Context) -> None:
-        """Say it where a part of the weight lies outside of the kernel."""
+    def warn_lost(self, lost: float, spec: KernelSpec, context: Context) -> None:
+        """Warn where a part of the weight lies outside of the kernel."""
         if lost > LOST:
             name = type(self).__name__
             context.warn(
@@ -76,7 +76,7 @@ class GaussianPsf(FixedPsf[GaussianPsfParams]):
             shape = [1] * dims
             shape[axis] = size
             result = result * np.diff(ndtr(edges / (sigma * spec.scale))).reshape(shape)
-        self.note_lost(1 - float(result.sum()), spec, context)
+        self.warn_lost(1 - float(result.sum()), spec, context)
         return result
 
 
@@ -89,7 +89,7 @@ class DiscPsf(FixedPsf[DiscPsfParams]):
         inside = _binned((y[:, None] ** 2 + x[None, :] ** 2 <= radius**2).astype(np.float64))
         around = _fine(2 * math.ceil(radius) + 3)
         whole = _binned((around[:, None] ** 2 + around[None, :] ** 2 <= radius**2).astype(np.float64))
-        self.note_lost(1 - float(inside.sum()) / float(whole.sum()), spec, context)
+        self.warn_lost(1 - float(inside.sum()) / float(whole.sum()), spec, context)
         return inside
 
 
@@ -110,7 +110,7 @@ class MotionPsf(FixedPsf[MotionPsfParams]):
                 fits = (row >= 0) & (row < spec.shape[0]) & (column >= 0) & (column < spec.shape[1])
                 np.add.at(result, (row[fits], column[fits]), share[fits])
                 lost += float(share[~fits].sum())
-        self.note_lost(lost / count, spec, context)
+        self.warn_lost(lost / count, spec, context)
         return result
 
 
@@ -170,7 +170,7 @@ class MeasuredPsf(FixedPsf[MeasuredPsfParams]):
             for axis, (size, mine) in enumerate(zip(whole, spec.shape, strict=True)):
                 kept = min(size, mine)
                 inside = inside.narrow(axis, size // 2 - kept // 2, kept)
-            self.note_lost(1 - float(inside.sum()) / float(psf.sum()), spec, context)
+            self.warn_lost(1 - float(inside.sum()) / float(psf.sum()), spec, context)
         return resampled
 
 

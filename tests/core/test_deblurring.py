@@ -925,9 +925,8 @@ def test_a_penalty_may_look_at_the_pixels_size_before_it_counts(monkeypatch: pyt
 
 
 def test_a_psf_beside_a_model_of_one_is_refused() -> None:
-    wishes = {"method": "richardson-lucy", "psf": PSF, "settings": {"kernel_prior": "disc-psf"}}
     with pytest.raises(CompositionError, match=r"'disc-psf' makes the PSF from numbers.*kernel_prior=known"):
-        unblur.deblur(picture(), threads=1, **wishes)  # type: ignore[arg-type]
+        unblur.deblur(picture(), threads=1, method="richardson-lucy", psf=PSF, settings={"kernel_prior": "disc-psf"})
 
 
 def test_a_result_does_not_replace_the_file_that_it_was_made_from(tmp_path: Path) -> None:
@@ -935,9 +934,9 @@ def test_a_result_does_not_replace_the_file_that_it_was_made_from(tmp_path: Path
     unblur.io.write(path, Image.from_array(picture()))
     before = path.read_bytes()
     result = deblur(unblur.io.read(path), method="two-step")
-    for wishes in ({"path": path}, {"path": tmp_path / "out.tif", "kernel": path}):
-        with pytest.raises(FileError, match="is the input of this run"):
-            result.save(**wishes)  # type: ignore[arg-type]
+    for output, kernel in ((path, None), (tmp_path / "out.tif", path)):
+        with pytest.raises(FileError, match="is an input of this run"):
+            result.save(output, kernel=kernel)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

@@ -16,6 +16,7 @@ import torch
 from tests.trials import parts
 from tests.trials.plugin import METHODS, NONBLIND, blurred, compute, observation_for, registry
 from unblur import Pipeline, Stage, default_registry
+from unblur.components import Context, KernelSpec
 from unblur.driver import CancelToken, Event, Outcome, Run, finish
 from unblur.errors import CheckpointError, DivergedError, PluginError
 from unblur.problem import Observation
@@ -43,7 +44,7 @@ def run(pipeline: Pipeline, observation: Observation | None = None, **more: Any)
 
 def same(one: Outcome, other: Outcome) -> bool:
     pairs = [(one.estimate.image, other.estimate.image), (one.estimate.kernel, other.estimate.kernel)]
-    facts = [(o.misfit, o.residual, o.selected_step, o.executed, o.reason, o.notes) for o in (one, other)]
+    facts = [(o.misfit, o.residual, o.selected_step, o.executed, o.reason, o.notes, o.warnings) for o in (one, other)]
     return all(torch.equal(a, b) for a, b in pairs) and facts[0] == facts[1]
 
 
@@ -174,6 +175,22 @@ def test_a_second_divergence_ends_the_run() -> None:
     hopeless = Pipeline(["valid", "squares"], "pixels", "known", ("diverging", {"rate": 1e-9}), stages=[Stage(20)])
     with pytest.raises(DivergedError, match=r"'diverging'.*after 1 return.*smaller learning rate"):
         run(hopeless, blurred(psf=True))
+
+
+@pytest.mark.parametrize("after", [3, 8, 20])
+def test_what_a_part_warned_of_before_a_checkpoint_is_warned_of(
+    tmp_path: Path, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init = parts.Logits.init
+
+    def warn(self: parts.Logits, spec: KernelSpec, context: Context) -> None:
+        init(self, spec, context)
+        context.warn(f"at {spec.scale:g}")
+
+    monkeypatch.setattr(parts.Logits, "init", warn)
+    abandon(STAGED, after, tmp_path / "run.pt")
+    resumed = finish(make(STAGED, checkpoint=tmp_path / "run.pt").events(resume=True))
+    assert resumed.warnings == ["at 0.5", "at 1"]
 
 
 @pytest.mark.parametrize("after", [1, 5, 6, 7, 12, 15, 18, 19, 21, 22])

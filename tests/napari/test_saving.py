@@ -191,7 +191,7 @@ def test_the_image_that_was_restored_is_never_overwritten(tmp_path: Path) -> Non
     path = tmp_path / "cells.tif"
     io.write(path, layers.read(layer_of("YX")).load())
     result = unblur.deblur(io.read(path), method="wiener", psf=np.ones((3, 3), np.float32) / 9)
-    with pytest.raises(FileError, match="is the image that was restored"):
+    with pytest.raises(FileError, match="is an input of this run"):
         saving.save(result, path)
 
 

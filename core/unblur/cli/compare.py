@@ -50,7 +50,7 @@ def compare(
     from unblur.cli.signals import interruptible
     from unblur.driver import CancelToken
     from unblur.errors import FileError, UnblurError
-    from unblur.io.atomic import check_writable
+    from unblur.io.atomic import check_writable, refuse_input
     from unblur.jobs import Job
     from unblur.registry import default_registry
 
@@ -58,8 +58,8 @@ def compare(
         raise FileError(output, "is no PNG file", "Name the panel something.png")
     check_writable(output)
     for given in (source, psf, *(Path(name) for name in options.names(methods, "--methods") if name.endswith(".toml"))):
-        if given is not None and output.exists() and Path(given).exists() and output.samefile(given):
-            raise FileError(output, "is an input of this run", "Choose another output")
+        if given is not None:
+            refuse_input(output, given)
     refuse_existing(output, force)
     whole = io.read(source, axes=axes, pixel_size=options.pixel_size(pixel_size))
     image = cut(whole, options.crop(crop), places(at))

@@ -124,7 +124,7 @@ def _run_file(files: Places, wishes: Wishes, interrupt: Interrupt) -> int:
         try:
             if interrupt.number is None:
                 _announce(job, files, wishes)
-        except UnblurError:  # what an interrupted estimate ends with is no reason
+        except UnblurError:  # of an estimate that was interrupted: that is what the user is told
             if interrupt.number is None:
                 raise
         if interrupt.number is not None:

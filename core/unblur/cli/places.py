@@ -14,7 +14,7 @@ import numpy as np
 from unblur.errors import FileError
 from unblur.image import Image
 from unblur.io.atomic import check_writable as check_place
-from unblur.io.atomic import sweep, write_json
+from unblur.io.atomic import refuse_input, sweep, write_json
 from unblur.io.kernels import ARRAYS
 from unblur.io.reading import SUFFIXES
 from unblur.io.video import VIDEO
@@ -63,8 +63,7 @@ class Places:
                 check_writable(path, arrays=path == self.kernel)
         for path in outputs:
             for given in (self.source, *inputs):
-                if path.exists() and given.exists() and path.samefile(given):
-                    raise FileError(path, "is an input of this run", "Choose another output")
+                refuse_input(path, given)
         if len({os.path.realpath(path) for path in outputs}) < len(outputs):
             raise FileError(self.output, "two of the outputs are the same file", "Give each a name of its own")
 

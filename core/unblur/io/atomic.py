@@ -105,6 +105,12 @@ def check_writable(path: str | Path) -> None:
         raise FileError(path, "is write-protected", "Choose another output")
 
 
+def refuse_input(path: str | Path, given: str | Path) -> None:
+    """Raise a FileError where a file that is to be written is one that the run reads, under whatever name."""
+    if os.path.exists(path) and os.path.exists(given) and os.path.samefile(path, given):
+        raise FileError(path, "is an input of this run", "Choose another output")
+
+
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
     """Write a report as JSON, atomically; NaN and infinities become the texts "NaN", "Infinity" and "-Infinity"."""
     text = to_json(content)

@@ -149,8 +149,11 @@ class Problem:
     def predict(self, latent: Tensor, kernel: Tensor) -> Tensor:
         """The observation that follows, through the camera's response."""
         predicted = self.forward.predict(latent, kernel)
+        _expect(self.forward, "a prediction", predicted)
         for response in self.responses:
-            predicted = response(predicted)
+            seen = response(predicted)
+            _expect(response, "a prediction", seen, predicted.shape)
+            predicted = seen
         return predicted
 
     def counted(self, draw: Draw, target: Batch) -> Tensor | None:
@@ -163,24 +166,23 @@ class Problem:
         Where `draw` or `batch` say which pixels count, only those do.
         """
         target = self.forward.target(batch)
+        _expect_weight(self.image, draw.weight, target.observed.shape)
         weight = self.counted(draw, target)
         predicted = self.predict(draw.latent, kernel)
-        _expect(self.forward, "a prediction", predicted, tuple(target.observed.shape))
-        terms = [
-            factor * misfit(predicted, target.observed, weight)
-            for misfit in self.misfits
-            if (factor := value_at(misfit.params.weight, clock.fraction))
-        ]
+        _expect(self.forward, "a prediction", predicted, target.observed.shape)
+        terms = []
+        for misfit in self.misfits:
+            if factor := value_at(misfit.params.weight, clock.fraction):
+                terms.append(factor * _value(misfit, misfit(predicted, target.observed, weight)))
         return torch.stack(terms).sum() if terms else predicted.new_zeros(())
 
     def penalty(self, latent: Tensor, kernel: Tensor, clock: Clock) -> Tensor:
         """The weighted sum of the penalties on image and kernel: a scalar."""
-        terms = [
-            factor * penalty(value)
-            for penalties, value in ((self.image_penalties, latent), (self.kernel_penalties, kernel))
-            for penalty in penalties
-            if (factor := value_at(penalty.params.weight, clock.fraction))
-        ]
+        terms = []
+        for penalties, value in ((self.image_penalties, latent), (self.kernel_penalties, kernel)):
+            for penalty in penalties:
+                if factor := value_at(penalty.params.weight, clock.fraction):
+                    terms.append(factor * _value(penalty, penalty(value)))
         return torch.stack(terms).sum() if terms else latent.new_zeros(())
 
     def state_dict(self) -> dict[str, Any]:
@@ -424,7 +426,9 @@ def _prepare(
     pixels = context.compute.tensor(observation.pixels).clone()  # a response may change what it is handed
     context.valid = None if observation.valid is None else context.compute.tensor(observation.valid)
     for response in responses:
-        pixels = response.calibrate(pixels, context)
+        calibrated = response.calibrate(pixels, context)
+        _expect(response, "calibrated frames", calibrated, pixels.shape)
+        pixels = calibrated
     counted = pixels if observation.valid is None else pixels[observation.valid.to(pixels.device) > 0]
     if observation.levels is not None:
         levels = [_calibrated(level, responses, context, pixels) for level in observation.levels]
@@ -463,8 +467,28 @@ def name_of(part: Component[Any]) -> str:
     return type(part).__qualname__ if part.registered is None else part.registered.named
 
 
-def _expect(part: Component[Any], what: str, tensor: Tensor, shape: Shape) -> None:
+def _expect(part: Component[Any], what: str, tensor: Any, shape: Sequence[int] | None = None) -> None:
     """Raise a PluginError unless a component gave what its kind gives: a wrong shape would be broadcast later on."""
-    if not isinstance(tensor, Tensor) or tuple(tensor.shape) != tuple(shape):
-        found = tuple(tensor.shape) if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise PluginError(f"{name_of(part)} gave {what} of {found}; expected {tuple(shape)}")
+    if not isinstance(tensor, Tensor) or (shape is not None and tuple(tensor.shape) != tuple(shape)):
+        wanted = "a tensor" if shape is None else tuple(shape)
+        raise PluginError(f"{name_of(part)} gave {what} of {_form(tensor)}; expected {wanted}")
+
+
+def _expect_weight(part: Component[Any], weight: Any, shape: Sequence[int]) -> None:
+    """Raise a PluginError unless the weight of a draw, if there is one, can multiply what the observed frames have."""
+    if weight is None:
+        return
+    alike = isinstance(weight, Tensor) and weight.ndim == len(shape)
+    if not alike or any(size not in (1, whole) for size, whole in zip(weight.shape, shape, strict=True)):
+        raise PluginError(f"{name_of(part)} gave a weight of {_form(weight)}; expected {tuple(shape)}")
+
+
+def _value(part: Component[Any], value: Any) -> Tensor:
+    """What a misfit or penalty gave: a scalar tensor."""
+    if not isinstance(value, Tensor) or value.ndim:
+        raise PluginError(f"{name_of(part)} gave a value of {_form(value)}; expected a scalar tensor")
+    return value
+
+
+def _form(value: Any) -> Any:
+    return tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import weakref
@@ -823,6 +824,30 @@ def test_what_outputs_take_over_is_part_of_the_run() -> None:
             "predict",
             lambda seen: seen[..., :1],
             "forward_model 'blur' (plugin 'small', tests) gave a prediction",
+        ),
+        (
+            small.Blur,
+            "predict",
+            lambda seen: None,
+            "forward_model 'blur' (plugin 'small', tests) gave a prediction of NoneType",
+        ),
+        (
+            small.Squared,
+            "__call__",
+            lambda value: value.item(),
+            "forward_model 'squares' (plugin 'small', tests) gave a value of float; expected a scalar tensor",
+        ),
+        (
+            small.Squared,
+            "__call__",
+            lambda value: value[None],
+            "forward_model 'squares' (plugin 'small', tests) gave a value of (1,); expected a scalar tensor",
+        ),
+        (
+            small.Pixels,
+            "draw",
+            lambda draw: dataclasses.replace(draw, weight=torch.ones_like(draw.latent)),
+            "image_prior 'pixels' (plugin 'small', tests) gave a weight of (1, 1, 24, 22); expected (1, 1, 20, 18)",
         ),
     ],
 )

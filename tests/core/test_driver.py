@@ -20,6 +20,7 @@ from unblur.components import Context, KernelSpec
 from unblur.driver import CancelToken, Event, Outcome, Run, finish
 from unblur.errors import CheckpointError, DivergedError, PluginError
 from unblur.problem import Observation
+from unblur_classical import penalties, responses
 
 REGISTRY = registry()
 BLIND = Pipeline(["valid", "squares"], "random-network", "logits", "joint", ["best-misfit"], [Stage(8)])
@@ -407,6 +408,26 @@ def test_a_forward_model_that_does_not_cut_its_image_is_named(crop: Any, monkeyp
     monkeypatch.setattr(parts.Valid, "crop", crop)
     with pytest.raises(PluginError, match=r"'valid'.*crop"):
         run(BLIND)
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "given", "said"),
+    [
+        (responses.Gamma, "__call__", None, r"forward_model 'gamma'.*gave a prediction of NoneType"),
+        (responses.Camera, "calibrate", torch.zeros(1), r"forward_model 'camera'.*gave calibrated frames of \(1,\)"),
+        (penalties.TotalVariation, "__call__", 0.0, r"image_prior 'tv'.*gave a value of float; expected a scalar"),
+        (penalties.KernelL2, "__call__", torch.zeros(2), r"kernel_prior 'l2'.*gave a value of \(2,\)"),
+    ],
+)
+def test_what_responses_and_penalties_give_is_their_fault(
+    owner: type, method: str, given: Any, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner, method, lambda *_: given)
+    camera = ("camera", {"gain": 1.0, "offset": 0.0})
+    model = ["convolution", "squared", "gamma", camera]
+    pipeline = Pipeline(model, ["pixels", "tv"], ["free", "l2"], "joint-adam", stages=[Stage(2)])
+    with pytest.raises(PluginError, match=said):
+        finish(Run(pipeline, blurred(), default_registry(), compute()).events())
 
 
 @pytest.mark.parametrize("mode", ["no_grad", "inference_mode", "autocast", "float64"])

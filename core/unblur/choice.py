@@ -17,10 +17,9 @@ from unblur.first import with_fitting_first
 from unblur.image import PLANE, VOLUME, Image
 from unblur.params import has_field, validate, whole_numbers
 from unblur.pipeline import LEAST_SIDE, Part, Pipeline
-from unblur.records import SLOTS
+from unblur.records import PRESETS, SLOTS
 from unblur.registry import Registry
 
-PRESETS = ("fast", "balanced", "paper")
 KernelSize = int | Sequence[int] | str | None
 CameraValue = float | Literal["auto"] | None
 _OF_GRID = ("grid", "orientation")

@@ -102,6 +102,16 @@ class Field:
             raise ParameterError(f"{self.name} = {_short(value)}: expected {self._expected()}")
         return value
 
+    def allows(self, value: Any) -> bool:
+        """Whether a value of the declared type is a choice and within the bounds."""
+        if value is None:
+            return self.optional
+        try:
+            numbers = _numbers(value, schedule=self.hint == Schedule)
+        except ParameterError:
+            return False
+        return (not self.choices or value in self.choices) and all(map(self._inside, numbers))
+
     def _expected(self) -> str:
         words = self.type_name + (f" in {self.bounds}" if self.bounds else "")
         return words + (" or nothing" if self.optional else "")
@@ -123,7 +133,8 @@ def fields_of(params: type) -> tuple[Field, ...]:
 
     Raises:
         TypeError: the class is not a frozen dataclass, or a field has no default or no `Doc`, may be None but is not by
-            default (TOML has no None), or has a constraint other than Ge, Gt, Le, Lt and Interval.
+            default (TOML has no None), has a constraint other than Ge, Gt, Le, Lt and Interval, is of a type that
+            users cannot write, or has a default out of its bounds.
     """
     if not (isinstance(params, type) and dataclasses.is_dataclass(params) and params.__dataclass_params__.frozen):  # type: ignore[attr-defined]
         raise TypeError(f"{getattr(params, '__qualname__', params)} must be a frozen dataclass")
@@ -163,7 +174,12 @@ def _field(owner: type, field: dataclasses.Field[Any], hint: Any) -> Field:
             upper, upper_open = typing.cast(float, extra.lt), True
         elif isinstance(extra, at.BaseMetadata | at.GroupedMetadata):
             raise TypeError(f"{owner.__qualname__}.{field.name}: {extra} has no effect; use Ge, Gt, Le, Lt or Interval")
-    return Field(
+    if not (hint == Schedule or _settable(hint) or _settable(_repeated(hint))):
+        raise TypeError(
+            f"{owner.__qualname__}.{field.name}: {hint} cannot be set by text, files and forms; use bool, int, float, "
+            "str, a Literal of texts or whole numbers, tuple[…, ...] of these, or Schedule"
+        )
+    found = Field(
         name=field.name,
         hint=hint,
         default=field.default,
@@ -176,6 +192,26 @@ def _field(owner: type, field: dataclasses.Field[Any], hint: Any) -> Field:
         lower_open=lower_open,
         upper_open=upper_open,
     )
+    if not found.allows(field.default):
+        bounds = f" in {found.bounds}" if found.bounds else ""
+        raise TypeError(
+            f"{owner.__qualname__}.{field.name}: the default {_short(field.default)} is none of its values, "
+            f"{found.type_name}{bounds}"
+        )
+    return found
+
+
+def _settable(hint: Any) -> bool:
+    """Whether a type is one that users can write."""
+    if typing.get_origin(hint) is Literal:
+        return all(type(choice) in (str, int) for choice in typing.get_args(hint))
+    return hint in (bool, int, float, str)
+
+
+def _repeated(hint: Any) -> Any:
+    """The type of the values of ``tuple[type, ...]``; None for any other."""
+    inner = typing.get_args(hint)
+    return inner[0] if typing.get_origin(hint) is tuple and inner[1:] == (...,) else None
 
 
 def _optional(hint: Any) -> tuple[bool, Any]:

@@ -26,6 +26,9 @@ ROLES: Mapping[Slot, tuple[Role, ...]] = {
 }
 """The roles of a slot, the first one being the default."""
 
+PRESETS = ("fast", "balanced", "paper")
+"""The names that presets of methods have."""
+
 GRADIENT_TRAITS = frozenset(
     {"learns-kernel", "uses-misfit", "uses-response", "uses-image-penalty", "uses-kernel-penalty"}
 )

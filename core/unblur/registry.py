@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.metadata
 import inspect
 import itertools
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,7 +19,7 @@ import pluggy
 from unblur import hookspecs
 from unblur.errors import PluginError, UnknownNameError, described
 from unblur.params import fields_of
-from unblur.records import ROLES, SLOTS, Calibration, Component, Method, Provenance, Registered, Slot
+from unblur.records import PRESETS, ROLES, SLOTS, Calibration, Component, Method, Provenance, Registered, Slot
 
 BLOCK_VARIABLE = "UNBLUR_BLOCK_PLUGINS"
 """Environment variable: plugins that are not loaded, separated by commas; ``third-party`` stands for all but ours."""
@@ -58,7 +60,8 @@ class Registry:
                 self.blocked.append(provenance)
                 continue
             try:
-                plugin = entry.load()
+                with contextlib.redirect_stdout(sys.stderr):  # what is printed is no part of what a command prints
+                    plugin = entry.load()
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # a plugin that raises SystemExit must not end the host
@@ -143,6 +146,8 @@ class Registry:
             if "balanced" not in record.presets:
                 raise PluginError(f"method {record.name!r} has no preset 'balanced'")
             for preset, pipeline in record.presets.items():
+                if preset not in PRESETS:
+                    raise PluginError(f"method {record.name!r}: preset {preset!r}; there are {', '.join(PRESETS)}")
                 if not isinstance(pipeline, Pipeline):
                     raise PluginError(f"method {record.name!r}, preset {preset!r}: {pipeline!r} is no unblur.Pipeline")
             if unknown := set(record.calibrations) - set(record.presets):
@@ -226,6 +231,10 @@ def _check_method_types(method: Method) -> None:
         for preset, one in mapping.items():
             if not isinstance(one, kind):
                 raise PluginError(f"method {method.name!r}, {what} of {preset!r}: {one!r} is no {kind.__name__}")
+    try:
+        fields_of(method.trainer_params)
+    except TypeError as error:
+        raise PluginError(f"method {method.name!r}, trainer_params: {error}") from error
 
 
 def _check_name(kind: str, name: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tomllib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -163,6 +164,17 @@ def _declared(hint: Any, default: Any = 1) -> type:
         (_declared(Annotated[int, Doc("x"), MultipleOf(2)]), "MultipleOf.*no effect"),
         (_declared(Annotated[int | None, Doc("x")]), "None must be its default"),
         (_declared(Annotated[list, Doc("x")], field(default_factory=list)), "default"),
+        (_declared(Annotated[int | str, Doc("x")]), "cannot be set by text"),
+        (_declared(Annotated[Path, Doc("x")], Path("a")), "cannot be set by text"),
+        (_declared(Annotated[tuple[int, int], Doc("x")], (1, 1)), "cannot be set by text"),
+        (_declared(Annotated[tuple[Path, ...], Doc("x")], ()), "cannot be set by text"),
+        (
+            _declared(Annotated[float, Le(1), Doc("x")], 2.0),
+            r"default 2.0 is none of its values, number in .*1\]",
+        ),
+        (_declared(Annotated[tuple[int, ...], Ge(1), Doc("x")], (3, 0)), "list of whole number"),
+        (_declared(Annotated[Literal["a", "b"], Doc("x")], "c"), "one of a, b"),
+        (_declared(Annotated[Schedule, Doc("x")], ((0.5, 1.0),)), "is none of its values"),
         (dataclass(type("Loose", (), {"__annotations__": {}})), "frozen"),
         (Sample(), "frozen dataclass"),
         (int, "frozen dataclass"),

@@ -66,6 +66,12 @@ def test_a_strangers_plugin_is_found(install: Install) -> None:
     assert {"classical", "psf"} <= {known.plugin for known in found.plugins}
 
 
+def test_what_a_plugin_prints_is_no_output(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install("loud", "print('welcome')\n" + GOOD)
+    assert Registry().discover().component("kernel_prior", "loud")
+    assert capsys.readouterr() == ("", "welcome\n")
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [
@@ -201,6 +207,8 @@ def test_names_are_unique_across_plugins() -> None:
     [
         (Method("m", "", "", {"fast": NONBLIND}), "no preset 'balanced'"),
         (Method("m", "", "", {"balanced": "rl"}), "is no unblur.Pipeline"),  # type: ignore[dict-item]
+        (Method("m", "", "", {"balanced": NONBLIND, "turbo": NONBLIND}), "'turbo'; there are fast, balanced, paper"),
+        (Method("m", "", "", {"balanced": NONBLIND}, trainer_params=dict), "trainer_params: dict must be a frozen"),
         (Method("M", "", "", {"balanced": NONBLIND}), "lower-case"),
         (Method("m", None, "", {"balanced": NONBLIND}), "summary = None"),  # type: ignore[arg-type]
         (Method("m", "", "", {"balanced": NONBLIND, 2: NONBLIND}), "names of presets"),  # type: ignore[dict-item]

@@ -13,10 +13,11 @@ import typer
 
 from tests.docs.pages import PAGES, ROOT, commands
 from unblur import Image
-from unblur.choice import PRESETS, compose
+from unblur.choice import compose
 from unblur.cli import options
 from unblur.cli.app import app
 from unblur.errors import UnblurError
+from unblur.records import PRESETS
 from unblur.registry import default_registry
 
 UNBLUR = commands("unblur")

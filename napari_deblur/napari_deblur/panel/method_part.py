@@ -10,10 +10,10 @@ from qtpy.QtWidgets import QLineEdit, QWidget
 
 from napari_deblur.form.pipelines import PipelineForm
 from napari_deblur.form.sections import Section, add_row, drop_down, labelled, row, words
-from unblur.choice import PRESETS, choose_method
+from unblur.choice import choose_method
 from unblur.errors import ParameterError, UnblurError
 from unblur.pipeline import Pipeline
-from unblur.records import Method
+from unblur.records import PRESETS, Method
 from unblur.registry import Registry
 
 AUTOMATIC = ""

@@ -17,7 +17,7 @@ from unblur_reblur.flows import agreeing
 from unblur_reblur.own_pairs import SMALLEST, OwnPairs
 from unblur_reblur.pairs import GeneratedPairs, by_shape, sample
 from unblur_reblur.params import ReblurParams
-from unblur_reblur.windows import Window, counted, middle_window, random_window
+from unblur_reblur.windows import Window, counted, joined, middle_window, random_window
 
 
 class ReblurState:
@@ -98,8 +98,7 @@ class HybridTuning(Estimator[ReblurParams]):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """L_U and the penalties, means over the windows, and the flow of the last one."""
         parts = [window.of_batch(batch) for window in windows]
-        together = Batch(torch.cat([part.observed for part in parts]), tuple(n for part in parts for n in part.frames))
-        latents = problem.draw(together, clock, problem.rng).latent.split(len(parts[0].observed))
+        latents = problem.draw(joined(parts), clock, problem.rng).latent.split(len(parts[0].observed))
         misfits, penalties = [], []
         for window, part, latent in zip(windows, parts, latents, strict=True):
             kernel = self._kernel(problem, window, latent, clock)

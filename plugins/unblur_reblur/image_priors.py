@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from unblur.components import Batch, Clock, Context, Draw, ImagePrior, Shape, Transfer
+from unblur.operators.missing import filled
 from unblur_reblur import weights
 from unblur_reblur.deblurgan import DeblurGan
 from unblur_reblur.dvd import Dvd
@@ -24,7 +25,8 @@ class DeblurringPrior(ImagePrior[P]):
     """The latent image as what a deblurring network makes of the observed one: d(I_B; theta), eq. 1.
 
     Every frame is deblurred by itself. Grey images and single channels are shown to the network as grey colours. Where
-    the latent image is larger than the observed one, the border values go on. A photograph's result ends at black and
+    the latent image is larger than the observed one, the border values go on; a pixel that does not count is shown as
+    the nearest one that does. A photograph's result ends at black and
     white; other data only at zero.
     """
 
@@ -52,7 +54,7 @@ class DeblurringPrior(ImagePrior[P]):
         return list(self.network.parameters())
 
     def draw(self, batch: Batch, clock: Clock, rng: Generator | None) -> Draw:
-        frames = batch.observed
+        frames = filled(batch.observed, batch.valid)
         if any(self.borders):
             frames = F.pad(frames, self.borders, mode="replicate")
         if torch.is_grad_enabled():

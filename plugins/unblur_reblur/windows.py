@@ -42,6 +42,13 @@ class Window:
         return Batch(self.of(batch.observed), numbers, valid)
 
 
+def joined(batches: Sequence[Batch]) -> Batch:
+    """The frames of batches of one shape, one after the other."""
+    valid = [batch.valid for batch in batches if batch.valid is not None]
+    numbers = tuple(number for batch in batches for number in batch.frames)
+    return Batch(torch.cat([batch.observed for batch in batches]), numbers, torch.cat(valid) if valid else None)
+
+
 def middle_window(observed: Tensor, patch: int) -> Window:
     """The window in the middle of time and space."""
     frames = min(3, len(observed))

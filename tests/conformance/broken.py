@@ -8,11 +8,12 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from annotated_types import Ge, Le
+from annotated_types import Ge
 from torch import Tensor
 from typing_extensions import Doc
 
 from unblur.components import (
+    Batch,
     Draw,
     Estimator,
     ForwardModel,
@@ -36,7 +37,7 @@ class Weight:
 
 @dataclass(frozen=True)
 class BadDefault:
-    share: Annotated[float, Ge(0), Le(1), Doc("A share.")] = 2.0
+    share: Annotated[float, Doc("A share.")] = "half"  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -267,6 +268,15 @@ class Backwards(Latent):
             self.value.copy_(1 - latent)
 
 
+class Cornered(Latent):
+    """Takes over pixels as they lie, whatever the resolution of the earlier stage."""
+
+    def start_from(self, earlier: Any, latent: Tensor, transfer: Any) -> None:
+        corner = tuple(slice(size) for size in earlier.value.shape)
+        with torch.no_grad():
+            self.value.zero_()[corner] = earlier.value
+
+
 class Severed(Latent):
     def draw(self, batch: Any, clock: Any, rng: Any) -> Draw:
         return Draw((self.value.detach() * 1.0).requires_grad_())
@@ -296,6 +306,18 @@ class Bare(KernelPrior[Any]):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         with torch.no_grad():
             self.logits.copy_(state["logits"])
+
+
+class Gauss(KernelPrior[Any]):
+    """A Gaussian that is as wide in pixels of every resolution."""
+
+    def init(self, spec: Any, context: Any) -> None:
+        height, width = (torch.arange(size) - size // 2 for size in spec.shape)
+        bump = torch.exp(-(height.square()[:, None] + width.square()) / 8).to(context.compute.device)
+        self.bump = (bump / bump.sum()).expand(spec.count, *spec.shape)
+
+    def kernel(self, latent: Tensor, clock: Any, rng: Any) -> Tensor:
+        return self.bump
 
 
 class OneWay(Bare):
@@ -338,7 +360,8 @@ class Descent(Estimator[Any]):
         gradients = torch.autograd.grad(misfit, leaves, allow_unused=True)
         with torch.no_grad():
             for leaf, gradient in zip(leaves, gradients, strict=True):
-                leaf += self.sign * 1e-3 * gradient.sign()
+                if gradient is not None:
+                    leaf += self.sign * 1e-3 * gradient.sign()
         return Info(misfit.detach(), draw, kernel.detach())
 
     def leaves(self, problem: Any) -> list[Tensor]:
@@ -352,6 +375,38 @@ class Ascent(Descent):
 class ImageOnly(Descent):
     def leaves(self, problem: Any) -> list[Tensor]:
         return list(problem.image.parameters())
+
+
+class FirstChannel(Descent):
+    def step(self, problem: Any, state: Any, batch: Any, clock: Any) -> Info:
+        image = problem.image.parameters()[0]
+        before = image.detach().clone()
+        info = super().step(problem, state, batch, clock)
+        with torch.no_grad():
+            image[:, 1:] = before[:, 1:]
+        return info
+
+
+class Trusting(Descent):
+    """All pixels count."""
+
+    def step(self, problem: Any, state: Any, batch: Any, clock: Any) -> Info:
+        return super().step(problem, state, Batch(batch.observed, batch.frames), clock)
+
+
+class Clinging(Descent):
+    """Goes on with the parameters of the stage before."""
+
+    def init(self, problem: Any, earlier: Any) -> Any:
+        self.held = [*problem.image.parameters(), *problem.kernels.parameters()]
+        return self if earlier is None else earlier
+
+    def step(self, problem: Any, state: Any, batch: Any, clock: Any) -> Info:
+        self.held = state.held
+        return super().step(problem, state, batch, clock)
+
+    def leaves(self, problem: Any) -> list[Tensor]:
+        return self.held
 
 
 class Touching(Descent):

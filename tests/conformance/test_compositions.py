@@ -13,7 +13,7 @@ from unblur import default_registry
 from unblur.compute import Compute
 from unblur.testing import Composition, compositions
 from unblur.testing.case import Case
-from unblur.testing.running import Trial
+from unblur.testing.trial import Trial
 
 REGISTRY = default_registry()
 CPU = Compute(torch.device("cpu"), "float32", threads=1)

@@ -40,7 +40,7 @@ BREAKING: dict[str, list[tuple[type, dict[str, Any], str]]] = {
         (broken.Descent, {**ESTIMATOR, "provides": {"uses-misfits"}}, "uses-misfits"),
     ],
     "defaults_are_valid": [
-        (broken.Latent, {**IMAGE, "params": broken.BadDefault}, "share = 2.0"),
+        (broken.Latent, {**IMAGE, "params": broken.BadDefault}, "share = 'half'"),
         (broken.Latent, {**IMAGE, "params": broken.BadDoc}, "expected a sentence"),
     ],
     "params_survive_toml": [(broken.Latent, {**IMAGE, "params": broken.Forgetful}, "came back as")],
@@ -79,10 +79,17 @@ BREAKING: dict[str, list[tuple[type, dict[str, Any], str]]] = {
         (broken.Replacing, IMAGE, "copy into them in place"),
         (broken.Remembering, IMAGE, "does not come back from a checkpoint"),
     ],
-    "start_from_comes_nearer": [(broken.Backwards, IMAGE, "its distance was")],
-    "gradient_reaches_parameters": [(broken.Severed, IMAGE, "no gradient reaches parameter 0 of 1")],
+    "start_from_comes_nearer": [
+        (broken.Backwards, IMAGE, "its distance was"),
+        (broken.Cornered, IMAGE, "the earlier stage at 0.6 of the resolution"),
+    ],
+    "gradient_reaches_parameters": [
+        (broken.Severed, IMAGE, "no gradient reaches parameter 0 of 1"),
+        (broken.Latent, {**IMAGE, "provides": set()}, "the trait `learns` is missing"),
+    ],
     "pixels_are_the_parameter": [(broken.Doubled, {**IMAGE, "provides": LEARNS | {"pixels"}}, "parameter and outcome")],
     "weights_are_linear": [(broken.OneWay, {**KERNEL, "provides": LEARNS | {"weights", "single"}}, "<expand")],
+    "resolution_is_followed": [(broken.Gauss, {**KERNEL, "provides": {"single"}}, "at half the resolution it differs")],
     "fixed_is_fixed": [(broken.Bare, {**KERNEL, "provides": {"fixed", "single"}}, "it has 1")],
     "misfit_falls": [(broken.Ascent, ESTIMATOR, "the misfits are")],
     "what_learns_moves": [(broken.ImageOnly, ESTIMATOR, "the kernel stayed as it was")],
@@ -90,6 +97,12 @@ BREAKING: dict[str, list[tuple[type, dict[str, Any], str]]] = {
     "looking_changes_nothing": [(broken.Touching, ESTIMATOR, "the state after a look")],
     "resumes_with_the_same_bits": [(broken.Hurrying, ESTIMATOR, "the state at the end")],
     "softening": [(broken.Unsure, ESTIMATOR, "it gave None")],
+    "works_in_colour": [(broken.FirstChannel, ESTIMATOR, "channel 1 stayed as it was")],
+    "what_does_not_count_changes_nothing": [(broken.Trusting, ESTIMATOR, "the pixels bright in place of dark")],
+    "what_it_uses_counts": [
+        (broken.Descent, {**ESTIMATOR, "provides": USES | {"uses-image-penalty"}}, "with the penalty 'tv'"),
+    ],
+    "a_later_stage_goes_on": [(broken.Clinging, ESTIMATOR, "the image stayed as it was in a second stage")],
     "answers_are_of_their_kind": [
         (broken.Boolean, RULE, "it gave False; expected None or a text"),
         (broken.Numeric, SELECTOR, "expected True or False"),

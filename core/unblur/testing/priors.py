@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
-from unblur.components import Batch, KernelSpec, Transfer
+from unblur.components import Batch, KernelSpec, Shape, Transfer
 from unblur.kernel_grid import KernelGrid
+from unblur.operators.resample import fit_kernel, resample_kernel, resize
 from unblur.testing.case import CLOCK, Case
 
 Value = Callable[[Generator | None], Tensor]
 
 
-def _image(case: Case, seed: int = 0, frames: int = 1, channels: int = 1) -> tuple[Any, Value]:
+def _image(case: Case, seed: int = 0, frames: int = 1, channels: int = 1, size: float = 1.0) -> tuple[Any, Value]:
     prior, batch = case.instance(), case.batch(frames, channels)
-    prior.init((frames, channels, *case.latent_shape), batch, case.context(seed))
+    shape = case.latent_shape
+    if size != 1:
+        batch = Batch(resize(batch.observed, _part(case.observed_shape, size)), batch.frames)
+        shape = tuple(n + k - 1 for n, k in zip(batch.observed.shape[2:], case.kernel_shape, strict=True))
+    prior.init((frames, channels, *shape), batch, case.context(seed))
     return prior, lambda rng: _latent(prior, batch, rng)
 
 
@@ -25,10 +32,13 @@ def _latent(prior: Any, batch: Batch, rng: Generator | None) -> Tensor:
     return prior.draw(batch, CLOCK, rng).latent  # type: ignore[no-any-return]
 
 
-def _kernel(case: Case, seed: int = 0, count: int | None = None) -> tuple[Any, Value]:
+def _kernel(case: Case, seed: int = 0, count: int | None = None, size: float = 1.0) -> tuple[Any, Value]:
     prior = case.instance()
-    prior.init(_spec(case, count), case.context(seed))
-    shape = (3, 1, *case.observed_shape) if "flow" in case.traits else (1, 1, *case.latent_shape)
+    spec = _spec(case, count)
+    if size != 1:
+        spec = dataclasses.replace(spec, shape=tuple(n | 1 for n in _part(spec.shape, size)), scale=size)
+    prior.init(spec, dataclasses.replace(case.context(seed), scale=size))
+    shape = (3, 1, *spec.shape) if "flow" in case.traits else (1, 1, *case.latent_shape)
     latent = case.smooth(shape, seed=4)
     return prior, lambda rng: prior.kernel(latent, CLOCK, rng)
 
@@ -43,8 +53,14 @@ def _spec(case: Case, count: int | None = None) -> KernelSpec:
     return KernelSpec(case.kernel_shape, count, "grid", layout=layout, image=case.observed_shape)
 
 
-def _made(case: Case, seed: int = 0) -> tuple[Any, Value]:
-    return _image(case, seed) if case.registered.slot == "image_prior" else _kernel(case, seed)
+def _part(shape: Shape, size: float) -> Shape:
+    return tuple(round(n * size) for n in shape)
+
+
+def _made(case: Case, seed: int = 0, size: float = 1.0) -> tuple[Any, Value]:
+    """The prior set up, and its outcome; `size`: of its grid, relative to the case's."""
+    kind = _image if case.registered.slot == "image_prior" else _kernel
+    return kind(case, seed, size=size)
 
 
 def _disturb(case: Case, prior: Any, seed: int = 11) -> None:
@@ -142,27 +158,49 @@ def _copy(state: Any) -> Any:
 
 
 def start_from_comes_nearer(case: Case) -> None:
-    """after `start_from` the outcome is finite, and nearer to what the earlier stage found, or near it"""
-    earlier, found = _made(case, seed=0)
-    _disturb(case, earlier)
-    later, value = _made(case, seed=1)
-    wanted = found(None).detach()
-    before = float((value(None).detach() - wanted).norm())
-    same_grid = Transfer(lambda tensor: tensor, lambda tensor: tensor)
-    with torch.no_grad():
-        later.start_from(earlier, wanted, same_grid)
-    outcome = value(None).detach()
-    case.finite(outcome, "the outcome")
-    after, size = float((outcome - wanted).norm()), float(wanted.norm())
-    near = after <= max(before + 1e-4 * size, 0.25 * size)
-    case.expect(near, f"its distance was {before:.3g} before and is {after:.3g} after, its norm {size:.3g}")
+    """after `start_from` the outcome is finite, and nearer to what the earlier stage found, or near it; from a stage at
+    a lower resolution too"""
+    for size in (1.0, 0.6):
+        earlier, found = _made(case, seed=0, size=size)
+        _disturb(case, earlier)
+        later, value = _made(case, seed=1)
+        start, transfer = found(None).detach(), Transfer(lambda tensor: tensor, lambda tensor: tensor)
+        if size != 1:
+            transfer = Transfer(
+                _onto(case.latent_shape), _onto(_spec(case).shape, normalised="flow" not in case.traits)
+            )
+        wanted = (transfer.latent if case.registered.slot == "image_prior" else transfer.kernel)(start)
+        before = float((value(None).detach() - wanted).norm())
+        with torch.no_grad():
+            later.start_from(earlier, wanted, transfer)
+        outcome = value(None).detach()
+        at = "" if size == 1 else f", the earlier stage at {size:g} of the resolution"
+        case.shaped(outcome, wanted.shape, f"the outcome{at}")
+        case.finite(outcome, f"the outcome{at}")
+        after, norm = float((outcome - wanted).norm()), float(wanted.norm())
+        near = after <= max(before + 1e-4 * norm, 0.25 * norm)
+        case.expect(near, f"its distance was {before:.3g} before and is {after:.3g} after, its norm {norm:.3g}{at}")
+
+
+def _onto(shape: Shape, normalised: bool = False) -> Callable[[Tensor], Tensor]:
+    """Brings what lives on a smaller grid (…, *spatial) to this one; kernels keep a sum of one."""
+
+    def brought(tensor: Tensor) -> Tensor:
+        lead = tensor.shape[: tensor.ndim - len(shape)]
+        larger = resize(tensor.reshape(-1, 1, *tensor.shape[tensor.ndim - len(shape) :]), shape, "linear")
+        if normalised:
+            larger = larger / larger.flatten(1).sum(1).clamp_min(1e-12).view(-1, 1, *(1,) * len(shape))
+        return larger.reshape(*lead, *shape)
+
+    return brought
 
 
 def gradient_reaches_parameters(case: Case) -> None:
-    """a prior that learns has leaf parameters, a finite gradient reaches each; one that does not has none in use"""
+    """a prior with the trait `learns` has leaf parameters, and a finite gradient reaches each; one without has none"""
     prior, value = _made(case)
     parameters = list(prior.parameters())
     if "learns" not in case.traits:
+        case.expect(not parameters, f"it has {len(parameters)} parameters, and the trait `learns` is missing")
         return
     case.expect(bool(parameters), "it has no parameters")
     case.expect(len({id(p) for p in parameters}) == len(parameters), "a parameter is listed twice")
@@ -205,6 +243,28 @@ def weights_are_linear(case: Case) -> None:
     case.expect(abs(there - back) <= 1e-5 * size, f"<expand(w), k> = {there:.6g}, and <w, gather(k)> = {back:.6g}")
 
 
+_WIDE = {2: (17, 21), 3: (9, 13, 9)}
+"""Of kernels whose shape at a lower resolution is to be told from that at the full one."""
+
+
+def resolution_is_followed(case: Case) -> None:
+    """a single kernel that is not learned is, at half the resolution, the one at the full resolution made smaller"""
+    if {"learns", "flow"} & case.traits:
+        return
+    full, half = _WIDE[case.dims], tuple(math.ceil(size / 2) | 1 for size in _WIDE[case.dims])
+    psf = case.kernels(1, full, seed=5)
+    found = []
+    for scale, shape in ((1.0, full), (0.5, half)):
+        given = psf if scale == 1 else resample_kernel(psf, scale, shape)
+        prior = case.instance()
+        prior.init(KernelSpec(shape, scale=scale), dataclasses.replace(case.context(), psf=given, scale=scale))
+        found.append(prior.kernel(case.smooth((1, 1, *case.latent_shape), 4), CLOCK, None))
+    wanted, ignored = resample_kernel(found[0], 0.5, half), fit_kernel(found[0], half)
+    difference, other = (float((found[1] - kernel).abs().sum()) for kernel in (wanted, ignored))
+    said = f"at half the resolution it differs by {difference:.2g} from it made smaller, by {other:.2g} from it cut"
+    case.expect(difference <= max(0.1, other), said)
+
+
 def fixed_is_fixed(case: Case) -> None:
     """a prior with the trait `fixed` has no parameters"""
     if "fixed" in case.traits:
@@ -222,4 +282,4 @@ _SHARED = (
     pixels_are_the_parameter,
 )
 IMAGE_RULES = (image_shape, *_SHARED)
-KERNEL_RULES = (kernel_is_a_kernel, *_SHARED, weights_are_linear, fixed_is_fixed)
+KERNEL_RULES = (kernel_is_a_kernel, *_SHARED, weights_are_linear, resolution_is_followed, fixed_is_fixed)

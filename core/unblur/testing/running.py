@@ -5,115 +5,26 @@ from __future__ import annotations
 import copy
 import dataclasses
 import itertools
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from unblur.components import Clock, Info
-from unblur.composition import resolve
-from unblur.problem import Problem, build
-from unblur.stages import current
+from unblur.composition import USES
+from unblur.errors import CompositionError
+from unblur.pipeline import Pipeline
+from unblur.problem import Problem
+from unblur.records import Role, Slot
 from unblur.testing.case import Case
-from unblur.testing.compositions import Composition, compositions
-from unblur.testing.worlds import moving, photograph
-
-STEPS = 5
-
-DRAWS = 8
-"""Of parts that draw by chance, for the residual."""
-
-
-@dataclass
-class Trial:
-    """A composition on a small blurred image, to be run step by step."""
-
-    composition: Composition
-    case: Case
-    seed: int = 0
-    step: int = 0
-    infos: list[Info] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        case = self.case
-        resolved = resolve(self.composition.pipeline, case.registry)
-        stage = dataclasses.replace(self.composition.pipeline.stages[0], steps=2 * STEPS)
-        video = self.composition.has("forward_model", "video")
-        observation = moving(case.observed_shape) if video else photograph(case.observed_shape, case.kernel_shape)
-        self.problem: Problem = build(resolved, stage, observation, case.compute, self.seed, [])
-        self.state: Any = self.problem.begin()
-
-    @property
-    def clock(self) -> Clock:
-        return Clock(self.step, 2 * STEPS)
-
-    def run(self, steps: int) -> None:
-        for _ in range(steps):
-            info = self.problem.estimator.step(self.problem, self.state, self.problem.batch, self.clock)
-            self.infos.append(info)
-            self.step += 1
-
-    def look(self) -> Any:
-        return current(self.problem, self.state, self.clock)
-
-    def residual(self) -> float:
-        """Mean squared difference between observation and prediction, over the same draws whenever it is asked for."""
-        problem = self.problem
-        target = problem.forward.target(problem.batch).observed
-        found = []
-        with torch.no_grad():
-            for seed in range(DRAWS if self.random else 1):
-                rng = self.case.compute.generator(seed)
-                latent = problem.draw(problem.batch, Clock(0, 2 * STEPS), rng).latent
-                predicted = problem.predict(latent, problem.kernel(latent, Clock(0, 2 * STEPS), rng))
-                found.append(float((predicted - target).square().mean()))
-        return math.fsum(found) / len(found)
-
-    @property
-    def random(self) -> bool:
-        """Whether a part draws by chance, so that one step's misfit says little beside another's."""
-        return self.composition.has("image_prior", "random") or self.composition.has("kernel_prior", "random")
-
-    def fell(self, before: float) -> bool:
-        """Whether the residual is below what it was, or the misfit of the steps, where only a move changes it."""
-        return self.residual() < before or (
-            not self.random and float(self.infos[-1].misfit) < float(self.infos[0].misfit)
-        )
-
-    def snapshot(self) -> dict[str, Any]:
-        return copy.deepcopy({"problem": self.problem.state_dict(), "estimator": self.state.state_dict()})
-
-    def load(self, snapshot: dict[str, Any]) -> None:
-        snapshot = copy.deepcopy(snapshot)
-        self.problem.load_state_dict(snapshot["problem"])
-        self.state.load_state_dict(snapshot["estimator"])
-
-
-def _fitting(case: Case) -> Iterator[Composition]:
-    """The simplest accepted composition with a known kernel, and the simplest with one that is learned."""
-    only = {"estimator": case.registered.name} if case.registered.slot == "estimator" else {}
-    wanted = {False, True}
-    for composition in compositions(case.registry, case.settings, **only):
-        learns = composition.learns("kernel_prior")
-        if learns in wanted and composition.refusal is None and case.dims in composition.dims:
-            wanted.remove(learns)
-            yield composition
-        if not wanted:
-            return
-    case.expect(len(wanted) < 2, f"no combination of the registered parts in {case.dims}-D accepts it")
-
-
-def _trials(case: Case) -> Iterator[Trial]:
-    for composition in _fitting(case):
-        yield Trial(composition, case)
+from unblur.testing.compositions import Composition
+from unblur.testing.trial import STEPS, Trial, fitting, trials
 
 
 def misfit_falls(case: Case) -> None:
     """in five steps the misfit is finite and falls"""
-    for trial in _trials(case):
+    for trial in trials(case):
         before = trial.residual()
         trial.run(STEPS)
         misfits = [float(case.scalar(info.misfit, "the misfit of a step")) for info in trial.infos]
@@ -130,7 +41,7 @@ def _words(numbers: list[float]) -> str:
 
 def what_learns_moves(case: Case) -> None:
     """five steps move image and learned kernel, and leave a fixed kernel as it is"""
-    for trial in _trials(case):
+    for trial in trials(case):
         where = f"with {trial.composition.name}"
         before = trial.look()
         before_image, before_kernel = before.image.clone(), before.kernel.clone()
@@ -146,7 +57,7 @@ def what_learns_moves(case: Case) -> None:
 
 def standard_deviations_are_declared(case: Case) -> None:
     """a standard deviation is given by none but estimators with the trait `standard-deviation`"""
-    for trial in _trials(case):
+    for trial in trials(case):
         trial.run(STEPS)
         given = trial.look().spread is not None
         case.expect(not given or "standard-deviation" in case.traits, "the trait is missing, and it gives one")
@@ -154,7 +65,7 @@ def standard_deviations_are_declared(case: Case) -> None:
 
 def looking_changes_nothing(case: Case) -> None:
     """estimates drawn between the steps change no bit of what follows"""
-    for trial in _trials(case):
+    for trial in trials(case):
         other = Trial(trial.composition, case)
         for _ in range(STEPS):
             trial.run(1)
@@ -170,7 +81,7 @@ def looking_changes_nothing(case: Case) -> None:
 
 def resumes_with_the_same_bits(case: Case) -> None:
     """a run that is saved, built anew and loaded goes on with the same bits"""
-    for trial in _trials(case):
+    for trial in trials(case):
         trial.run(2)
         saved = case.kept(trial.snapshot(), f"the state with {trial.composition.name}")
         trial.run(3)
@@ -185,12 +96,91 @@ def resumes_with_the_same_bits(case: Case) -> None:
 
 def softening(case: Case) -> None:
     """`soften` says whether it made the steps smaller, and the run goes on after it"""
-    for trial in _trials(case):
+    for trial in trials(case):
         trial.run(1)
         answer = trial.problem.estimator.soften(trial.state)
         case.expect(isinstance(answer, bool), f"it gave {answer!r}; expected True or False")
         trial.run(1)
         case.scalar(trial.infos[-1].misfit, "the misfit afterwards")
+
+
+def works_in_colour(case: Case) -> None:
+    """of an image of three channels, all are restored"""
+    for trial in trials(case, channels=3):
+        before = trial.look().image.clone()
+        trial.run(2)
+        case.scalar(trial.infos[-1].misfit, "the misfit of a step")
+        image = trial.look().image
+        case.shaped(image, trial.problem.latent_shape, f"the image with {trial.composition.name}")
+        case.finite(image, "the image")
+        for channel in range(3):
+            moved = not torch.equal(image[:, channel], before[:, channel])
+            case.expect(moved, f"channel {channel} stayed as it was with {trial.composition.name}")
+
+
+def what_does_not_count_changes_nothing(case: Case) -> None:
+    """the values of pixels that do not count change neither image nor kernel"""
+    for composition in fitting(case):
+        dark, bright = (Trial(composition, case, hidden=value) for value in (0.0, 1.0))
+        for trial in (dark, bright):
+            trial.run(STEPS)
+        for what in ("image", "kernel"):
+            got, wanted = (getattr(trial.look(), what) for trial in (bright, dark))
+            case.close(got, wanted, f"the {what} with {composition.name}, the pixels bright in place of dark", 1e-4)
+
+
+_USUAL = {"misfit": "ssim", "response": "gamma", "penalty": "tv"}
+"""What is added to see whether it counts, if it is registered; else the first that is."""
+
+
+def what_it_uses_counts(case: Case) -> None:
+    """misfits, responses and penalties that it says it uses change what the steps find"""
+    for composition in fitting(case):
+        plain = Trial(composition, case)
+        plain.run(STEPS)
+        for (slot, role), trait in USES.items():
+            if trait in case.traits and (slot != "kernel_prior" or composition.learns(slot)):
+                for name, pipeline in _with_another(composition, case, slot, role):
+                    trial = Trial(composition, case, pipeline=pipeline)
+                    trial.run(STEPS)
+                    pairs = ((trial.look().image, plain.look().image), (trial.look().kernel, plain.look().kernel))
+                    moved = any(not torch.equal(got, without) for got, without in pairs)
+                    case.expect(moved, f"with the {role} {name!r} image and kernel are what they are without it")
+
+
+def _with_another(composition: Composition, case: Case, slot: Slot, role: Role) -> Iterator[tuple[str, Pipeline]]:
+    """The composition with one part more; with none where nothing that is registered fits."""
+    parts = case.registry.components(slot)
+    used = {part.name for part in composition.pipeline.slots[slot]}
+    for name in sorted(parts, key=lambda name: (name != _USUAL[role], name)):
+        if parts[name].role == role and name not in used and case.dims in parts[name].component.dims:
+            params = case.settings.get(f"{slot}.{name}", {})
+            pipeline = composition.pipeline.replace(**{slot: [*composition.pipeline.slots[slot], (name, params)]})
+            try:
+                pipeline.check(case.registry)
+            except CompositionError:
+                continue
+            yield name, pipeline
+            return
+
+
+def a_later_stage_goes_on(case: Case) -> None:
+    """a stage at the full resolution goes on from one at half of it, and is resumed with the same bits"""
+    for composition in fitting(case):
+        first = Trial(composition, case, scale=0.5)
+        first.run(2)
+        trial = Trial(composition, case, earlier=first)
+        before = trial.look().image.clone()
+        trial.run(1)
+        saved = trial.snapshot()
+        trial.run(2)
+        where = f"in a second stage with {composition.name}"
+        case.finite(trial.look().image, f"the image {where}")
+        case.expect(not torch.equal(trial.look().image, before), f"the image stayed as it was {where}")
+        resumed = Trial(composition, case, shape=trial.problem.spec.shape, step=1)
+        resumed.load(saved)
+        resumed.run(2)
+        case.same(resumed.snapshot(), trial.snapshot(), f"the state at the end, resumed {where}")
 
 
 ESTIMATOR_RULES = (
@@ -200,6 +190,10 @@ ESTIMATOR_RULES = (
     looking_changes_nothing,
     resumes_with_the_same_bits,
     softening,
+    works_in_colour,
+    what_does_not_count_changes_nothing,
+    what_it_uses_counts,
+    a_later_stage_goes_on,
 )
 
 
@@ -208,7 +202,7 @@ def _events(case: Case, count: int) -> tuple[Problem, list[tuple[Info, Clock]]]:
 
     In the last quarter they get worse again.
     """
-    trial = Trial(next(_fitting(case)), case)
+    trial = Trial(next(fitting(case)), case)
     trial.run(1)
     last = trial.infos[-1]
     found = []

@@ -59,9 +59,9 @@ def photograph(shape: Shape, kernel_shape: Shape, seed: int = 0, channels: int =
     return Observation(blurred, psf=kernel, white_level=1.0, pixel_size=(0.1,) * len(shape))
 
 
-def moving(shape: Shape, frames: int = 3, seed: int = 0) -> Observation:
+def moving(shape: Shape, frames: int = 3, seed: int = 0, channels: int = 1) -> Observation:
     """Frames in which a smooth image moves by two pixels along the last axis, each blurred over them; white at 1."""
     steps = 2 * frames
-    wide = smooth((1, 1, *shape[:-1], shape[-1] + steps), seed)
+    wide = smooth((1, channels, *shape[:-1], shape[-1] + steps), seed)
     views = torch.cat([wide[..., step : step + shape[-1]] for step in range(steps)])
-    return Observation(views.view(frames, 2, 1, *shape).mean(1), white_level=1.0, pixel_size=(0.1,) * len(shape))
+    return Observation(views.view(frames, 2, channels, *shape).mean(1), white_level=1.0, pixel_size=(0.1,) * len(shape))

@@ -158,10 +158,10 @@ class Image:
         place = tuple(slice(*region[axis]) if axis in region else slice(None) for axis in self.axes)
         flat = tuple(part for axis, part in zip(self.axes, place, strict=True) if axis != "S")
         metadata = dict(self.metadata)
-        if "C" in region and "channels" in metadata:
-            names = tuple(metadata.pop("channels"))
-            if len(names) == self.sizes["C"]:
-                metadata["channels"] = names[slice(*region["C"])]
+        for key in ("channels", "channel_facts") if "C" in region else ():
+            of_each = tuple(metadata.pop(key, ()))
+            if of_each and len(of_each) == self.sizes["C"]:
+                metadata[key] = of_each[slice(*region["C"])]
         named = ", ".join(f"{axis}={start}:{stop}" for axis, (start, stop) in region.items())
         before = {axis: self.cut_from.get(axis, (0, self.sizes[axis])) for axis in region}
         cut_from = {axis: (before[axis][0] + region[axis][0], before[axis][1]) for axis in region}

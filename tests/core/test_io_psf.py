@@ -122,6 +122,19 @@ def test_a_background_is_said() -> None:
     assert "2 of 3 PSFs" in note
 
 
+def test_a_faint_background_is_said_and_does_not_pull_the_centre() -> None:
+    """Half a percent of the peak in every pixel of a large frame, with noise, is most of the light."""
+    rng = np.random.default_rng(0)
+    bead = np.roll(gaussian((65, 65)) / gaussian((65, 65)).max(), (9, -14), (0, 1))
+    psf = bead + 0.005 + 0.0003 * rng.standard_normal(bead.shape)
+    made = prepare_psf(psf, centre=True)
+    (note,) = [note for note in made.notes if "background" in note]
+    assert "0.5% of the peak" in note
+    kernel = made.kernel[0]
+    assert np.unravel_index(kernel.argmax(), kernel.shape) == tuple(size // 2 for size in kernel.shape)
+    assert not any("off centre" in note for note in made.notes)
+
+
 def test_light_at_the_rim_that_is_the_psfs_own_is_not_said() -> None:
     row, column = np.mgrid[-7:8, -7:8]
     cone = np.stack([(row**2 + column**2 <= 4 * z**2 + 1).astype(float) for z in range(-5, 6)])
@@ -129,6 +142,8 @@ def test_light_at_the_rim_that_is_the_psfs_own_is_not_said() -> None:
         (np.ones((13, 13)), "YX"),
         (np.outer([1, 2, 1], [1, 2, 1]), "YX"),
         (1 / (1.0 + row**2 + column**2), "YX"),
+        ((1 + (row**2 + column**2) / 4) ** -1.5, "YX"),
+        (np.exp(-np.hypot(row, column) / 1.5), "YX"),
         (cone, "ZYX"),
     ):
         assert not [note for note in prepare_psf(psf, axes).notes if "background" in note]

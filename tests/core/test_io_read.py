@@ -62,6 +62,14 @@ def test_imagej_says_the_unit_of_its_interval(tmp_path: Path, tunit: str | None,
     assert (image.pixel_size["T"], image.units["T"]) == (5.0, unit)
 
 
+def test_a_negative_spacing_of_imagej_is_a_direction(tmp_path: Path) -> None:
+    metadata = {"axes": "ZYX", "unit": "um", "spacing": -0.5}
+    tifffile.imwrite(tmp_path / "a.tif", numbers((3, 8, 9), "uint16"), imagej=True, metadata=metadata)
+    image = read(tmp_path / "a.tif")
+    assert (image.pixel_size["Z"], image.units["Z"]) == (0.5, "µm")
+    assert any("a spacing of -0.5" in note for note in image.notes)
+
+
 def test_ome_tiff(tmp_path: Path) -> None:
     data = numbers((2, 3, 4, 20, 21))
     metadata = {

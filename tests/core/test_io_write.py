@@ -130,6 +130,24 @@ def test_channel_names_come_back(tmp_path: Path) -> None:
     assert read(tmp_path / "a.ome.tif").metadata["channels"] == ("DAPI", "GFP")
 
 
+def test_what_is_known_of_channels_comes_back(tmp_path: Path) -> None:
+    """In an order of attributes, with gaps, and where only a part of them is used."""
+    dapi = {"Name": "DAPI", "Color": "65535", "EmissionWavelength": "461", "EmissionWavelengthUnit": "nm"}
+    metadata = {"axes": "CYX", "Channel": [dapi, {"Fluor": "GFP & <others>", "PinholeSize": "1.5"}]}
+    tifffile.imwrite(tmp_path / "a.ome.tif", numbers((2, 9, 9)), metadata=metadata)
+    image = read(tmp_path / "a.ome.tif")
+    write(tmp_path / "b.ome.tif", image)
+    again = read(tmp_path / "b.ome.tif")
+    assert again.metadata["channels"] == ("DAPI", "")
+    facts = ({key: dapi[key] for key in dapi if key != "Name"}, {"Fluor": "GFP & <others>", "PinholeSize": "1.5"})
+    assert again.metadata["channel_facts"] == image.metadata["channel_facts"] == facts
+    write(tmp_path / "c.ome.tif", again.cut({"C": (1, 2)}))
+    assert read(tmp_path / "c.ome.tif").metadata["channel_facts"] == facts[1:]
+    plain = Image(numbers((2, 9, 9)), "CYX", metadata={"channel_facts": facts[1:]})
+    write(tmp_path / "d.ome.tif", plain)
+    assert "channel_facts" not in read(tmp_path / "d.ome.tif").metadata
+
+
 def test_the_report_lies_beside_and_inside(tmp_path: Path) -> None:
     report = {"method": "méthode", "misfit": float("nan")}
     image = Image.from_array(numbers((9, 9), "float32"), pixel_size=1, unit="µm")

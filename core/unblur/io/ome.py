@@ -10,6 +10,21 @@ from xml.etree import ElementTree
 
 UNIT_OF = {"X": "µm", "Y": "µm", "Z": "µm", "T": "s"}  # the schema's defaults
 KEPT = {"Image", "Pixels", "Channel", "TiffData", "AcquisitionDate"}
+OF_CHANNEL = (
+    "Color",
+    "Fluor",
+    "EmissionWavelength",
+    "EmissionWavelengthUnit",
+    "ExcitationWavelength",
+    "ExcitationWavelengthUnit",
+    "AcquisitionMode",
+    "ContrastMethod",
+    "IlluminationType",
+    "NDFilter",
+    "PinholeSize",
+    "PinholeSizeUnit",
+)
+"""What is carried over of a channel besides its name."""
 SIZE_ATTRIBUTE = {"X": "PhysicalSizeX", "Y": "PhysicalSizeY", "Z": "PhysicalSizeZ", "T": "TimeIncrement"}
 
 
@@ -17,7 +32,8 @@ SIZE_ATTRIBUTE = {"X": "PhysicalSizeX", "Y": "PhysicalSizeY", "Z": "PhysicalSize
 class OmeImage:
     """One Image element: how many planes it claims, and the facts that belong to its pixels.
 
-    ``lost`` are the kinds of elements that hold other facts.
+    ``about`` are the attributes of each channel besides its name, as they stand; ``lost`` are the kinds of elements
+    that hold other facts.
     """
 
     name: str
@@ -26,6 +42,7 @@ class OmeImage:
     units: dict[str, str]
     bit_depth: int | None
     channels: tuple[str, ...]
+    about: tuple[dict[str, str], ...]
     lost: tuple[str, ...]
 
 
@@ -92,6 +109,7 @@ def _image(name: str, pixels: ElementTree.Element, lost: tuple[str, ...]) -> Ome
         {axis: pixels.attrib.get(f"{SIZE_ATTRIBUTE[axis]}Unit", UNIT_OF[axis]) for axis in pixel_size},
         int(bits) if bits.isdecimal() and 1 <= int(bits) <= 32 else None,
         _names(channels),
+        _about(channels),
         lost,
     )
 
@@ -100,6 +118,12 @@ def _names(channels: list[ElementTree.Element]) -> tuple[str, ...]:
     """The name of every channel, empty where it has none; nothing where none has one."""
     names = tuple(channel.attrib.get("Name", "") for channel in channels)
     return names if any(names) else ()
+
+
+def _about(channels: list[ElementTree.Element]) -> tuple[dict[str, str], ...]:
+    """What is known of every channel; nothing where that is nothing of each."""
+    about = tuple({key: channel.attrib[key] for key in OF_CHANNEL if key in channel.attrib} for channel in channels)
+    return about if any(about) else ()
 
 
 def _other_files(root: ElementTree.Element, name: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ TOLERATED_LOSS = 0.01  # of the flux, when a PSF is cropped to the image
 NEGLIGIBLE = 1e-5  # of the flux, in margins that are cut off
 BACKGROUND = 0.1  # of the flux; more at the level of the rim is said
 RIM = (0.02, 0.5)  # of the peak: less may be the PSF's own, more is one that is cut off, or a box
+FLAT = 0.75  # of the light along the sides of a plane, in its corners: less falls off, as the flanks of a PSF do
 FAR = 11  # pixels along Y and X, from which on a PSF is expected to have fallen at its rim
 WORTH_CUTTING = 1.1  # pixels of the latent image with the margins, over those without
 
@@ -90,17 +91,17 @@ def prepare_psf(
     if not np.isfinite(kernels).all():
         raise ImageError(f"the PSF has {np.count_nonzero(~np.isfinite(kernels))} NaN or Inf; remove them first")
     kernels = _without_negative(kernels, notes)
-    given = kernels.shape[1:]
+    given, levels = kernels.shape[1:], _levels(kernels)
+    notes.extend(_backgrounds(kernels, levels))
     if centre:
-        kernels = _centred(kernels, notes)
+        kernels = _centred(kernels, levels, notes)
     if image_shape is not None:
         kernels = _cropped(kernels, tuple(image_shape), given, notes)
-    notes.extend(_backgrounds(kernels))
     flux = kernels.reshape(len(kernels), -1).sum(axis=1, dtype=np.float64)
     if (flux <= 0).any():
         raise ImageError(f"PSF {int(np.argmin(flux))} sums to {flux.min():g}; a PSF needs light in it")
-    for number, (kernel, total) in enumerate(zip(kernels, flux, strict=True)):
-        offset = _centroid(kernel) - np.array(kernel.shape) // 2
+    for number, (kernel, total, level) in enumerate(zip(kernels, flux, levels, strict=True)):
+        offset = _centroid(kernel, level) - np.array(kernel.shape) // 2
         if np.abs(offset).max() > 1:
             which = f"PSF {number}" if len(kernels) > 1 else "the PSF"
             shift = ", ".join(f"{axis} {value:+.1f}" for axis, value in zip(spatial, offset, strict=True))
@@ -138,27 +139,52 @@ def _stack(array: np.ndarray, axes: str | None) -> tuple[np.ndarray, str]:
     return kernels if kernels.dtype.kind == "f" else kernels.astype(np.float64), spatial
 
 
-def _backgrounds(kernels: np.ndarray) -> Iterator[str]:
-    """What looks like a background: light at the rim of every plane, dark beside the peak and much in all."""
+def _levels(kernels: np.ndarray) -> np.ndarray:
+    """For each PSF the level that looks like a background; 0 where none does.
+
+    It is at the rim of every plane, dark beside the peak and much in all; where it is very dark, it is also as bright
+    in the corners as along the sides, where the flanks of a PSF are not.
+    """
     if min(kernels.shape[-2:]) < FAR:
-        return  # it may well end before it has fallen
+        return np.zeros(len(kernels))  # it may well end before it has fallen
     rim = np.ones(kernels.shape[-2:], bool)
     rim[1:-1, 1:-1] = False
-    planes = np.median(kernels[..., rim], axis=-1)
-    least = planes.reshape(len(kernels), -1).min(axis=1).astype(np.float64)
+    planes = np.median(kernels[..., rim], axis=-1).reshape(len(kernels), -1)
+    least = planes.min(axis=1).astype(np.float64)
+    share, part = _shares(kernels, least)
+    darkest = kernels.reshape(*planes.shape, *kernels.shape[-2:])[np.arange(len(kernels)), planes.argmin(axis=1)]
+    found = (share > BACKGROUND) & (share < 1) & (part < RIM[1])
+    found &= (part >= RIM[0]) | np.array([_is_flat(plane) for plane in darkest])
+    return np.where(found, least, 0.0)
+
+
+def _shares(kernels: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Levels as parts of the PSFs' means and of their peaks."""
     pixels = kernels.reshape(len(kernels), -1).astype(np.float64)
-    share = least / np.maximum(pixels.mean(axis=1), 1e-300)
-    part = least / np.maximum(pixels.max(axis=1), 1e-300)
-    found = (share > BACKGROUND) & (part >= RIM[0]) & (part < RIM[1])
-    if found.any():
-        worst = int(np.argmax(np.where(found, share, 0)))
-        which = (
-            "the PSF has" if len(kernels) == 1 else f"{found.sum()} of {len(kernels)} PSFs have light at the rim, up to"
-        )
-        yield (
-            f"{which} {part[worst]:.1%} of the peak at the rim: if that is a background, which would be "
-            f"{share[worst]:.0%} of its light and counts as blur, subtract it first"
-        )
+    return tuple(levels / np.maximum(value, 1e-300) for value in (pixels.mean(axis=1), pixels.max(axis=1)))  # type: ignore[return-value]
+
+
+def _is_flat(plane: np.ndarray) -> bool:
+    """Whether the corners of a plane are about as bright as the middles of its sides."""
+    height, width = plane.shape
+    tall, wide = max(height // 5, 2), max(width // 5, 2)
+    rows, columns = ([0, (size - part) // 2, size - part] for size, part in ((height, tall), (width, wide)))
+    blocks = np.array([[plane[r : r + tall, c : c + wide].mean(dtype=np.float64) for c in columns] for r in rows])
+    sides = np.array([blocks[0, 1], blocks[1, 0], blocks[1, 2], blocks[2, 1]])
+    return bool(blocks[::2, ::2].mean() > FLAT * sides.mean())
+
+
+def _backgrounds(kernels: np.ndarray, levels: np.ndarray) -> Iterator[str]:
+    if not levels.any():
+        return
+    share, part = _shares(kernels, levels)
+    worst = int(np.argmax(share))
+    count = np.count_nonzero(levels)
+    which = "the PSF has" if len(kernels) == 1 else f"{count} of {len(kernels)} PSFs have light at the rim, up to"
+    yield (
+        f"{which} {part[worst]:.1%} of the peak at the rim: if that is a background, which would be "
+        f"{share[worst]:.0%} of its light and counts as blur, subtract it first"
+    )
 
 
 def _without_negative(kernels: np.ndarray, notes: list[str]) -> np.ndarray:
@@ -230,9 +256,10 @@ def _half(kernel: np.ndarray, axis: int) -> int:
     return int(np.argmax(beyond <= NEGLIGIBLE / kernel.ndim * by_distance.sum()))
 
 
-def _centred(kernels: np.ndarray, notes: list[str]) -> np.ndarray:
+def _centred(kernels: np.ndarray, levels: np.ndarray, notes: list[str]) -> np.ndarray:
     """Moved by whole pixels within a frame that grows by twice the move, so that nothing is cut off or wraps round."""
-    moves = [np.rint(np.array(one.shape) // 2 - _centroid(one)).astype(int) for one in kernels]
+    centroids = [_centroid(one, level) for one, level in zip(kernels, levels, strict=True)]
+    moves = [np.rint(np.array(kernels.shape[1:]) // 2 - centroid).astype(int) for centroid in centroids]
     margin = np.abs(moves).max(axis=0)
     if not margin.any():
         return kernels
@@ -243,7 +270,10 @@ def _centred(kernels: np.ndarray, notes: list[str]) -> np.ndarray:
     return moved
 
 
-def _centroid(kernel: np.ndarray) -> np.ndarray:
+def _centroid(kernel: np.ndarray, level: float) -> np.ndarray:
+    """Of what lies above a background; what is zero is none, and may be a border that was added."""
+    if level:
+        kernel = np.where(kernel > 0, kernel - level, 0.0)
     total = max(float(kernel.sum(dtype=np.float64)), 1e-300)
     places = [np.arange(size) for size in kernel.shape]
     marginals = [

@@ -12,7 +12,7 @@ from unblur.io.ome import OmeImage
 
 MICROMETRES = {RESUNIT.CENTIMETER: 1e4, RESUNIT.INCH: 25_400.0, RESUNIT.MILLIMETER: 1e3, RESUNIT.MICROMETER: 1.0}
 PRINT_RESOLUTION = 40.0  # a "pixel" of more micrometres is a printer's dot: 600 dpi is 42 µm
-IMAGEJ_LOST = {"Info", "LUTs", "Overlays", "Properties", "ROI"}
+IMAGEJ_LOST = {"Info", "LUTs", "Overlays", "Properties", "ROI", "Ranges"}
 IMAGEJ_MICROMETRE = {"micron", "microns", "um", "µm", "μm", "\\u00b5m", "micrometer", "micrometers"}
 
 
@@ -47,6 +47,8 @@ def facts_of(tif: TiffFile, number: int, series: TiffPageSeries, ome: OmeImage |
             facts.bit_depth = ome.bit_depth
         if ome.channels:
             facts.metadata["channels"] = ome.channels
+        if ome.about:
+            facts.metadata["channel_facts"] = ome.about
         if ome.lost:
             facts.notes.append(f"OME metadata of these kinds is not carried over: {', '.join(ome.lost)}")
     elif series.kind == "imagej":
@@ -74,7 +76,11 @@ IMAGEJ_TIMES = {
 
 
 def _imagej(facts: Facts, meta: dict[str, Any], page: TiffPage) -> None:
-    lengths = {"X": _length(page, "XResolution"), "Y": _length(page, "YResolution"), "Z": meta.get("spacing")}
+    spacing = meta.get("spacing")
+    if isinstance(spacing, (int, float)) and spacing < 0:
+        facts.notes.append(f"a spacing of {spacing:g}: its sign, the direction of the planes, is not carried over")
+        spacing = -spacing
+    lengths = {"X": _length(page, "XResolution"), "Y": _length(page, "YResolution"), "Z": spacing}
     for axis, length in lengths.items():
         unit = str(meta.get(f"{axis.lower()}unit", meta.get("unit", "pixel")))  # of Y and Z where it is not that of X
         unit = "µm" if unit.lower() in IMAGEJ_MICROMETRE else unit

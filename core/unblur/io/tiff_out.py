@@ -27,7 +27,7 @@ IMAGEJ_ORDER = "TZCYXS"
 
 
 def write_ome(path: Path, image: Image, dtype: DTypeLike | None, report: str) -> tuple[str, ...]:
-    """OME-TIFF with pixel sizes, units, channel names, and the report as the description of the image."""
+    """OME-TIFF with pixel sizes, units, what is known of channels, and the report as the description of the image."""
     image, notes = _prepared(image, dtype)
     if image.data.dtype == np.float16:
         image = replace(image, data=image.data.astype(np.float32))
@@ -45,9 +45,8 @@ def write_ome(path: Path, image: Image, dtype: DTypeLike | None, report: str) ->
         metadata |= {key: size, f"{key}Unit": image.units[axis]}
     if (depth := _depth(image)) is not None and image.data.dtype.kind == "u":
         metadata["SignificantBits"] = depth
-    channels = image.metadata.get("channels")
-    if channels and len(channels) == image.sizes.get("C", 1):
-        metadata["Channel"] = {"Name": list(channels)}
+    if channels := _channels(image):
+        metadata["Channel"] = channels
     if report:
         metadata["Description"] = report
     _write(
@@ -60,6 +59,18 @@ def write_ome(path: Path, image: Image, dtype: DTypeLike | None, report: str) ->
         **options,
     )
     return notes
+
+
+def _channels(image: Image) -> list[dict[str, str]]:
+    """What is known of every channel, as attributes of OME's; nothing where that is of another number of channels."""
+    count = image.sizes.get("C", 1)
+    names, about = (image.metadata.get(key, ()) for key in ("channels", "channel_facts"))
+    found: list[dict[str, str]] = [{} for _ in range(count)]
+    if len(about) == count:
+        found = [dict(facts) for facts in about]
+    if len(names) == count:
+        found = [{**facts, "Name": name} for facts, name in zip(found, names, strict=True)]
+    return found if any(found) else []
 
 
 def write_tiff(path: Path, image: Image, dtype: DTypeLike | None, report: str) -> tuple[str, ...]:

@@ -7,11 +7,13 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Any, Literal
 
 import numpy as np
 
-from unblur.errors import ImageError
+from unblur.errors import ImageError, described
+from unblur.params import whole_numbers
 
 Status = Literal["read", "given", "assumed", "missing"]
 PixelSize = float | Sequence[float] | Mapping[str, float]
@@ -86,7 +88,7 @@ class Image:
         """
         if isinstance(array, np.ma.MaskedArray):
             raise ImageError("a masked array would lose its mask; pass array.filled(numpy.nan) and ask for a mask")
-        array = np.asarray(array)
+        array = as_array(array, "an image")
         if axes is None and array.ndim != 2:
             raise ImageError(
                 f"an array of shape {array.shape} needs axes, one letter of {AXES} per dimension, "
@@ -150,9 +152,12 @@ class Image:
         """
         if not region:
             return self
-        for axis, (start, stop) in region.items():
+        for axis, span in region.items():
             if axis not in self.axes or axis == "S":
                 raise ImageError(f"a region along {axis!r}, but the image has axes {self.axes!r}")
+            if not isinstance(span, Sequence) or len(whole_numbers(span)) != 2:
+                raise ImageError(f"the region {axis}={span!r}: expected start and stop, such as (100, 228)")
+            start, stop = span
             if not 0 <= start < stop <= self.sizes[axis]:
                 raise ImageError(f"the region {axis}={start}:{stop} is not within 0:{self.sizes[axis]}")
         place = tuple(slice(*region[axis]) if axis in region else slice(None) for axis in self.axes)
@@ -261,6 +266,28 @@ class Image:
 
     def _shape_without_samples(self) -> tuple[int, ...]:
         return tuple(size for axis, size in self.sizes.items() if axis != "S")
+
+
+def as_array(values: Any, what: str) -> np.ndarray:
+    """What a caller hands over as an array of NumPy: another library's, nested lists, a tensor wherever it lies.
+
+    Raises:
+        ImageError: it is none, such as the path of a file, or lists of unequal lengths; the message begins with `what`.
+    """
+    if isinstance(values, str | PurePath):
+        raise ImageError(f"{what} is {str(values)!r}: expected its pixels; `unblur.io.read` reads a file")
+    try:
+        if hasattr(values, "detach"):  # a tensor of PyTorch, with its graph, or on a GPU
+            values = values.detach().cpu()
+            values = values.float() if str(values.dtype) == "torch.bfloat16" else values
+        array = np.asarray(values)
+    except Exception as error:
+        raise ImageError(
+            f"{what} of type {type(values).__name__} is no array of numbers: {described(error)}"
+        ) from error
+    if array.dtype.kind == "O":
+        raise ImageError(f"{what} of type {type(values).__name__} holds Python objects; expected an array of numbers")
+    return array
 
 
 def check_axes(axes: str, shape: tuple[int, ...]) -> None:

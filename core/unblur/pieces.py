@@ -18,7 +18,7 @@ from unblur.image import PLANE
 from unblur.kernel_grid import KernelGrid
 from unblur.operators.missing import filled
 from unblur.operators.noise import noise_std, tells_noise
-from unblur.planes import Task, psf_axis, psf_for
+from unblur.planes import Task, psf_axes, psf_for
 from unblur.records import SLOTS
 from unblur.registry import Registry
 from unblur.results import Result, stack_kernels
@@ -240,4 +240,5 @@ def _kernel_axes(job: Job) -> str:
         return outer
     if job.psf is None or job.psf.grid is not None or len(job.psf.kernel) == 1:
         return ""
-    return psf_axis(job.psf, job.image)
+    several = psf_axes(job.psf, job.image)
+    return "".join(axis for axis in outer if axis in several)

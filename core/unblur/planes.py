@@ -206,33 +206,44 @@ def _anchors(
 
 
 def psf_for(psf: Psf, task: Task, image: Image) -> np.ndarray:
-    """The kernel (1, *spatial) of one task: the same for all, or one for each channel or time point; or all of a grid.
+    """The kernel (1, *spatial) of one task: the same for all, or one for its channel, time or both; or all of a grid.
 
     Raises:
-        ImageError: the number of PSFs fits neither.
+        ImageError: the number of PSFs does not fit.
     """
     if len(psf.kernel) == 1 or psf.grid is not None:
         return psf.kernel
-    axis = psf_axis(psf, image)
-    start, size = image.cut_from.get(axis, (0, 0))
-    place = task.frames[0].get(axis, 0) + (start if size == len(psf.kernel) else 0)
-    return psf.kernel[place : place + 1]
+    return psf_at(psf, image, task.frames[0])
 
 
-def psf_axis(psf: Psf, image: Image) -> str:
-    """The axis of an image that several PSFs lie along: the one they were given along, if the image has it.
+def psf_at(psf: Psf, image: Image, at: Mapping[str, int]) -> np.ndarray:
+    """The one (1, *spatial) of several PSFs that holds at a place of an image, or of the part that an image is."""
+    found = 0
+    for axis, count in psf_axes(psf, image).items():
+        start, size = image.cut_from.get(axis, (0, 0))
+        found = found * count + at.get(axis, 0) + (start if size == count else 0)
+    return psf.kernel[found : found + 1]
 
-    Of a part of an image, there are as many as in the whole, or in the part.
+
+def psf_axes(psf: Psf, image: Image) -> dict[str, int]:
+    """The axes of an image that several PSFs lie along, in their order, and how many there are along each.
+
+    They are those that the PSFs were given along; one alone that the image lacks may be its other one. Of a part of an
+    image, there are as many as in the whole, or in the part.
 
     Raises:
         ImageError: there are not as many.
     """
-    count = len(psf.kernel)
-    for axis in psf.along if psf.along and psf.along in image.sizes else "CT":
-        if count in (image.sizes.get(axis), image.cut_from.get(axis, (0, 0))[1]):
-            return axis
+    given = dict(zip(psf.along, psf.counts, strict=True))
+    choices = [given] if given.keys() <= image.sizes.keys() else []
+    if len(given) < 2 and not choices:
+        choices = [{axis: len(psf.kernel)} for axis in "CT"]
+    for choice in choices:
+        if all(count in (image.sizes.get(n), image.cut_from.get(n, (0, 0))[1]) for n, count in choice.items()):
+            return choice
     sizes = ", ".join(f"{axis}={size}" for axis, size in image.sizes.items())
-    raise ImageError(f"{count} PSFs for an image with {sizes}; give one, or one for each channel")
+    many = " x ".join(f"{axis}={count}" for axis, count in given.items()) if len(given) > 1 else len(psf.kernel)
+    raise ImageError(f"{many} PSFs for an image with {sizes}; give one, or one for each channel")
 
 
 def micrometres(image: Image, spatial: str) -> tuple[float, ...] | None:

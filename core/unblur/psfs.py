@@ -10,7 +10,7 @@ import numpy as np
 
 from unblur.composition import resamples_psf
 from unblur.errors import CompositionError, FileError, ImageError, ParameterError
-from unblur.image import PLANE, VOLUME, Image
+from unblur.image import PLANE, VOLUME, Image, as_array
 from unblur.io.kernels import ARRAYS, read_kernels
 from unblur.io.psf import GridPsf, Psf, in_order, prepare_psf, without_margins
 from unblur.io.reading import read
@@ -127,7 +127,7 @@ def take_psf(given: Any, image: Image, axes: str | None, centre: bool) -> Psf:
         data = _on_grid(data, named, given, image, notes)
         psf = prepare_psf(data, named, image_shape=_field(image, named), centre=centre)
         return psf.noted((*notes, *psf.notes))
-    array = np.asanyarray(given)
+    array = given if isinstance(given, np.ma.MaskedArray) else as_array(given, "a PSF")
     likely = axes or _axes_of(array, image)
     psf = prepare_psf(array, likely, image_shape=_field(image, likely), centre=centre)
     return psf.noted((*_unmeasured(psf, image), *psf.notes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator
 
 from unblur.composition import Resolved, resolve
@@ -16,7 +17,7 @@ from unblur.problem import Observation, full_shape
 from unblur.registry import Registry
 
 AMPLE = 64_000
-"""Bytes for each observed value that no pipeline is expected to need: three times what the largest preset takes."""
+"""Bytes for each value of a latent image that no pipeline should need: three times what the largest preset takes."""
 
 AMPLE_ALWAYS = 1_000_000_000
 """Bytes beside them, for the weights of networks."""
@@ -30,7 +31,7 @@ def refuse_too_large(pipeline: Pipeline, observation: Observation, registry: Reg
     Raises:
         ResourceError: the run would need more memory than there is; the message says what would fit.
     """
-    if compute.free_memory() >= AMPLE_ALWAYS + AMPLE * observation.pixels.numel():
+    if compute.free_memory() >= AMPLE_ALWAYS + AMPLE * _values(observation):
         return
     with compute.running(), own_modes():
         for segment in pipeline.segments():
@@ -44,6 +45,15 @@ def refuse_too_large(pipeline: Pipeline, observation: Observation, registry: Reg
                 return
             refuse(max(needs), compute, observation)
             observation = handed_on
+
+
+def _values(observation: Observation) -> int:
+    """How many values a latent image has, with margins as wide as the PSF where that is known."""
+    frames, channels, *spatial = observation.pixels.shape
+    kernel = (1,) * len(spatial) if observation.psf is None else observation.psf.shape[1:]
+    if len(kernel) != len(spatial):  # a flow
+        return observation.pixels.numel()
+    return frames * channels * math.prod(n + k - 1 for n, k in zip(spatial, kernel, strict=True))
 
 
 def _handed_on(segment: Pipeline, observation: Observation, registry: Registry, compute: Compute) -> Observation:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
+from scipy.signal import fftconvolve
 
+import unblur
 from unblur import Job
 from unblur.errors import ImageError
+from unblur.metrics import scaled_psnr
 
 STACK = np.random.default_rng(0).random((5, 24, 24), dtype=np.float32) + 0.5
 
@@ -29,6 +33,43 @@ def test_a_model_that_is_taller_than_the_stack_is_used_whole() -> None:
         pass
     assert job.result.kernel.shape == (13, 11, 11)
     assert np.isfinite(job.result.image).all()
+
+
+def test_a_psf_that_is_deeper_than_the_stack_is_used_whole_and_restores_more_than_its_middle() -> None:
+    """Each plane of a widefield PSF has as much light: what is cut off would be taken for light of the stack."""
+    rng = np.random.default_rng(0)
+    widths = 1 + 0.25 * np.abs(np.arange(-8, 9))
+    place = np.arange(-6, 7) ** 2
+    planes = np.stack([np.exp(-(place[:, None] + place) / (2 * width**2)) for width in widths])
+    psf = planes / planes.sum(axis=(1, 2), keepdims=True) / len(planes)
+    truth = np.zeros((40, 44, 48))
+    truth[tuple(rng.integers(size, size=25) for size in truth.shape)] = 20_000
+    truth = gaussian_filter(truth, 0.7)
+    stack = (rng.poisson(np.clip(fftconvolve(truth, psf, "same"), 0, None) * 10) / 10)[14:22].astype(np.float32)
+    found = {}
+    for name, kernel in (("whole", psf), ("middle", psf[4:13] / psf[4:13].sum())):
+        job = Job(stack, axes="ZYX", psf=kernel, psf_axes="ZYX", method="richardson-lucy", threads=1)
+        for _ in job.events():
+            pass
+        assert job.result.kernel.shape == kernel.shape
+        found[name] = scaled_psnr(job.result.image, truth[14:22]), job.result.image.sum() / truth[14:22].sum()
+        assert any("the PSF has" in text for text in job.result.report["assumptions"])
+    assert found["whole"][0] > found["middle"][0] + 1
+    assert abs(found["whole"][1] - 1) < 0.1 < abs(found["middle"][1] - 1)
+
+
+def test_a_psf_that_is_deeper_than_a_stack_whose_image_ends_with_it_is_refused() -> None:
+    psf = np.ones((9, 3, 3)) / 81
+    with pytest.raises(ImageError, match=r"5x24x24 pixels, smaller than the PSF of 9x3x3; give one of at most"):
+        unblur.deblur(
+            STACK,
+            axes="ZYX",
+            psf=psf,
+            psf_axes="ZYX",
+            method="richardson-lucy",
+            settings={"forward_model.boundary": "same"},
+            threads=1,
+        )
 
 
 def test_an_unknown_kernel_is_not() -> None:

@@ -123,6 +123,29 @@ def test_psfs_along_an_axis_are_taken_along_it(axis: str) -> None:
         np.testing.assert_allclose(psf_for(one.psf, task, one.image)[0], expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("axes", ["TCYX", "CTYX"])
+def test_psfs_along_two_axes_are_those_of_their_places(axes: str, tmp_path: Path) -> None:
+    """Also of a part of the image, and as the kernels of a run came out of it."""
+    sizes = {"T": 2, "C": 3, "Y": 20, "X": 18}
+    psfs = np.random.default_rng(0).random((*(sizes[axis] for axis in axes[:2]), 3, 3)).astype(np.float32)
+    psfs /= psfs.sum(axis=(2, 3), keepdims=True)
+    stack = Image(picture((2, 3, 20, 18)), "TCYX")
+    for image in (stack, stack.cut({"C": (1, 3)})):
+        one = job(image, psf=Image(psfs, axes), pipeline=KNOWN)
+        assert one.psf is not None
+        for task in one.tasks:
+            at = {**task.index, "C": task.index["C"] + (3 - image.sizes["C"])}
+            expected = psfs[at[axes[0]], at[axes[1]]]
+            np.testing.assert_allclose(psf_for(one.psf, task, one.image)[0], expected, atol=1e-6)
+    result = deblur(stack, psf=Image(psfs, axes), pipeline=KNOWN)
+    assert result.kernel_axes == "TCYX"
+    result.save(tmp_path / "a.tif", kernel=tmp_path / "k.npz")
+    again = deblur(stack, psf=tmp_path / "k.npz", pipeline=KNOWN)
+    np.testing.assert_array_equal(again.image, result.image)
+    with pytest.raises(ImageError, match=r"=2 x .=3 PSFs for an image|=3 x .=2 PSFs for an image"):
+        job(picture((2, 2, 20, 18)), axes="TCYX", psf=Image(psfs, axes), pipeline=KNOWN)
+
+
 def test_psfs_along_an_axis_that_does_not_fit_are_taken_along_no_other() -> None:
     psfs = np.stack([np.full((3, 3), 1 / 9), PSF]).astype(np.float32)
     with pytest.raises(ImageError, match="2 PSFs for an image with T=2, C=1"):

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from unblur.errors import ImageError
 from unblur.image import Image, fingerprint, sizes_by_axis
+from unblur.psfs import take_psf
 from unblur.validation import check
 
 
@@ -117,6 +120,35 @@ def test_alpha_is_kept_aside() -> None:
 def test_masked_arrays_do_not_lose_their_mask() -> None:
     with pytest.raises(ImageError, match="mask"):
         Image.from_array(np.ma.masked_less(np.ones((4, 5)), 0))
+
+
+def test_arrays_of_others_are_taken() -> None:
+    wanted = np.arange(12, dtype=np.float32).reshape(3, 4)
+    learned = torch.tensor(wanted, requires_grad=True) * 1.0
+    for other in (learned, learned.detach().bfloat16(), wanted.tolist(), wanted):
+        np.testing.assert_array_equal(Image.from_array(other).data, wanted)  # type: ignore[arg-type]
+    psf = torch.ones(3, 3, requires_grad=True)
+    assert take_psf(psf, Image.from_array(np.zeros((16, 16))), None, False).kernel.shape == (1, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("photo.tif", "'photo.tif': expected its pixels; `unblur.io.read` reads a file"),
+        (Path("photo.tif"), "expected its pixels"),
+        ([[1, 2], [3]], "of type list is no array of numbers"),
+        (np.array([[None, 1]]), "holds Python objects"),
+    ],
+)
+def test_what_is_no_array_is_said(given: Any, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        Image.from_array(given)
+
+
+@pytest.mark.parametrize("span", [3, (1,), (0, 1.5), None, "13", {0: 1, 3: 1}])
+def test_a_region_without_start_and_stop_is_said(span: Any) -> None:
+    with pytest.raises(ImageError, match="expected start and stop, such as"):
+        Image.from_array(np.zeros((16, 16))).cut({"Y": span})
 
 
 def test_pixel_size_status_and_units() -> None:

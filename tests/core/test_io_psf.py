@@ -49,7 +49,7 @@ def test_several_kernels_come_back_bit_by_bit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shape", [(9, 9), (8, 8), (9, 8)])
 def test_a_good_psf_is_only_normalised(shape: tuple[int, int]) -> None:
     psf = gaussian(shape)
-    kernel, flux, notes, _ = prepare_psf(psf * 7)
+    kernel, flux, notes, *_ = prepare_psf(psf * 7)
     assert flux[0] == pytest.approx(7 * psf.sum(), rel=1e-6)
     np.testing.assert_allclose(kernel[0], psf / psf.sum(), rtol=1e-5)
     assert np.unravel_index(kernel[0].argmax(), shape) == (shape[0] // 2, shape[1] // 2)
@@ -89,8 +89,6 @@ def test_one_dark_psf_among_several() -> None:
 
 
 def test_axes_that_are_not_a_psf() -> None:
-    with pytest.raises(ImageError, match="expected YX, ZYX"):
-        prepare_psf(np.ones((2, 2, 5, 5)), "TCYX")
     with pytest.raises(ImageError, match="expected YX, ZYX"):
         prepare_psf(np.ones((5, 5, 3)), "YXS")
 
@@ -152,7 +150,7 @@ def test_light_at_the_rim_that_is_the_psfs_own_is_not_said() -> None:
 def test_slightly_negative_is_noise() -> None:
     psf = gaussian((15, 15))
     psf[0, 0] = -1e-3
-    kernel, _, notes, _ = prepare_psf(psf)
+    kernel, _, notes, *_ = prepare_psf(psf)
     assert kernel.min() == 0
     assert "1 negative pixels" in notes[0]
 

@@ -155,14 +155,14 @@ def psf_of_plane(path: Path, axes: str | None, image: Image, at: dict[str, int])
         ImageError, FileError: no PSFs for the image.
     """
     from unblur.image import Image
-    from unblur.planes import psf_axis
+    from unblur.planes import psf_at, psf_axes
     from unblur.psfs import take_psf
 
     psf = take_psf(path, image, axes, False)
     if len(psf.kernel) == 1 or psf.grid is not None or psf.kernel.ndim != 3:
         return None
-    axis = psf_axis(psf, image)
-    kernel = psf.kernel[at.get(axis, image.sizes[axis] // 2)]
+    middle = {axis: at.get(axis, image.sizes[axis] // 2) for axis in psf_axes(psf, image)}
+    kernel = psf_at(psf, image, middle)[0]
     sizes = {axis: image.pixel_size[axis] for axis in "YX" if axis in image.pixel_size}
     return Image(kernel, "YX", pixel_size=sizes, units={axis: image.units[axis] for axis in sizes})
 

@@ -26,14 +26,15 @@ WORTH_CUTTING = 1.1  # pixels of the latent image with the margins, over those w
 class Psf(NamedTuple):
     """A kernel ready for use: float32 (count, *spatial), each summing to one, with its origin at floor(n / 2).
 
-    ``flux`` holds the sums before normalisation; ``notes`` say what was changed or looks wrong. ``along`` is the axis
-    that several of them were given along, ``C`` or ``T``.
+    ``flux`` holds the sums before normalisation; ``notes`` say what was changed or looks wrong. ``along`` are the axes
+    that several of them were given along, C, T or both, and ``counts`` how many along each.
     """
 
     kernel: np.ndarray
     flux: tuple[float, ...]
     notes: tuple[str, ...]
     along: str = ""
+    counts: tuple[int, ...] = ()
 
     @property
     def grid(self) -> KernelGrid | None:
@@ -77,16 +78,17 @@ def prepare_psf(
 ) -> Psf:
     """Check a PSF and normalise it to a kernel.
 
-    ``array`` is YX, or with ``axes`` ZYX for a volume, and CYX, TYX, CZYX or TZYX for several PSFs. The origin is at
-    floor(n / 2) on every axis, for even sizes too. ``centre=True`` moves the centroid there by whole pixels, without
-    losing any; otherwise an off-centre PSF is kept and noted, since the result is then shifted. ``image_shape`` is the
-    spatial shape of the image: a PSF that is larger is cropped if that loses at most 1 % of its flux.
+    ``array`` is YX, or with ``axes`` ZYX for a volume, and with C, T or both before them for several PSFs. The origin
+    is at floor(n / 2) on every axis, for even sizes too. ``centre=True`` moves the centroid there by whole pixels,
+    without losing any; otherwise an off-centre PSF is kept and noted, since the result is then shifted.
+    ``image_shape`` is the spatial shape of the image: a PSF that is larger along Y or X is cropped if that loses at
+    most 1 % of its flux; it may be deeper than a stack.
 
     Raises ImageError for NaN, Inf, no flux, much negative flux, a PSF larger than the image, or missing axes.
     """
     if isinstance(array, np.ma.MaskedArray):
         raise ImageError("a PSF as a masked array would lose its mask; pass array.filled(0)")
-    kernels, spatial = _stack(np.asarray(array), axes)
+    kernels, spatial, several = _stack(np.asarray(array), axes)
     notes: list[str] = []
     if not np.isfinite(kernels).all():
         raise ImageError(f"the PSF has {np.count_nonzero(~np.isfinite(kernels))} NaN or Inf; remove them first")
@@ -111,8 +113,7 @@ def prepare_psf(
     normal = np.abs(flux - 1) <= NORMALISED
     divisor = np.where(normal, 1.0, flux).reshape(-1, *(1 for _ in spatial))
     kernel = kernels.astype(np.float32) if normal.all() else (kernels.astype(np.float64) / divisor).astype(np.float32)
-    along = "" if axes is None else "".join(axis for axis in axes.upper() if axis not in spatial)
-    return Psf(kernel, tuple(map(float, flux)), tuple(notes), along)
+    return Psf(kernel, tuple(map(float, flux)), tuple(notes), "".join(several), tuple(several.values()))
 
 
 def in_order(array: np.ndarray, axes: str) -> tuple[np.ndarray, str]:
@@ -121,8 +122,8 @@ def in_order(array: np.ndarray, axes: str) -> tuple[np.ndarray, str]:
     return np.transpose(array, [axes.index(axis) for axis in order]), order
 
 
-def _stack(array: np.ndarray, axes: str | None) -> tuple[np.ndarray, str]:
-    """The PSFs as (count, *spatial), and the letters of the spatial axes."""
+def _stack(array: np.ndarray, axes: str | None) -> tuple[np.ndarray, str, dict[str, int]]:
+    """The PSFs as (count, *spatial), the letters of the spatial axes, and how many there are along the others."""
     if array.dtype.kind not in "iuf" or array.size == 0:
         raise ImageError(f"a PSF of shape {array.shape} and dtype {array.dtype}; real numbers are expected")
     if axes is None:
@@ -133,10 +134,14 @@ def _stack(array: np.ndarray, axes: str | None) -> tuple[np.ndarray, str]:
     check_axes(axes, array.shape)
     spatial = "ZYX" if "Z" in axes else "YX"
     array, axes = in_order(array, axes)
-    if axes.removesuffix(spatial) not in ("", "C", "T") or not axes.endswith(spatial):
-        raise ImageError(f"a PSF with axes {axes!r}; expected YX, ZYX, or with C or T before them for several PSFs")
-    kernels = array if axes != spatial else array[np.newaxis]
-    return kernels if kernels.dtype.kind == "f" else kernels.astype(np.float64), spatial
+    outer = axes.removesuffix(spatial)
+    if not set(outer) <= {"C", "T"} or not axes.endswith(spatial):
+        raise ImageError(
+            f"a PSF with axes {axes!r}; expected YX, ZYX, or with C, T or both before them for several PSFs"
+        )
+    kernels = array.reshape(-1, *array.shape[len(outer) :])
+    several = dict(zip(outer, array.shape, strict=False))
+    return kernels if kernels.dtype.kind == "f" else kernels.astype(np.float64), spatial, several
 
 
 def _levels(kernels: np.ndarray) -> np.ndarray:
@@ -203,12 +208,19 @@ def _without_negative(kernels: np.ndarray, notes: list[str]) -> np.ndarray:
 
 
 def _cropped(kernels: np.ndarray, image_shape: tuple[int, ...], given: tuple[int, ...], notes: list[str]) -> np.ndarray:
-    """Cut to the image along the axes where the PSF as it was given, before it was centred, is larger."""
+    """Cut to the image along Y and X, where the PSF as it was given, before it was centred, is larger.
+
+    Along Z it may be: light from above and below a thin stack shines into it.
+    """
     shape = kernels.shape[1:]
     if len(image_shape) != len(shape):
         raise ImageError(f"a PSF of shape {shape} for an image of shape {image_shape}; both need the same dimensions")
-    along_axes = zip(shape, given, image_shape, strict=True)
-    target = tuple(min(size, most) if before > most else size for size, before, most in along_axes)
+    if len(shape) == 3 and given[0] > image_shape[0]:
+        deeper = f"the PSF has {given[0]} planes, and the stack {image_shape[0]}"
+        notes.append(f"{deeper}: what lies above and below the stack is reckoned with")
+    along_axes = list(zip(shape, given, image_shape, strict=True))
+    plane = tuple(min(size, most) if before > most else size for size, before, most in along_axes[-2:])
+    target = (*shape[:-2], *plane)
     if target == shape:
         return kernels
     window = tuple(

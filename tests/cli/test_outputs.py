@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,21 @@ def test_files_of_others_are_not_replaced(unblur: Unblur, cells: Path, tmp_path:
     assert "--force replaces it" in err
     assert foreign.read_bytes() == b"mine"
     assert unblur(*command, "--kernel", foreign, "--force")[0] == 0
+
+
+def test_an_output_that_was_edited_is_not_replaced(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    out, kernel = tmp_path / "out.tif", tmp_path / "k.tif"
+    command = ("run", cells, "-o", out, "--kernel", kernel, "--psf", tmp_path / "psf.tif", *RL)
+    assert unblur(*command)[0] == 0
+    assert unblur(*command, "--pixel-size", "0.2")[0] == 0  # what a run made is replaced by another's
+    later = (tmp_path / "out.tif.json").stat().st_mtime + 60
+    kernel.write_bytes(b"cropped by hand")
+    os.utime(kernel, (later, later))
+    code, _, err = unblur(*command, "--pixel-size", "0.3")
+    assert (code, kernel.read_bytes()) == (2, b"cropped by hand")
+    assert "was changed after the run that made it" in err
+    assert "skipped" in unblur(*command, "--pixel-size", "0.2")[1]
+    assert unblur(*command, "--pixel-size", "0.3", "--force")[0] == 0
 
 
 def test_a_checkpoint_is_no_leave_to_replace_files_of_others(unblur: Unblur, cells: Path, tmp_path: Path) -> None:

@@ -25,6 +25,10 @@ FILES = (*SUFFIXES, *VIDEO, ARRAYS)
 """Endings that name a file, and no folder."""
 
 
+_COARSE_TIME = 2.0
+"""Seconds that file systems may round the time of a change by; a report is written after what it tells of."""
+
+
 @dataclass(frozen=True)
 class Places:
     """The files of one run.
@@ -81,20 +85,25 @@ class Places:
         return content if isinstance(content, dict) else {}
 
     def check_overwrite(self, force: bool) -> None:
-        """Only what was made by a run is replaced without being told: what a report says so of.
+        """Only what was made by a run is replaced without being told: what a report says so of, as the run left it.
 
         Raises:
             FileError: something else stands there.
         """
         if force:
             return
-        made = {*self.made(), *self._begun()}
+        made, begun = self.made(), self._begun()
         report = report_path(self.output)
         if report.exists() and "fingerprint" not in self.report():
             raise FileError(report, "stands where the report will be, and is none", "--force replaces it")
         for path in (self.output, *self.others):
-            if path.exists() and self.as_reported(path) not in made:
+            name = self.as_reported(path)
+            if not path.exists() or name in begun:
+                continue
+            if name not in made:
                 raise FileError(path, "exists, and no report says that a run made it", "--force replaces it")
+            if path.stat().st_mtime > report.stat().st_mtime + _COARSE_TIME:
+                raise FileError(path, "was changed after the run that made it", "--force replaces it")
 
     def as_reported(self, path: Path) -> str:
         """A file as reports name it, from the folder of the output."""

@@ -17,7 +17,9 @@ from unblur import io
 from unblur.cli import demo
 from unblur.cli.compare import psf_of_plane, unsharp_mask
 from unblur.cli.levin import with_noise
+from unblur.cli.panels import Column
 from unblur.image import Image
+from unblur.jobs import Job
 from unblur.metrics import aligned_psnr
 from unblur.pipeline import Stage
 from unblur.registry import default_registry
@@ -197,9 +199,38 @@ def test_a_comparison_takes_the_psf_of_its_channel(unblur: Unblur, tmp_path: Pat
     given = ("--psf", tmp_path / "psfs.tif", "--psf-axes", "CYX", "--at", "C=1")
     code, said, wrong = unblur("compare", tmp_path / "dyes.ome.tif", "--methods", "wiener", "-o", out, *given)
     assert code == 0, said + wrong
-    own = psf_of_plane(tmp_path / "psfs.tif", "CYX", io.read(tmp_path / "dyes.ome.tif"), {"C": 1})
+    own, deep = psf_of_plane(tmp_path / "psfs.tif", "CYX", io.read(tmp_path / "dyes.ome.tif"), {"C": 1})
     assert own is not None
     np.testing.assert_allclose(own.data, psfs[1])
+    assert not deep
+
+
+def test_a_comparison_with_a_psf_of_three_dimensions_restores_volumes(
+    unblur: Unblur, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each channel with its PSF, and the plane that was asked for; a blind method sees that plane."""
+    io.write(tmp_path / "stack.ome.tif", Image(np.random.default_rng(0).random((2, 6, 24, 20)), "CZYX"))
+    psfs = np.ones((2, 3, 3, 3), np.float32) / 27
+    psfs[1] = 0
+    psfs[1, 1, 1, 1] = 1
+    tifffile.imwrite(tmp_path / "psfs.tif", psfs, photometric="minisblack")
+    seen: list[tuple[str, tuple[int, ...]]] = []
+    drawn: list[Column] = []
+    events = Job.events
+
+    def watched(job: Job) -> Any:
+        seen.append((job.method or "", job.image.shape))
+        return events(job)
+
+    monkeypatch.setattr(Job, "events", watched)
+    monkeypatch.setattr("unblur.cli.panels.write_panel", lambda path, columns, levels: drawn.extend(columns))
+    given = ("--psf", tmp_path / "psfs.tif", "--psf-axes", "CZYX", "--at", "C=1,Z=1", "--set", "stages.0.steps=2")
+    methods = ("--methods", "richardson-lucy,blind-richardson-lucy", "--kernel-size", "3", "--threads", "1")
+    code, said, wrong = unblur("compare", tmp_path / "stack.ome.tif", *methods, "-o", tmp_path / "panel.png", *given)
+    assert code == 0, said + wrong
+    assert seen == [("richardson-lucy", (6, 24, 20)), ("blind-richardson-lucy", (24, 20))]
+    observed, restored, _ = drawn
+    np.testing.assert_allclose(restored.pixels, observed.pixels, atol=0.02)  # by a point, and of the same plane
 
 
 def test_results_that_are_there_are_not_replaced(unblur: Unblur, levin: Path) -> None:

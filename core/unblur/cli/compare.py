@@ -41,7 +41,10 @@ def compare(
     nan: Annotated[str, typer.Option(help="refuse or mask pixels that are NaN.")] = "refuse",
     force: Annotated[bool, typer.Option("--force", help="Replace a panel that is there.")] = False,
 ) -> int:
-    """Run several methods on a crop and draw them side by side, on one grey scale."""
+    """Run several methods on a crop and draw them side by side, on one grey scale.
+
+    With a PSF of three dimensions, methods that take one restore the whole depth of the crop, and the plane is shown.
+    """
     from unblur import io
     from unblur.cli import BAD_INPUT, PLANES_FAILED
     from unblur.cli.panels import Column, flat, levels_of, write_panel
@@ -62,15 +65,19 @@ def compare(
             refuse_input(output, given)
     refuse_existing(output, force)
     whole = io.read(source, axes=axes, pixel_size=options.pixel_size(pixel_size))
-    image = cut(whole, options.crop(crop), places(at))
-    own = None if psf is None else psf_of_plane(psf, psf_axes, whole, places(at))
+    chosen = places(at)
+    image = stack = cut(whole, options.crop(crop), chosen)
+    own = None
+    if psf is not None:
+        own, deep = psf_of_plane(psf, psf_axes, whole, chosen)
+        stack = cut(whole, options.crop(crop), chosen, keep="Z") if deep else image
     names = options.names(methods, "--methods")
     registry = default_registry()
     files = [name for name in names if name.endswith(".toml")]
     needs = {name: name in files or not registry.method(name).blind for name in names}
     jobs = {
         name: Job(
-            image,
+            stack if needs[name] else image,
             method=None if name in files else name,
             pipeline=name if name in files else None,
             psf=(own or psf) if needs[name] else None,
@@ -109,7 +116,7 @@ def compare(
                 typer.echo(f"error: {name}: {error}", err=True)
                 continue
             if job.result.report["planes"][-1]["status"] != "not run":
-                columns.append(_column(name, job))
+                columns.append(_column(name, job, chosen.get("Z")))
     if len(failed) == len(jobs):
         return BAD_INPUT
     write_panel(output, columns, levels)
@@ -117,8 +124,10 @@ def compare(
     return interrupt.exit_code or (PLANES_FAILED if failed else 0)
 
 
-def _column(name: str, job: Job) -> Column:
-    """The picture of one result, and its words on the terminal."""
+def _column(name: str, job: Job, depth: int | None) -> Column:
+    """The picture of one result, of a volume the plane at a depth (the middle for None), and its words for the user."""
+    import numpy as np
+
     from unblur.cli.panels import Column, flat
     from unblur.cli.text import duration
 
@@ -128,7 +137,10 @@ def _column(name: str, job: Job) -> Column:
     for text in result.report["warnings"]:
         typer.echo(f"  warning: {text}", err=True)
     kernel = flat(result.kernel, result.kernel_axes) if result.kernel_grid is None else result.kernel_picture()
-    return Column(f"{name}, {duration(row.get('seconds', 0))}", flat(result.image, job.image.axes), kernel)
+    pixels, axes = result.image, job.image.axes
+    if depth is not None and "Z" in axes:
+        pixels, axes = np.take(pixels, depth, axis=axes.index("Z")), axes.replace("Z", "")
+    return Column(f"{name}, {duration(row.get('seconds', 0))}", flat(pixels, axes), kernel)
 
 
 def places(text: str | None) -> dict[str, int]:
@@ -148,27 +160,29 @@ def places(text: str | None) -> dict[str, int]:
     return chosen
 
 
-def psf_of_plane(path: Path, axes: str | None, image: Image, at: dict[str, int]) -> Image | None:
-    """That of the plane which is cut out, where a file has one for each channel or time; else None.
+def psf_of_plane(path: Path, axes: str | None, image: Image, at: dict[str, int]) -> tuple[Image | None, bool]:
+    """The PSF of the plane that is cut out, where there is one for each channel or time, else None; whether it is 3-D.
 
     Raises:
         ImageError, FileError: no PSFs for the image.
     """
-    from unblur.image import Image
+    from unblur.image import PLANE, VOLUME, Image
     from unblur.planes import psf_at, psf_axes
     from unblur.psfs import take_psf
 
     psf = take_psf(path, image, axes, False)
-    if len(psf.kernel) == 1 or psf.grid is not None or psf.kernel.ndim != 3:
-        return None
-    middle = {axis: at.get(axis, image.sizes[axis] // 2) for axis in psf_axes(psf, image)}
-    kernel = psf_at(psf, image, middle)[0]
-    sizes = {axis: image.pixel_size[axis] for axis in "YX" if axis in image.pixel_size}
-    return Image(kernel, "YX", pixel_size=sizes, units={axis: image.units[axis] for axis in sizes})
+    deep = psf.grid is None and psf.kernel.ndim > 3
+    if len(psf.kernel) == 1 or psf.grid is not None:
+        return None, deep
+    place = {axis: at.get(axis, image.sizes[axis] // 2) for axis in psf_axes(psf, image)}
+    named = VOLUME if deep else PLANE
+    sizes = {axis: image.pixel_size[axis] for axis in named if axis in image.pixel_size}
+    kernel = psf_at(psf, image, place)[0]
+    return Image(kernel, named, pixel_size=sizes, units={axis: image.units[axis] for axis in sizes}), deep
 
 
-def cut(image: Image, crop: tuple[slice, slice] | None, at: dict[str, int]) -> Image:
-    """One plane of an image, or a part of it.
+def cut(image: Image, crop: tuple[slice, slice] | None, at: dict[str, int], keep: str = "") -> Image:
+    """One plane of an image, or a part of it; with all that lies along the axis to `keep`.
 
     Raises:
         ImageError: the place or crop lies outside.
@@ -185,11 +199,11 @@ def cut(image: Image, crop: tuple[slice, slice] | None, at: dict[str, int]) -> I
         span = crop["YX".index(axis)] if crop is not None and axis in "YX" else slice(None)
         if axis in "YX" and span.stop is not None and span.stop > size:
             raise ImageError(f"--crop ends at {span.stop} along {axis}, the image at {size}")
-        index.append(place if axis in "TCZ" else span)
+        index.append(place if axis in "TCZ" and axis not in keep else span)
     missing = set(at) - set(image.axes)
     if missing:
         raise ImageError(f"--at names {', '.join(sorted(missing))}, the image has axes {image.axes}")
-    left = "".join(axis for axis in image.axes if axis not in "TCZ")
+    left = "".join(axis for axis in image.axes if axis not in "TCZ" or axis in keep)
     sizes = {axis: size for axis, size in image.pixel_size.items() if axis in left}
     units = {axis: unit for axis, unit in image.units.items() if axis in left}
     status = {axis: state for axis, state in image.status.items() if axis in left or axis == "axes"}

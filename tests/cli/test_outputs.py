@@ -282,6 +282,14 @@ def test_what_stands_where_the_report_will_be_is_not_replaced(unblur: Unblur, ce
     assert "is not a regular file" in err
 
 
+def test_a_preview_is_a_png(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
+    given = ("--psf", tmp_path / "psf.tif", "--preview", tmp_path / "panel.jpg")
+    code, _, err = unblur("run", cells, "-o", tmp_path / "out.tif", *given)
+    assert code == 2
+    assert "panel.jpg: is no PNG file. Name the preview something.png" in err
+    assert not (tmp_path / "out.tif").exists()
+
+
 def test_the_preview_is_not_the_report(unblur: Unblur, cells: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.tif"
     given = ("--psf", tmp_path / "psf.tif", "--preview", tmp_path / "out.tif.json")

@@ -70,6 +70,8 @@ class Places:
                 refuse_input(path, given)
         if len({os.path.realpath(path) for path in outputs}) < len(outputs):
             raise FileError(self.output, "two of the outputs are the same file", "Give each a name of its own")
+        if self.preview is not None and self.preview.suffix.lower() != ".png":
+            raise FileError(self.preview, "is no PNG file", "Name the preview something.png")
 
     def sweep(self) -> None:
         """Remove what a process that was killed while it wrote these files has left."""

@@ -77,6 +77,10 @@ class Saturation(Response[SaturationParams]):
         return observed - torch.log(-torch.expm1(-beyond)) / params.sharpness
 
 
+_MOSTLY = 0.75
+"""Of the pixels: of an image that is dark everywhere half lie below darkness."""
+
+
 class Camera(Response[CameraParams]):
     """y = gain · photons + offset. Undone on the data, so that the problem is in photons and stays linear."""
 
@@ -86,6 +90,7 @@ class Camera(Response[CameraParams]):
     def calibrate(self, observed: Tensor, context: Context) -> Tensor:
         if self.known is None:
             self.known = self._known(observed, context)
+            self._check_darkness(observed, context)
         gain, offset = self.known
         return (observed - offset) / gain
 
@@ -105,6 +110,17 @@ class Camera(Response[CameraParams]):
         gain, offset, said = gain_and_offset(observed, gain, offset, context.valid)
         context.note(said)
         return gain, offset
+
+    def _check_darkness(self, observed: Tensor, context: Context) -> None:
+        """Noise lies on both sides of darkness, so that an offset with most of an image below it is too high."""
+        _, offset = self._calibrated()
+        known = observed if context.valid is None else observed[context.valid.expand_as(observed) > 0]
+        below = float((known < offset).float().mean())
+        if below > _MOSTLY:
+            context.warn(
+                f"{below:.0%} of the pixels lie below the offset of {offset:g}, which is what is read in darkness, and "
+                "count as noise: give a lower one"
+            )
 
     def _calibrated(self) -> tuple[float, float]:
         if self.known is None:

@@ -71,6 +71,14 @@ def test_a_given_camera_is_undone_and_done_again() -> None:
     assert noted.notes == []
 
 
+@pytest.mark.parametrize(("offset", "warned"), [(100.0, False), (102.0, True)])
+def test_an_offset_with_most_of_the_image_below_it_is_a_warning(offset: float, warned: bool) -> None:
+    dark = 100 + torch.randn(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    said = context()
+    part("forward_model", "camera", gain=1.0, offset=offset).calibrate(dark, said)
+    assert any(f"below the offset of {offset:g}" in text for text in said.warnings) == warned
+
+
 def test_behind_a_camera_zero_is_darkness_and_what_lies_below_is_noise() -> None:
     rng = torch.Generator().manual_seed(0)
     photons = torch.zeros(1, 1, 32, 32)

@@ -1,11 +1,11 @@
-"""How far the maps of uncertainty can be trusted: their coverage of the true error, with one factor fitted elsewhere.
+"""How far the maps of uncertainty can be trusted: their coverage of the true error, with factors fitted elsewhere.
 
 Grey photographs of scikit-image, cut to their middle, are blurred by drawn camera shakes, with the levels of --noise in
 turn, and restored by each method; of blind ones, the estimate is aligned with the truth first. On those of --fit the
-one factor is found with which one and two standard deviations hold as many of the errors as they do of normal ones. On
-the others, which no default was chosen on, it is then said how many errors lie within one and two standard deviations,
-and how well the map's ranks follow those of the errors. A map is calibrated if the means over these images lie in the
-bounds of `BOUNDS`.
+factor for each level of noise is found with which one and two standard deviations hold as many of the errors as they do
+of normal ones. On the others, which no default was chosen on, it is then said how many errors lie within one and two
+standard deviations, and how well the map's ranks follow those of the errors. A map is calibrated if the means over
+these images lie in the bounds of `BOUNDS`.
 """
 
 from __future__ import annotations
@@ -108,26 +108,31 @@ def coverage(error: Array, spread: Array, scale: float) -> dict[str, float]:
 
 
 def measure(method: str, options: argparse.Namespace) -> dict[str, Any]:
-    """One method: the factor from some images, coverage on the others."""
+    """One method: the factors from some images, coverage on the others."""
     kept: dict[str, tuple[Array, Array]] = {}
     facts: dict[str, dict[str, Any]] = {}
     for seed, name in enumerate([*options.fit, *options.test]):
         error, spread, facts[name] = restored(name, method, options, seed)
         kept[name] = error, spread
         print(f"{method} on {name}: {json.dumps(facts[name] | coverage(error, spread, 1.0))}", flush=True)
-    scale = factor([kept[name] for name in options.fit])
-    rows = {name: coverage(*kept[name], scale) for name in options.test}
+    levels = {name: facts[name]["noise"] for name in kept}
+    scales = {
+        level: factor([kept[name] for name in options.fit if levels[name] == level]) for level in sorted(options.noise)
+    }
+    rows = {name: coverage(*kept[name], scales[levels[name]]) for name in options.test}
     means = {key: float(np.mean([row[key] for row in rows.values()])) for key in BOUNDS}
     calibrated = all(low <= means[key] <= high for key, (low, high) in BOUNDS.items())
-    return {"method": method, "factor": scale, **means, "calibrated": calibrated, "images": rows, "facts": facts}
+    factors = list(scales.items())
+    return {"method": method, "factors": factors, **means, "calibrated": calibrated, "images": rows, "facts": facts}
 
 
 def lines(results: Sequence[dict[str, Any]]) -> Iterator[str]:
     """A table."""
     yield "method | factor | within 1 | within 2 | rank correlation | "
     for row in results:
-        figures = " | ".join(f"{row[key]:.2f}" for key in ("factor", *BOUNDS))
-        yield f"{row['method']} | {figures} | {'calibrated' if row['calibrated'] else 'uncalibrated'}"
+        factors = ", ".join(f"{scale:.2f} at {level:.1%}" for level, scale in row["factors"])
+        figures = " | ".join(f"{row[key]:.2f}" for key in BOUNDS)
+        yield f"{row['method']} | {factors} | {figures} | {'calibrated' if row['calibrated'] else 'uncalibrated'}"
 
 
 def main() -> None:

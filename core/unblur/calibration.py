@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any
+
+import numpy as np
 
 from unblur.choice import without_clock
 from unblur.pipeline import Pipeline
@@ -32,7 +36,7 @@ def calibration_of(
     white_level: float | None,
     noise: Callable[[], Iterable[float]],
 ) -> Calibration | None:
-    """What was measured of maps such as those of a run; None where nothing was, or the run differs from those.
+    """What was measured of maps such as a run's, with the factor for its noise; None where it differs from those.
 
     Args:
         pipeline: of the planes. That of a method's preset is recognised by its stages and parameters, but for numbers
@@ -51,15 +55,24 @@ def calibration_of(
                 alike = (dims, colour) == (found.dims, found.colour)
                 alike = alike and (white_level is not None or not found.white_level)
                 alike = alike and bool(rows) and all(_enough(row, found) for row in rows)
-                return found if alike and _as_noisy(found, noise) else None
+                return _for_noise(found, noise) if alike else None
     return None
 
 
-def _as_noisy(calibration: Calibration, noise: Callable[[], Iterable[float]]) -> bool:
-    if calibration.noise is None:
-        return True
-    least, most = calibration.noise
-    return all(least <= one <= most for one in noise())
+def _for_noise(calibration: Calibration, noise: Callable[[], Iterable[float]]) -> Calibration | None:
+    """With the one factor for this noise; None for images that are not as noisy as those that were measured."""
+    pairs = calibration.factor
+    if calibration.noise is None and not isinstance(pairs, tuple):
+        return calibration
+    levels = list(noise())
+    least, most = calibration.noise or (0.0, math.inf)
+    if not levels or not all(least <= one <= most for one in levels):
+        return None
+    if not isinstance(pairs, tuple):
+        return calibration
+    mean = max(math.sqrt(fmean(one**2 for one in levels)), pairs[0][0])
+    known, factors = np.log(pairs).T
+    return replace(calibration, factor=math.exp(np.interp(math.log(mean), known, factors)))
 
 
 def _enough(row: Mapping[str, Any], calibration: Calibration) -> bool:

@@ -70,7 +70,9 @@ class Calibration:
     """What was measured of the maps of uncertainty of one preset, on images with a known truth.
 
     Args:
-        factor: multiplies the map; found on some of the images.
+        factor: multiplies the map; found on some of the images. Where it depends on the noise, pairs of the standard
+            deviation of the noise, as a part of white and rising, and the factor there; between them both are
+            interpolated in logarithms, and beyond them the nearest holds.
         within: parts of the errors within one and two of the multiplied standard deviations, on the other images.
         rank_correlation: of the map with the size of the errors, on these.
         steps: the fewest and the most of the runs, all stages together; of others nothing is known.
@@ -81,7 +83,7 @@ class Calibration:
         noise: the least and the most noise of these, its standard deviation as a part of white; none for any.
     """
 
-    factor: float
+    factor: float | tuple[tuple[float, float], ...]
     within: tuple[float, float]
     rank_correlation: float
     steps: tuple[int, int]

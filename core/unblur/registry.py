@@ -8,18 +8,17 @@ import importlib.metadata
 import inspect
 import itertools
 import os
-import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import pluggy
 
 from unblur import hookspecs
 from unblur.errors import PluginError, UnknownNameError, described
-from unblur.params import fields_of
-from unblur.records import PRESETS, ROLES, SLOTS, Calibration, Component, Method, Provenance, Registered, Slot
+from unblur.record_checks import check_method, checked
+from unblur.records import SLOTS, Method, Provenance, Registered, Slot
 
 BLOCK_VARIABLE = "UNBLUR_BLOCK_PLUGINS"
 """Environment variable: plugins that are not loaded, separated by commas; ``third-party`` stands for all but ours."""
@@ -130,30 +129,14 @@ class Registry:
                 self._manager.unregister(plugin)
 
     def _records(self, plugin: object, provenance: Provenance) -> tuple[list[Registered], list[Method]]:
-        from unblur.pipeline import Pipeline  # pipelines look components up here
-
         components = [
-            _checked(record, slot, hook, provenance)
+            checked(record, slot, hook, provenance)
             for hook, slot in hookspecs.HOOKS.items()
             for record in _call(plugin, hook)
         ]
         methods = []
         for record in _call(plugin, "unblur_methods"):
-            if not isinstance(record, Method):
-                raise PluginError(f"unblur_methods gave {record!r}; expected unblur.Method records")
-            _check_name("method", record.name)
-            _check_method_types(record)
-            if "balanced" not in record.presets:
-                raise PluginError(f"method {record.name!r} has no preset 'balanced'")
-            for preset, pipeline in record.presets.items():
-                if preset not in PRESETS:
-                    raise PluginError(f"method {record.name!r}: preset {preset!r}; there are {', '.join(PRESETS)}")
-                if not isinstance(pipeline, Pipeline):
-                    raise PluginError(f"method {record.name!r}, preset {preset!r}: {pipeline!r} is no unblur.Pipeline")
-            if unknown := set(record.calibrations) - set(record.presets):
-                raise PluginError(
-                    f"method {record.name!r} has a calibration of {min(unknown)!r}, which is no preset of it"
-                )
+            check_method(record)
             methods.append(record)
         return components, methods
 
@@ -218,58 +201,6 @@ def _call(plugin: object, hook: str) -> Iterable[Any]:
     if not isinstance(records, Iterable):
         raise PluginError(f"{hook} gave {records!r}; expected records one after the other (yield)")
     return list(records)
-
-
-def _check_method_types(method: Method) -> None:
-    for what in ("summary", "good_for", "reference", "trainer"):
-        if not isinstance(getattr(method, what), str):
-            raise PluginError(f"method {method.name!r}: {what} = {getattr(method, what)!r}; expected a text")
-    for what, kind in (("presets", object), ("calibrations", Calibration)):
-        mapping = getattr(method, what)
-        if not isinstance(mapping, Mapping) or not all(isinstance(preset, str) for preset in mapping):
-            raise PluginError(f"method {method.name!r}: {what} = {mapping!r}; expected a mapping by names of presets")
-        for preset, one in mapping.items():
-            if not isinstance(one, kind):
-                raise PluginError(f"method {method.name!r}, {what} of {preset!r}: {one!r} is no {kind.__name__}")
-    try:
-        fields_of(method.trainer_params)
-    except TypeError as error:
-        raise PluginError(f"method {method.name!r}, trainer_params: {error}") from error
-
-
-def _check_name(kind: str, name: object) -> None:
-    if not (isinstance(name, str) and re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)):
-        raise PluginError(f"{kind} {name!r}: a name has lower-case letters, digits and hyphens")
-
-
-def _checked(record: Any, slot: str, hook: str, provenance: Provenance) -> Registered:
-    if not isinstance(record, Component):
-        raise PluginError(f"{hook} gave {record!r}; expected unblur.Component records")
-    _check_name(slot, record.name)
-    place = cast(Slot, slot)
-    registered = Registered(record, place, provenance)
-    if registered.role not in ROLES[place]:
-        raise PluginError(f"component {record.name!r}: role {record.role!r}; {slot} has {', '.join(ROLES[place])}")
-    for what in ("target", "summary", "source"):
-        if not isinstance(getattr(record, what), str):
-            raise PluginError(f"component {record.name!r}: {what} = {getattr(record, what)!r}; expected a text")
-    if record.target.count(":") != 1:
-        raise PluginError(f"component {record.name!r}: target {record.target!r}; expected 'package.module:Class'")
-    for what, kind in (("provides", str), ("requires", str), ("dims", int)):
-        values = getattr(record, what)
-        if not (isinstance(values, frozenset) and all(isinstance(value, kind) for value in values)):
-            raise PluginError(
-                f"component {record.name!r}: {what} = {values!r}; expected a frozenset of {kind.__name__}"
-            )
-    for need in record.requires:
-        target, _, trait = need.partition(":")
-        if target not in SLOTS or not trait:
-            raise PluginError(f"component {record.name!r}: requires {need!r}; expected 'slot:trait'")
-    try:
-        fields_of(record.params)
-    except TypeError as error:
-        raise PluginError(f"component {record.name!r}: {error}") from error
-    return registered
 
 
 @functools.cache

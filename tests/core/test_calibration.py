@@ -80,6 +80,21 @@ def test_images_as_noisy_as_those_that_were_measured_are_calibrated(noise: float
     assert run(measured, image=grey.astype(np.float32)).report["uncertainty"]["status"] == status
 
 
+@pytest.mark.parametrize(("noise", "factor"), [(0.005, 8.0), (0.02, 4.0), (0.04, 2.0), (0.1, 2.0)])
+def test_a_factor_follows_the_noise(noise: float, factor: float, plain: Result) -> None:
+    """Between levels in logarithms; beyond them the nearest holds, where that is within what was measured."""
+    registry = registry_with(Plugin(replace(MEASURED, factor=((0.01, 8.0), (0.04, 2.0)))))
+    row = [{"status": "done", "executed": [32], "plan": [32]}]
+    facts = {"dims": 2, "colour": False, "white_level": 1.0}
+    found = calibration_of(BASE, row, registry, noise=lambda: [noise, noise], **facts)
+    assert found is not None
+    assert found.factor == pytest.approx(factor)
+    assert calibration_of(BASE, row, registry, noise=lambda: [noise, np.nan], **facts) is None
+    result = run(replace(MEASURED, factor=((1e-6, 5.0), (1e-5, 5.0))))
+    assert result.report["uncertainty"]["factor"] == pytest.approx(5)
+    np.testing.assert_allclose(result.uncertainty, plain.uncertainty * 5, rtol=1e-5)
+
+
 def test_noise_is_that_of_planes_that_have_a_map() -> None:
     """Neither a blank frame nor one without any known pixel decides for the others."""
     noisy = 0.5 + 0.02 * np.random.default_rng(0).standard_normal((48, 40))

@@ -12,7 +12,7 @@ import pytest
 
 import unblur
 from tests.trials.plugin import NONBLIND, registry
-from unblur import Component, Method, hookimpl
+from unblur import Calibration, Component, Method, hookimpl
 from unblur.errors import PluginError, UnknownNameError
 from unblur.records import Provenance
 from unblur.registry import Registry
@@ -161,6 +161,10 @@ class Unfrozen:
     pass
 
 
+def measured(calibration: Any) -> Method:
+    return Method("m", "", "", {"balanced": NONBLIND}, calibrations={"balanced": calibration})
+
+
 @pytest.mark.parametrize(
     ("records", "words"),
     [
@@ -209,11 +213,14 @@ def test_names_are_unique_across_plugins() -> None:
         (Method("m", "", "", {"balanced": "rl"}), "is no unblur.Pipeline"),  # type: ignore[dict-item]
         (Method("m", "", "", {"balanced": NONBLIND, "turbo": NONBLIND}), "'turbo'; there are fast, balanced, paper"),
         (Method("m", "", "", {"balanced": NONBLIND}, trainer_params=dict), "trainer_params: dict must be a frozen"),
+        (measured(3), "3 is no Calibration"),
+        (measured(Calibration(0.0, (0.7, 0.9), 0.4, (1, 2), "x")), "factor = 0.0; expected a number above 0"),
+        (measured(Calibration(((0.03, 2.0), (0.01, 5.0)), (0.7, 0.9), 0.4, (1, 2), "x")), "the noise rising"),
+        (measured(Calibration((0.01, 5.0), (0.7, 0.9), 0.4, (1, 2), "x")), "pairs of noise and factor"),  # type: ignore[arg-type]
         (Method("M", "", "", {"balanced": NONBLIND}), "lower-case"),
         (Method("m", None, "", {"balanced": NONBLIND}), "summary = None"),  # type: ignore[arg-type]
         (Method("m", "", "", {"balanced": NONBLIND, 2: NONBLIND}), "names of presets"),  # type: ignore[dict-item]
         (Method("m", "", "", {"balanced": NONBLIND}, calibrations=["balanced"]), "names of presets"),  # type: ignore[arg-type]
-        (Method("m", "", "", {"balanced": NONBLIND}, calibrations={"balanced": 3}), "3 is no Calibration"),  # type: ignore[dict-item]
     ],
 )
 def test_wrong_methods(method: Method, words: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Any, Literal
@@ -155,9 +155,10 @@ class Image:
         for axis, span in region.items():
             if axis not in self.axes or axis == "S":
                 raise ImageError(f"a region along {axis!r}, but the image has axes {self.axes!r}")
-            if not isinstance(span, Sequence) or len(whole_numbers(span)) != 2:
+            places = () if isinstance(span, Mapping | Set) else whole_numbers(span)
+            if len(places) != 2:
                 raise ImageError(f"the region {axis}={span!r}: expected start and stop, such as (100, 228)")
-            start, stop = span
+            start, stop = places
             if not 0 <= start < stop <= self.sizes[axis]:
                 raise ImageError(f"the region {axis}={start}:{stop} is not within 0:{self.sizes[axis]}")
         place = tuple(slice(*region[axis]) if axis in region else slice(None) for axis in self.axes)

@@ -108,7 +108,7 @@ class Field:
             return self.optional
         try:
             numbers = _numbers(value, schedule=self.hint == Schedule)
-        except ParameterError:
+        except (TypeError, ValueError):  # a schedule that is none
             return False
         return (not self.choices or value in self.choices) and all(map(self._inside, numbers))
 
@@ -174,10 +174,10 @@ def _field(owner: type, field: dataclasses.Field[Any], hint: Any) -> Field:
             upper, upper_open = typing.cast(float, extra.lt), True
         elif isinstance(extra, at.BaseMetadata | at.GroupedMetadata):
             raise TypeError(f"{owner.__qualname__}.{field.name}: {extra} has no effect; use Ge, Gt, Le, Lt or Interval")
-    if not (hint == Schedule or _settable(hint) or _settable(_repeated(hint))):
+    if not (hint == Schedule or _settable(hint)):
         raise TypeError(
-            f"{owner.__qualname__}.{field.name}: {hint} cannot be set by text, files and forms; use bool, int, float, "
-            "str, a Literal of texts or whole numbers, tuple[…, ...] of these, or Schedule"
+            f"{owner.__qualname__}.{field.name}: {hint} is no type that text, files and forms set; use bool, int, "
+            "float, str, a Literal of texts or whole numbers, tuple[…, ...] of these, or Schedule"
         )
     found = Field(
         name=field.name,
@@ -194,24 +194,21 @@ def _field(owner: type, field: dataclasses.Field[Any], hint: Any) -> Field:
     )
     if not found.allows(field.default):
         bounds = f" in {found.bounds}" if found.bounds else ""
-        raise TypeError(
-            f"{owner.__qualname__}.{field.name}: the default {_short(field.default)} is none of its values, "
-            f"{found.type_name}{bounds}"
-        )
+        wanted = f"{found.type_name}{bounds}, finite where it is a number"
+        raise TypeError(f"{owner.__qualname__}.{field.name} = {_short(field.default)} by default; expected {wanted}")
     return found
 
 
 def _settable(hint: Any) -> bool:
     """Whether a type is one that users can write."""
-    if typing.get_origin(hint) is Literal:
-        return all(type(choice) in (str, int) for choice in typing.get_args(hint))
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return _settable(inner[0])
+    if origin is Literal:
+        return all(type(choice) in (str, int) for choice in inner)
+    if origin is tuple:
+        return all(one is ... or (typing.get_origin(one) is not tuple and _settable(one)) for one in inner)
     return hint in (bool, int, float, str)
-
-
-def _repeated(hint: Any) -> Any:
-    """The type of the values of ``tuple[type, ...]``; None for any other."""
-    inner = typing.get_args(hint)
-    return inner[0] if typing.get_origin(hint) is tuple and inner[1:] == (...,) else None
 
 
 def _optional(hint: Any) -> tuple[bool, Any]:

@@ -234,8 +234,9 @@ def psf_axes(psf: Psf, image: Image) -> dict[str, int]:
     Raises:
         ImageError: there are not as many.
     """
-    given = dict(zip(psf.along, psf.counts, strict=True))
-    choices = [given] if given.keys() <= image.sizes.keys() else []
+    counts = psf.counts or (len(psf.kernel),)
+    given = {axis: count for axis, count in zip(psf.along, counts, strict=False) if count > 1}
+    choices = [given] if given and given.keys() <= image.sizes.keys() else []
     if len(given) < 2 and not choices:
         choices = [{axis: len(psf.kernel)} for axis in "CT"]
     for choice in choices:
@@ -243,7 +244,7 @@ def psf_axes(psf: Psf, image: Image) -> dict[str, int]:
             return choice
     sizes = ", ".join(f"{axis}={size}" for axis, size in image.sizes.items())
     many = " x ".join(f"{axis}={count}" for axis, count in given.items()) if len(given) > 1 else len(psf.kernel)
-    raise ImageError(f"{many} PSFs for an image with {sizes}; give one, or one for each channel")
+    raise ImageError(f"{many} PSFs for an image with {sizes}; give one, or one for each channel, time or both")
 
 
 def micrometres(image: Image, spatial: str) -> tuple[float, ...] | None:

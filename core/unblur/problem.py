@@ -290,8 +290,7 @@ def build(
     if shape is not None and spec.kind != "flow":
         spec = replace(spec, shape=tuple(map(min, shape, spec.shape)), scale=stage.scale)
     latent_shape = forward.latent_shape(tuple(batch.observed.shape), spec)
-    known = observation.psf is not None
-    _check_size(full_shape(observation, stage)[2:], tuple(batch.observed.shape[2:]), latent_shape[2:], spec, known)
+    _check_size(full_shape(observation, stage)[2:], tuple(batch.observed.shape[2:]), latent_shape[2:], spec)
     image: ImagePrior[Any] = resolved.base("image_prior").build()
     kernels: KernelPrior[Any] = resolved.base("kernel_prior").build()
     for response in responses:  # before the image: a saturated camera lets it be brighter than what was observed
@@ -341,12 +340,8 @@ def full_shape(observation: Observation, stage: Stage) -> Shape:
     return (len(stage.frames) if stage.frames is not None else frames, channels, *spatial)
 
 
-def _check_size(full: Shape, observed: Shape, latent: Shape, spec: KernelSpec, known: bool) -> None:
-    """There must be some pixels, and the latent image must hold the kernel, at the resolution of the stage.
-
-    Args:
-        known: the kernel was given.
-    """
+def _check_size(full: Shape, observed: Shape, latent: Shape, spec: KernelSpec) -> None:
+    """There must be some pixels, and the latent image must hold the kernel, at the resolution of the stage."""
     here = f"the image is {size_text(full)} pixels"
     if spec.scale != 1:
         here += f", and {size_text(observed)} at {spec.scale:g} of its resolution"
@@ -356,10 +351,9 @@ def _check_size(full: Shape, observed: Shape, latent: Shape, spec: KernelSpec, k
     if any(size < kernel for size, kernel in zip(latent, spec.shape, strict=True)):
         odd = (size - 1 + size % 2 for size in latent)  # as kernels are made at a lower resolution
         widest = latent if spec.scale == 1 else tuple(math.floor(size / spec.scale) for size in odd)
-        kernel, remedy = ("PSF", "give one of") if known else ("kernel", "give a --kernel-size of")
         raise ImageError(
-            f"{here}, smaller than the {kernel} of {size_text(spec.shape)}; {remedy} at most {size_text(widest)}, "
-            f"or an image of at least {size_text(_enlarged(spec.shape, spec.scale))}"
+            f"{here}, smaller than the kernel of {size_text(spec.shape)}; give a --kernel-size of at most "
+            f"{size_text(widest)}, or an image of at least {size_text(_enlarged(spec.shape, spec.scale))}"
         )
 
 

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from unblur.composition import resamples_psf
+from unblur.components import KernelSpec
+from unblur.composition import resamples_psf, resolve
 from unblur.errors import CompositionError, FileError, ImageError, ParameterError
 from unblur.image import PLANE, VOLUME, Image, as_array
 from unblur.io.kernels import ARRAYS, read_kernels
-from unblur.io.psf import GridPsf, Psf, in_order, prepare_psf, without_margins
+from unblur.io.psf import TOLERATED_LOSS, GridPsf, Psf, in_order, prepare_psf, without_margins
 from unblur.io.reading import read
 from unblur.kernel_grid import KernelGrid
-from unblur.params import validate
+from unblur.params import has_field, validate
 from unblur.pipeline import Part, Pipeline
 from unblur.planes import MICROMETRES
 from unblur.records import Registered
@@ -86,9 +87,11 @@ def for_prior(psf: Psf, pipeline: Pipeline, registry: Registry, shape: Sequence[
 
     Raises:
         ParameterError: that prior would resample what was resampled already.
+        ImageError: the PSF is deeper than a stack with which the image ends.
     """
     prior = registry.component("kernel_prior", pipeline.slots["kernel_prior"][0].name)
     if not resamples_psf(prior):
+        psf = _of_depth(psf, pipeline, registry, shape)
         return without_margins(psf, shape) if "fixed" in prior.component.provides else psf
     if any(note.startswith(RESAMPLED) for note in psf.notes):
         raise ParameterError(
@@ -98,11 +101,38 @@ def for_prior(psf: Psf, pipeline: Pipeline, registry: Registry, shape: Sequence[
     return psf.noted(note for note in psf.notes if not note.startswith(SAME_SIZE_ASSUMED))
 
 
+def _of_depth(psf: Psf, pipeline: Pipeline, registry: Registry, shape: Sequence[int]) -> Psf:
+    """A PSF that may be deeper than a stack, as light from above and below reaches it; cut to one whose image ends."""
+    depth, stack = psf.kernel.shape[1], shape[0]
+    if len(shape) < 3 or psf.grid is not None or depth <= stack:
+        return psf
+    part = resolve(pipeline.in_stage(pipeline.stages[0]), registry).base("forward_model")
+    latent = part.build().latent_shape((1, 1, *shape), KernelSpec(psf.kernel.shape[1:]))
+    deeper = f"the PSF has {depth} planes, and the stack {stack}"
+    if latent[2] > stack:
+        return psf.noted((*psf.notes, f"{deeper}: what lies above and below the stack is reckoned with"))
+    start = depth // 2 - stack // 2
+    kept = psf.kernel[:, start : start + stack]
+    sums = kept.reshape(len(kept), -1).sum(axis=1, dtype=np.float64)
+    loss = 1 - float(sums.min())
+    if loss > TOLERATED_LOSS:
+        remedy = "set forward_model.boundary=valid, or " if has_field(type(part.params), "boundary") else ""
+        raise ImageError(
+            f"{deeper}, with which the image of {part.registered.named} ends, so that {loss:.1%} of the PSF would be "
+            f"cut off; {remedy}use a PSF that is less deep"
+        )
+    kernel = (kept / sums.reshape(-1, 1, 1, 1)).astype(np.float32)
+    return psf.noted((*psf.notes, f"{deeper}: it was cut to it, which loses {loss:.2%} of its flux")).with_kernel(
+        kernel
+    )
+
+
 def take_psf(given: Any, image: Image, axes: str | None, centre: bool) -> Psf:
     """A PSF as kernels ready for use.
 
     Args:
-        given: an array (Y, X), (Z, Y, X) or with C first; an `Image`; its path; or a `Psf`, which is taken as it is.
+        given: an array (Y, X), (Z, Y, X) or with C, T or both first; an `Image`; its path; or a `Psf`, which is taken
+            as it is.
         axes: where neither array nor file says.
 
     A PSF whose pixel size is known and differs from the image's is resampled to it, which is noted. Where one of the

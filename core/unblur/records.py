@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -127,6 +129,11 @@ class Method:
         return self.presets.get(preset, self.presets["balanced"])
 
 
+def quiet() -> contextlib.AbstractContextManager[Any]:
+    """What a plugin prints while it is imported goes to standard error: it is no part of what a command prints."""
+    return contextlib.redirect_stdout(sys.stderr)
+
+
 @dataclass(frozen=True)
 class Provenance:
     """Where a record comes from."""
@@ -165,7 +172,8 @@ class Registered:
         """
         module, _, attribute = self.component.target.partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
+            with quiet():
+                return getattr(importlib.import_module(module), attribute)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a module that raises SystemExit must not end the host

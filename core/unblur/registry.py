@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib.metadata
 import inspect
 import itertools
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +16,7 @@ import pluggy
 from unblur import hookspecs
 from unblur.errors import PluginError, UnknownNameError, described
 from unblur.record_checks import check_method, checked
-from unblur.records import SLOTS, Method, Provenance, Registered, Slot
+from unblur.records import SLOTS, Method, Provenance, Registered, Slot, quiet
 
 BLOCK_VARIABLE = "UNBLUR_BLOCK_PLUGINS"
 """Environment variable: plugins that are not loaded, separated by commas; ``third-party`` stands for all but ours."""
@@ -59,7 +57,7 @@ class Registry:
                 self.blocked.append(provenance)
                 continue
             try:
-                with contextlib.redirect_stdout(sys.stderr):  # what is printed is no part of what a command prints
+                with quiet():
                     plugin = entry.load()
             except KeyboardInterrupt:
                 raise
@@ -197,10 +195,12 @@ def _call(plugin: object, hook: str) -> Iterable[Any]:
     implementation = getattr(plugin, hook, None)
     if implementation is None:
         return []
-    records = implementation()
+    with quiet():
+        records = implementation()
+        records = list(records) if isinstance(records, Iterable) else records
     if not isinstance(records, Iterable):
         raise PluginError(f"{hook} gave {records!r}; expected records one after the other (yield)")
-    return list(records)
+    return records
 
 
 @functools.cache

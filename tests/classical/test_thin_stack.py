@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -58,18 +60,19 @@ def test_a_psf_that_is_deeper_than_the_stack_is_used_whole_and_restores_more_tha
     assert abs(found["whole"][1] - 1) < 0.1 < abs(found["middle"][1] - 1)
 
 
-def test_a_psf_that_is_deeper_than_a_stack_whose_image_ends_with_it_is_refused() -> None:
-    psf = np.ones((9, 3, 3)) / 81
-    with pytest.raises(ImageError, match=r"5x24x24 pixels, smaller than the PSF of 9x3x3; give one of at most"):
-        unblur.deblur(
-            STACK,
-            axes="ZYX",
-            psf=psf,
-            psf_axes="ZYX",
-            method="richardson-lucy",
-            settings={"forward_model.boundary": "same"},
-            threads=1,
-        )
+@pytest.mark.parametrize("boundary", ["same", "periodic"])
+def test_a_psf_that_is_deeper_than_a_stack_whose_image_ends_with_it_is_cut_or_refused(boundary: str) -> None:
+    wishes: dict[str, Any] = {"axes": "ZYX", "psf_axes": "ZYX", "method": "richardson-lucy", "threads": 1}
+    wishes["settings"] = {"forward_model.boundary": boundary}
+    place = np.arange(-5, 6)[:, None, None] ** 2
+    narrow = np.exp(-place / 2) * np.ones((1, 3, 3))
+    result = unblur.deblur(STACK, psf=narrow, **wishes)
+    assert result.kernel.shape == (5, 3, 3)
+    assert any("it was cut to it" in text for text in result.report["assumptions"])
+    with pytest.raises(
+        ImageError, match=r"stack 5, with which the image of .*convolution.*set forward_model.boundary=valid"
+    ):
+        unblur.deblur(STACK, psf=np.ones((9, 3, 3)) / 81, **wishes)
 
 
 def test_an_unknown_kernel_is_not() -> None:

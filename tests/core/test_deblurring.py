@@ -142,6 +142,10 @@ def test_psfs_along_two_axes_are_those_of_their_places(axes: str, tmp_path: Path
     result.save(tmp_path / "a.tif", kernel=tmp_path / "k.npz")
     again = deblur(stack, psf=tmp_path / "k.npz", pipeline=KNOWN)
     np.testing.assert_array_equal(again.image, result.image)
+    one_time = deblur(
+        stack.cut({"T": (0, 1)}), psf=Image(psfs[:1] if axes[0] == "T" else psfs[:, :1], axes), pipeline=KNOWN
+    )
+    assert one_time.kernel_axes == "CYX"
     with pytest.raises(ImageError, match=r"=2 x .=3 PSFs for an image|=3 x .=2 PSFs for an image"):
         job(picture((2, 2, 20, 18)), axes="TCYX", psf=Image(psfs, axes), pipeline=KNOWN)
 

@@ -145,6 +145,10 @@ def test_what_is_no_array_is_said(given: Any, message: str) -> None:
         Image.from_array(given)
 
 
+def test_a_region_may_be_numbers_of_numpy() -> None:
+    assert Image.from_array(np.zeros((16, 16))).cut({"Y": np.array([2, 10])}).shape == (8, 16)  # type: ignore[dict-item]
+
+
 @pytest.mark.parametrize("span", [3, (1,), (0, 1.5), None, "13", {0: 1, 3: 1}])
 def test_a_region_without_start_and_stop_is_said(span: Any) -> None:
     with pytest.raises(ImageError, match="expected start and stop, such as"):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import j1
 
 from unblur.errors import FileError, ImageError
 from unblur.image import Image
@@ -133,7 +134,30 @@ def test_a_faint_background_is_said_and_does_not_pull_the_centre() -> None:
     assert not any("off centre" in note for note in made.notes)
 
 
+@pytest.mark.parametrize(
+    ("level", "peak", "slope"), [(100, 200, 0.0), (50, 100, 0.0), (100, 1000, 0.01), (100, 200, 0.05)]
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_noise_and_slope_of_a_background_do_not_pull_the_centre(
+    level: float, peak: float, slope: float, seed: int
+) -> None:
+    """Counts of a bead that lies in the middle already."""
+    across = np.linspace(-1, 1, 65)
+    expected = level * (1 + slope * across) + peak * gaussian((65, 65), sigma=1.3)
+    psf = np.random.default_rng(seed).poisson(expected).astype(np.float32)
+    made = prepare_psf(psf, centre=True)
+    shift = (
+        np.array(np.unravel_index(made.kernel[0].argmax(), made.kernel.shape[1:]))
+        - np.array(made.kernel.shape[1:]) // 2
+    )
+    assert np.abs(shift).max() <= 1
+    assert made.kernel.shape[1] <= 67
+    assert not any("off centre" in note for note in made.notes)
+
+
 def test_light_at_the_rim_that_is_the_psfs_own_is_not_said() -> None:
+    far = np.hypot(*np.mgrid[-16:17, -16:17]) * 0.3 + 1e-9
+    airy = (2 * j1(far) / far) ** 2
     row, column = np.mgrid[-7:8, -7:8]
     cone = np.stack([(row**2 + column**2 <= 4 * z**2 + 1).astype(float) for z in range(-5, 6)])
     for psf, axes in (
@@ -142,6 +166,7 @@ def test_light_at_the_rim_that_is_the_psfs_own_is_not_said() -> None:
         (1 / (1.0 + row**2 + column**2), "YX"),
         ((1 + (row**2 + column**2) / 4) ** -1.5, "YX"),
         (np.exp(-np.hypot(row, column) / 1.5), "YX"),
+        (airy, "YX"),
         (cone, "ZYX"),
     ):
         assert not [note for note in prepare_psf(psf, axes).notes if "background" in note]

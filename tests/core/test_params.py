@@ -164,17 +164,19 @@ def _declared(hint: Any, default: Any = 1) -> type:
         (_declared(Annotated[int, Doc("x"), MultipleOf(2)]), "MultipleOf.*no effect"),
         (_declared(Annotated[int | None, Doc("x")]), "None must be its default"),
         (_declared(Annotated[list, Doc("x")], field(default_factory=list)), "default"),
-        (_declared(Annotated[int | str, Doc("x")]), "cannot be set by text"),
-        (_declared(Annotated[Path, Doc("x")], Path("a")), "cannot be set by text"),
-        (_declared(Annotated[tuple[int, int], Doc("x")], (1, 1)), "cannot be set by text"),
-        (_declared(Annotated[tuple[Path, ...], Doc("x")], ()), "cannot be set by text"),
+        (_declared(Annotated[int | str, Doc("x")]), "is no type that text, files and forms set"),
+        (_declared(Annotated[Path, Doc("x")], Path("a")), "is no type that text, files and forms set"),
+        (_declared(Annotated[tuple[tuple[int, ...], ...], Doc("x")], ()), "is no type that text, files and forms set"),
+        (_declared(Annotated[float, Doc("x")], math.inf), "finite where it is a number"),
+        (_declared(Annotated[Schedule, Doc("x")], (0.5, 1.0)), "= .0.5, 1.0. by default; expected"),
+        (_declared(Annotated[tuple[Path, ...], Doc("x")], ()), "is no type that text, files and forms set"),
         (
             _declared(Annotated[float, Le(1), Doc("x")], 2.0),
-            r"default 2.0 is none of its values, number in .*1\]",
+            r"x = 2.0 by default; expected number in .*1\]",
         ),
         (_declared(Annotated[tuple[int, ...], Ge(1), Doc("x")], (3, 0)), "list of whole number"),
         (_declared(Annotated[Literal["a", "b"], Doc("x")], "c"), "one of a, b"),
-        (_declared(Annotated[Schedule, Doc("x")], ((0.5, 1.0),)), "is none of its values"),
+        (_declared(Annotated[Schedule, Doc("x")], ((0.5, 1.0),)), "by default; expected number or schedule"),
         (dataclass(type("Loose", (), {"__annotations__": {}})), "frozen"),
         (Sample(), "frozen dataclass"),
         (int, "frozen dataclass"),
@@ -183,6 +185,18 @@ def _declared(hint: Any, default: Any = 1) -> type:
 def test_wrong_declarations_are_told_apart(params: Any, words: str) -> None:
     with pytest.raises(TypeError, match=words):
         fields_of(params)
+
+
+@pytest.mark.parametrize(
+    ("hint", "default"),
+    [
+        (Annotated[Annotated[float, Ge(0)] | None, Doc("x")], None),
+        (Annotated[tuple[Annotated[int, Ge(1)], ...], Doc("x")], (1, 2)),
+        (Annotated[tuple[int, int], Doc("x")], (1, 2)),
+    ],
+)
+def test_bounds_may_stand_within_a_type(hint: Any, default: Any) -> None:
+    assert fields_of(_declared(hint, default))[0].default == default
 
 
 @given(SCHEDULES, st.floats(0, 1))

@@ -104,8 +104,8 @@ class Places:
                 continue
             if name not in made:
                 raise FileError(path, "exists, and no report says that a run made it", "--force replaces it")
-            if path.stat().st_mtime > report.stat().st_mtime + _COARSE_TIME:
-                raise FileError(path, "was changed after the run that made it", "--force replaces it")
+            if path != self.preview and path.stat().st_mtime > report.stat().st_mtime + _COARSE_TIME:
+                raise FileError(path, "is newer than its report: changed, or copied, since", "--force replaces it")
 
     def as_reported(self, path: Path) -> str:
         """A file as reports name it, from the folder of the output."""

@@ -19,6 +19,8 @@ NEGLIGIBLE = 1e-5  # of the flux, in margins that are cut off
 BACKGROUND = 0.1  # of the flux; more at the level of the rim is said
 RIM = (0.02, 0.5)  # of the peak: less may be the PSF's own, more is one that is cut off, or a box
 FLAT = 0.75  # of the light along the sides of a plane, in its corners: less falls off, as the flanks of a PSF do
+FAINT_SHARE = 0.3  # of the flux; less at a level below `RIM` may be flanks as well
+CLEAR = 0.35  # of the peak above a background, from which on light is the PSF's
 FAR = 11  # pixels along Y and X, from which on a PSF is expected to have fallen at its rim
 WORTH_CUTTING = 1.1  # pixels of the latent image with the margins, over those without
 
@@ -159,7 +161,7 @@ def _levels(kernels: np.ndarray) -> np.ndarray:
     share, part = _shares(kernels, least)
     darkest = kernels.reshape(*planes.shape, *kernels.shape[-2:])[np.arange(len(kernels)), planes.argmin(axis=1)]
     found = (share > BACKGROUND) & (share < 1) & (part < RIM[1])
-    found &= (part >= RIM[0]) | np.array([_is_flat(plane) for plane in darkest])
+    found &= (part >= RIM[0]) | ((share > FAINT_SHARE) & np.array([_is_flat(plane) for plane in darkest]))
     return np.where(found, least, 0.0)
 
 
@@ -208,16 +210,10 @@ def _without_negative(kernels: np.ndarray, notes: list[str]) -> np.ndarray:
 
 
 def _cropped(kernels: np.ndarray, image_shape: tuple[int, ...], given: tuple[int, ...], notes: list[str]) -> np.ndarray:
-    """Cut to the image along Y and X, where the PSF as it was given, before it was centred, is larger.
-
-    Along Z it may be: light from above and below a thin stack shines into it.
-    """
+    """Cut to the image along Y and X, where the PSF as it was given, before it was centred, is larger."""
     shape = kernels.shape[1:]
     if len(image_shape) != len(shape):
         raise ImageError(f"a PSF of shape {shape} for an image of shape {image_shape}; both need the same dimensions")
-    if len(shape) == 3 and given[0] > image_shape[0]:
-        deeper = f"the PSF has {given[0]} planes, and the stack {image_shape[0]}"
-        notes.append(f"{deeper}: what lies above and below the stack is reckoned with")
     along_axes = list(zip(shape, given, image_shape, strict=True))
     plane = tuple(min(size, most) if before > most else size for size, before, most in along_axes[-2:])
     target = (*shape[:-2], *plane)
@@ -283,9 +279,10 @@ def _centred(kernels: np.ndarray, levels: np.ndarray, notes: list[str]) -> np.nd
 
 
 def _centroid(kernel: np.ndarray, level: float) -> np.ndarray:
-    """Of what lies above a background; what is zero is none, and may be a border that was added."""
+    """On a background, of what stands clearly above it: its noise and its slope may weigh as much as a bead."""
     if level:
-        kernel = np.where(kernel > 0, kernel - level, 0.0)
+        clear = kernel > level + CLEAR * (kernel.max() - level)
+        kernel = np.where(clear, kernel - level, 0.0)
     total = max(float(kernel.sum(dtype=np.float64)), 1e-300)
     places = [np.arange(size) for size in kernel.shape]
     marginals = [

@@ -24,7 +24,7 @@ def _image(case: Case, seed: int = 0, frames: int = 1, channels: int = 1, size: 
     if size != 1:
         batch = Batch(resize(batch.observed, _part(case.observed_shape, size)), batch.frames)
         shape = tuple(n + k - 1 for n, k in zip(batch.observed.shape[2:], case.kernel_shape, strict=True))
-    prior.init((frames, channels, *shape), batch, case.context(seed))
+    prior.init((frames, channels, *shape), batch, dataclasses.replace(case.context(seed), scale=size))
     return prior, lambda rng: _latent(prior, batch, rng)
 
 
@@ -37,7 +37,11 @@ def _kernel(case: Case, seed: int = 0, count: int | None = None, size: float = 1
     spec = _spec(case, count)
     if size != 1:
         spec = dataclasses.replace(spec, shape=tuple(n | 1 for n in _part(spec.shape, size)), scale=size)
-    prior.init(spec, dataclasses.replace(case.context(seed), scale=size))
+    context = dataclasses.replace(case.context(seed), scale=size)
+    if size != 1 and context.psf is not None:
+        whole = tuple(n | 1 for n in _part(case.kernel_shape, size))
+        context.psf = resample_kernel(context.psf, size, whole)
+    prior.init(spec, context)
     shape = (3, 1, *spec.shape) if "flow" in case.traits else (1, 1, *case.latent_shape)
     latent = case.smooth(shape, seed=4)
     return prior, lambda rng: prior.kernel(latent, CLOCK, rng)
@@ -249,7 +253,7 @@ _WIDE = {2: (17, 21), 3: (9, 13, 9)}
 
 def resolution_is_followed(case: Case) -> None:
     """a single kernel that is not learned is, at half the resolution, the one at the full resolution made smaller"""
-    if {"learns", "flow"} & case.traits:
+    if "learns" in case.traits or "single" not in case.traits:
         return
     full, half = _WIDE[case.dims], tuple(math.ceil(size / 2) | 1 for size in _WIDE[case.dims])
     psf = case.kernels(1, full, seed=5)

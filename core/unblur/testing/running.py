@@ -108,7 +108,7 @@ def works_in_colour(case: Case) -> None:
     """of an image of three channels, all are restored"""
     for trial in trials(case, channels=3):
         before = trial.look().image.clone()
-        trial.run(2)
+        trial.run(STEPS)
         case.scalar(trial.infos[-1].misfit, "the misfit of a step")
         image = trial.look().image
         case.shaped(image, trial.problem.latent_shape, f"the image with {trial.composition.name}")
@@ -129,6 +129,9 @@ def what_does_not_count_changes_nothing(case: Case) -> None:
             case.close(got, wanted, f"the {what} with {composition.name}, the pixels bright in place of dark", 1e-4)
 
 
+DARKNESS = (1.0, 0.05)
+"""Gain and offset that a response among added parts is told."""
+
 _USUAL = {"misfit": "ssim", "response": "gamma", "penalty": "tv"}
 """What is added to see whether it counts, if it is registered; else the first that is."""
 
@@ -136,12 +139,12 @@ _USUAL = {"misfit": "ssim", "response": "gamma", "penalty": "tv"}
 def what_it_uses_counts(case: Case) -> None:
     """misfits, responses and penalties that it says it uses change what the steps find"""
     for composition in fitting(case):
-        plain = Trial(composition, case)
+        plain = Trial(composition, case, camera=DARKNESS)
         plain.run(STEPS)
         for (slot, role), trait in USES.items():
             if trait in case.traits and (slot != "kernel_prior" or composition.learns(slot)):
                 for name, pipeline in _with_another(composition, case, slot, role):
-                    trial = Trial(composition, case, pipeline=pipeline)
+                    trial = Trial(composition, case, pipeline=pipeline, camera=DARKNESS)
                     trial.run(STEPS)
                     pairs = ((trial.look().image, plain.look().image), (trial.look().kernel, plain.look().kernel))
                     moved = any(not torch.equal(got, without) for got, without in pairs)
@@ -164,22 +167,26 @@ def _with_another(composition: Composition, case: Case, slot: Slot, role: Role) 
             return
 
 
+_COARSE = 0.75
+"""Resolution of the stage before another: the small images of the kit still have their pixels there."""
+
+
 def a_later_stage_goes_on(case: Case) -> None:
-    """a stage at the full resolution goes on from one at half of it, and is resumed with the same bits"""
+    """a stage at the full resolution goes on from one at a lower resolution, and is resumed with the same bits"""
     for composition in fitting(case):
-        first = Trial(composition, case, scale=0.5)
+        first = Trial(composition, case, scale=_COARSE)
         first.run(2)
         trial = Trial(composition, case, earlier=first)
         before = trial.look().image.clone()
         trial.run(1)
         saved = trial.snapshot()
-        trial.run(2)
+        trial.run(STEPS)
         where = f"in a second stage with {composition.name}"
         case.finite(trial.look().image, f"the image {where}")
         case.expect(not torch.equal(trial.look().image, before), f"the image stayed as it was {where}")
         resumed = Trial(composition, case, shape=trial.problem.spec.shape, step=1)
         resumed.load(saved)
-        resumed.run(2)
+        resumed.run(STEPS)
         case.same(resumed.snapshot(), trial.snapshot(), f"the state at the end, resumed {where}")
 
 

@@ -26,10 +26,6 @@ DRAWS = 8
 """Of parts that draw by chance, for the residual."""
 
 
-DARKNESS = (1.0, 0.05)
-"""Gain and offset that a response among added parts is told."""
-
-
 @dataclass
 class Trial:
     """A composition on a small blurred image, to be run step by step.
@@ -40,6 +36,7 @@ class Trial:
         earlier: the stage before, whose image, kernel and state are handed over.
         shape: of the kernels, where a stage before has fixed it and the run is resumed in this one.
         hidden: intensity of the pixels that do not count; all count if None.
+        camera: gain and offset that are known.
         pipeline: that of the composition with other parts; its own if None.
     """
 
@@ -52,6 +49,7 @@ class Trial:
     earlier: Trial | None = None
     shape: Shape | None = None
     hidden: float | None = None
+    camera: tuple[float, float] | None = None
     pipeline: Pipeline | None = None
     infos: list[Info] = field(default_factory=list)
 
@@ -80,7 +78,7 @@ class Trial:
             observation = moving(case.observed_shape, channels=self.channels)
         else:
             observation = photograph(case.observed_shape, case.kernel_shape, channels=self.channels)
-        observation.camera = DARKNESS if self.pipeline is not None else None
+        observation.camera = self.camera
         if self.hidden is not None:
             counts = torch.ones_like(observation.pixels)
             counts[(..., *(slice(size // 3, size // 2) for size in case.observed_shape))] = 0

@@ -35,8 +35,8 @@ def calibration_of(
     colour: bool,
     white_level: float | None,
     noise: Callable[[], Iterable[float]],
-) -> Calibration | None:
-    """What was measured of maps such as a run's, with the factor for its noise; None where it differs from those.
+) -> tuple[Calibration, float] | None:
+    """What was measured of maps such as a run's, and the factor for its noise; None where it differs from those.
 
     Args:
         pipeline: of the planes. That of a method's preset is recognised by its stages and parameters, but for numbers
@@ -59,20 +59,20 @@ def calibration_of(
     return None
 
 
-def _for_noise(calibration: Calibration, noise: Callable[[], Iterable[float]]) -> Calibration | None:
+def _for_noise(calibration: Calibration, noise: Callable[[], Iterable[float]]) -> tuple[Calibration, float] | None:
     """With the one factor for this noise; None for images that are not as noisy as those that were measured."""
     pairs = calibration.factor
     if calibration.noise is None and not isinstance(pairs, tuple):
-        return calibration
+        return calibration, pairs
     levels = list(noise())
     least, most = calibration.noise or (0.0, math.inf)
     if not levels or not all(least <= one <= most for one in levels):
         return None
     if not isinstance(pairs, tuple):
-        return calibration
+        return calibration, pairs
     mean = max(math.sqrt(fmean(one**2 for one in levels)), pairs[0][0])
     known, factors = np.log(pairs).T
-    return replace(calibration, factor=math.exp(np.interp(math.log(mean), known, factors)))
+    return calibration, math.exp(np.interp(math.log(mean), known, factors))
 
 
 def _enough(row: Mapping[str, Any], calibration: Calibration) -> bool:
@@ -80,16 +80,17 @@ def _enough(row: Mapping[str, Any], calibration: Calibration) -> bool:
     return bool(row["status"] == "done" and least <= done <= most and done >= _WHOLE * sum(row["plan"]))
 
 
-def uncertainty_facts(calibration: Calibration | None) -> dict[str, Any]:
+def uncertainty_facts(measured: tuple[Calibration, float] | None) -> dict[str, Any]:
     """What the report says of a map."""
-    if calibration is None:
+    if measured is None:
         return {"status": "uncalibrated", "factor": None, "meaning": UNCALIBRATED}
+    calibration, factor = measured
     one, two = calibration.within
     meaning = (
         f"a standard deviation; on {calibration.measured_on} {one:.0%} of the errors lay within it and {two:.0%} "
         f"within twice it, with a rank correlation of {calibration.rank_correlation:.2f}"
     )
-    return {"status": "calibrated", "factor": calibration.factor, "meaning": meaning}
+    return {"status": "calibrated", "factor": factor, "meaning": meaning}
 
 
 def _is_preset(mine: list[Any], preset: Pipeline | None, registry: Registry) -> bool:

@@ -140,7 +140,7 @@ def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piec
     """The result of a job from the pieces of its tasks."""
     found = job.series
     mapped = [piece.record for piece in pieces if piece.spread is not None]
-    calibration = calibration_of(
+    measured = calibration_of(
         job.pipelines["plane"],
         mapped,
         job.registry,
@@ -151,7 +151,7 @@ def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piec
     )
     uncertain = mapped or (found is not None and found.spread is not None)
     records = [piece.record for piece in pieces]
-    report = reports.job_report(job, plans, records, seconds, uncertainty_facts(calibration) if uncertain else None)
+    report = reports.job_report(job, plans, records, seconds, uncertainty_facts(measured) if uncertain else None)
     if found is not None:
         return Result(found.image, found.flow, found.spread, report, job.image, found.flow_axes)
     pairs = list(zip(job.tasks, pieces, strict=True))
@@ -160,8 +160,8 @@ def assemble(job: Job, plans: Sequence[Mapping[str, Any]], pieces: Sequence[Piec
     image = job.image.assemble(merged(images, job.image.sizes), job.spatial)
     spreads = [(task, piece.spread) for task, piece in done if piece.spread is not None]
     uncertainty = job.image.assemble(merged(spreads, job.image.sizes), job.spatial) if spreads else None
-    if uncertainty is not None and calibration is not None:
-        uncertainty = uncertainty * np.float32(calibration.factor)
+    if uncertainty is not None and measured is not None:
+        uncertainty = uncertainty * np.float32(measured[1])
     outer = _kernel_axes(job)
     sizes = [job.image.sizes[axis] for axis in outer]
     # Where planes share a kernel, the constant ones, which have none, come first and are replaced.

@@ -60,7 +60,7 @@ def test_a_run_that_ended_before_its_plan_is_not_calibrated() -> None:
     registry = registry_with(Plugin(MEASURED))
     facts = {"dims": 2, "colour": False, "white_level": 1.0, "noise": list}
     assert calibration_of(BASE, stopped, registry, **facts) is None
-    assert calibration_of(BASE, [stopped[0] | {"plan": [32]}], registry, **facts) is MEASURED
+    assert calibration_of(BASE, [stopped[0] | {"plan": [32]}], registry, **facts) == (MEASURED, 3.0)
 
 
 def test_colours_and_volumes_are_calibrated_only_where_they_were_measured() -> None:
@@ -88,7 +88,7 @@ def test_a_factor_follows_the_noise(noise: float, factor: float, plain: Result) 
     facts = {"dims": 2, "colour": False, "white_level": 1.0}
     found = calibration_of(BASE, row, registry, noise=lambda: [noise, noise], **facts)
     assert found is not None
-    assert found.factor == pytest.approx(factor)
+    assert found[1] == pytest.approx(factor)
     assert calibration_of(BASE, row, registry, noise=lambda: [noise, np.nan], **facts) is None
     result = run(replace(MEASURED, factor=((1e-6, 5.0), (1e-5, 5.0))))
     assert result.report["uncertainty"]["factor"] == pytest.approx(5)

@@ -168,7 +168,7 @@ def _levels(kernels: np.ndarray) -> np.ndarray:
 def _shares(kernels: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Levels as parts of the PSFs' means and of their peaks."""
     pixels = kernels.reshape(len(kernels), -1).astype(np.float64)
-    return tuple(levels / np.maximum(value, 1e-300) for value in (pixels.mean(axis=1), pixels.max(axis=1)))  # type: ignore[return-value]
+    return tuple(levels / np.maximum(value, 1e-300) for value in (pixels.mean(axis=1), pixels.max(axis=1)))
 
 
 def _is_flat(plane: np.ndarray) -> bool:

@@ -81,7 +81,8 @@ class Trial:
         observation.camera = self.camera
         if self.hidden is not None:
             counts = torch.ones_like(observation.pixels)
-            counts[(..., *(slice(size // 3, size // 2) for size in case.observed_shape))] = 0
+            hole: Any = (..., *(slice(size // 3, size // 2) for size in case.observed_shape))
+            counts[hole] = 0
             observation.pixels = torch.where(counts > 0, observation.pixels, self.hidden)
             observation.valid = counts
         return observation

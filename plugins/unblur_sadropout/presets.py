@@ -10,6 +10,10 @@ _RATES = ((0.0, 1e-3), (0.5, 5e-4), (0.7, 2.5e-4), (0.85, 1e-4))
 _PEER_RATES = ((0.0, 1e-2), (0.6, 5e-3), (0.8, 2.5e-3))
 
 
+_NOISE_STEPS = ("noise-steps", {"noise": (0.035, 0.05), "steps": (4000, 2000)})
+"""The network fits noise of 5 % from some 2000 steps on, and none of 3 % in 4000."""
+
+
 def guided(channels: tuple[int, ...], steps: int) -> Pipeline:
     """A narrower network at a higher rate, which has only the errors of classical estimates to learn.
 
@@ -31,6 +35,7 @@ def guided(channels: tuple[int, ...], steps: int) -> Pipeline:
         ),
         kernel_prior="known",
         estimator=("dropout-ensemble", {"image_rate": _RATES, "average_from": 0.7, "inferences": 20}),
+        stopping=[_NOISE_STEPS],
         stages=[Stage(steps=steps)],
     )
 

@@ -107,6 +107,17 @@ def test_steps_follow_the_noise(noise: float, steps: int) -> None:
     assert stopped == pytest.approx(steps, abs=4)
 
 
+@pytest.mark.parametrize(("noise", "steps"), [(0.01, 4000), (0.03, 4000), (0.06, 2000)])
+def test_the_quick_presets_end_before_they_fit_strong_noise(noise: float, steps: int) -> None:
+    observation = photograph((64, 64), (3, 3))
+    observation.pixels = 0.5 + noise * torch.randn((1, 1, 64, 64), generator=generator(1))
+    pipeline = default_registry().method("sa-dropout").pipeline()
+    rule = resolve(pipeline, default_registry()).having("stopping", "rule")[0].build()
+    problem, _ = made(Pipeline(["convolution", "squared"], "pixels", "known", "joint-adam"), observation)
+    rule.init(problem)
+    assert rule.steps == steps <= pipeline.stages[0].steps
+
+
 def test_a_table_that_does_not_fit_is_refused() -> None:
     pipe = Pipeline(
         ["convolution", "squared"], "pixels", "known", "joint-adam", stopping=[("noise-steps", {"steps": (5, 3)})]

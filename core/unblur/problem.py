@@ -173,7 +173,7 @@ class Problem:
         terms = []
         for misfit in self.misfits:
             if factor := value_at(misfit.params.weight, clock.fraction):
-                terms.append(factor * _value(misfit, misfit(predicted, target.observed, weight)))
+                terms.append(factor * _scalar(misfit, misfit(predicted, target.observed, weight)))
         return torch.stack(terms).sum() if terms else predicted.new_zeros(())
 
     def penalty(self, latent: Tensor, kernel: Tensor, clock: Clock) -> Tensor:
@@ -182,7 +182,7 @@ class Problem:
         for penalties, value in ((self.image_penalties, latent), (self.kernel_penalties, kernel)):
             for penalty in penalties:
                 if factor := value_at(penalty.params.weight, clock.fraction):
-                    terms.append(factor * _value(penalty, penalty(value)))
+                    terms.append(factor * _scalar(penalty, penalty(value)))
         return torch.stack(terms).sum() if terms else latent.new_zeros(())
 
     def state_dict(self) -> dict[str, Any]:
@@ -483,7 +483,7 @@ def _expect_weight(part: Component[Any], weight: Any, shape: Sequence[int]) -> N
         raise PluginError(f"{name_of(part)} gave a weight of {_form(weight)}; expected {tuple(shape)}")
 
 
-def _value(part: Component[Any], value: Any) -> Tensor:
+def _scalar(part: Component[Any], value: Any) -> Tensor:
     """What a misfit or penalty gave: a scalar tensor."""
     if not isinstance(value, Tensor) or value.ndim:
         raise PluginError(f"{name_of(part)} gave a value of {_form(value)}; expected a scalar tensor")

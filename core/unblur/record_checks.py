@@ -12,7 +12,7 @@ from unblur.params import fields_of
 from unblur.records import PRESETS, ROLES, SLOTS, Calibration, Component, Method, Provenance, Registered, Slot
 
 
-def checked(record: Any, slot: str, hook: str, provenance: Provenance) -> Registered:
+def checked_component(record: Any, slot: str, hook: str, provenance: Provenance) -> Registered:
     """A component as it is registered.
 
     Raises:
@@ -47,7 +47,7 @@ def checked(record: Any, slot: str, hook: str, provenance: Provenance) -> Regist
     return registered
 
 
-def check_method(record: Any) -> None:
+def check_method_record(record: Any) -> None:
     """Hold a method against the rules of records.
 
     Raises:

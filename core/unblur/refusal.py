@@ -31,7 +31,7 @@ def refuse_too_large(pipeline: Pipeline, observation: Observation, registry: Reg
     Raises:
         ResourceError: the run would need more memory than there is; the message says what would fit.
     """
-    if compute.free_memory() >= AMPLE_ALWAYS + AMPLE * _values(observation):
+    if compute.free_memory() >= AMPLE_ALWAYS + AMPLE * _latent_values(observation):
         return
     with compute.running(), own_modes():
         for segment in pipeline.segments():
@@ -47,7 +47,7 @@ def refuse_too_large(pipeline: Pipeline, observation: Observation, registry: Reg
             observation = handed_on
 
 
-def _values(observation: Observation) -> int:
+def _latent_values(observation: Observation) -> int:
     """How many values a latent image has, with margins as wide as the PSF where that is known."""
     frames, channels, *spatial = observation.pixels.shape
     kernel = (1,) * len(spatial) if observation.psf is None else observation.psf.shape[1:]

@@ -15,7 +15,7 @@ import pluggy
 
 from unblur import hookspecs
 from unblur.errors import PluginError, UnknownNameError, described
-from unblur.record_checks import check_method, checked
+from unblur.record_checks import check_method_record, checked_component
 from unblur.records import SLOTS, Method, Provenance, Registered, Slot, quiet
 
 BLOCK_VARIABLE = "UNBLUR_BLOCK_PLUGINS"
@@ -128,13 +128,13 @@ class Registry:
 
     def _records(self, plugin: object, provenance: Provenance) -> tuple[list[Registered], list[Method]]:
         components = [
-            checked(record, slot, hook, provenance)
+            checked_component(record, slot, hook, provenance)
             for hook, slot in hookspecs.HOOKS.items()
             for record in _call(plugin, hook)
         ]
         methods = []
         for record in _call(plugin, "unblur_methods"):
-            check_method(record)
+            check_method_record(record)
             methods.append(record)
         return components, methods
 
